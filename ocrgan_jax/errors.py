@@ -1,0 +1,9 @@
+"""The one exception that stands for a user's mistake rather than ours."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    Its message is one line: what is wrong, where, and what to do. The commands
+    print it without a traceback and exit with status 1.
+    """

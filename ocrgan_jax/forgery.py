@@ -1,0 +1,124 @@
+"""Forged anomalies: CutPaste and CutOut on the accelerator (III-D, Fig. 6).
+
+Both work on a batch of float images in [-1, 1] inside the jitted step, each image
+with a key of its own, so the forgeries of a batch do not depend on how many
+devices share it. Patches are moved by index arithmetic: shapes never change.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+CUTPASTE_AREA = (0.02, 0.15)  # share of the image
+CUTPASTE_ASPECT = (0.3, 1 / 0.3)  # width / height, log-uniform
+CUTPASTE_JITTER = 0.1  # of brightness, contrast, saturation and hue
+CUTOUT_SIDE = 20 / 256  # share of the image's side
+
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as colour jitter usually takes it
+
+
+def forge(key: jax.Array, images: jax.Array, *, cutpaste: bool, cutout: bool) -> jax.Array:
+  """Forges one anomaly of each wanted kind into every image.
+
+  Args:
+    key: PRNG key; the same key and images give the same forgeries.
+    images: float array [batch, size, size, 3] in [-1, 1].
+    cutpaste: paste a jittered patch of the image elsewhere in it.
+    cutout: fill a square with black.
+
+  Returns:
+    Array shaped as `images`, in [-1, 1].
+  """
+  keys = jax.random.split(key, (len(images), 2))
+  if cutpaste:
+    images = jax.vmap(cut_paste)(keys[:, 0], images)
+  if cutout:
+    images = jax.vmap(cut_out)(keys[:, 1], images)
+  return images
+
+
+def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:
+  """CutPaste of one image [size, size, 3] in [-1, 1].
+
+  A rectangle of U(0.02, 0.15) of the area, its aspect ratio log-uniform in
+  (0.3, 1/0.3), is taken from a uniform place, its colours jittered, and pasted
+  at another uniform place.
+  """
+  size = image.shape[0]
+  shape_key, place_key, jitter_key = jax.random.split(key, 3)
+  draws = jax.random.uniform(shape_key, (2,))
+  area = size**2 * (CUTPASTE_AREA[0] + draws[0] * (CUTPASTE_AREA[1] - CUTPASTE_AREA[0]))
+  low, high = (math.log(a) for a in CUTPASTE_ASPECT)
+  aspect = jnp.exp(low + draws[1] * (high - low))
+  sides = jnp.sqrt(jnp.stack([area / aspect, area * aspect]))  # height, width
+  sides = jnp.clip(jnp.round(sides), 1, size).astype(jnp.int32)
+  # The upper left corners of the source and of the target: [2 places, 2 axes].
+  corners = jax.random.randint(place_key, (2, 2), 0, size - sides + 1)
+  source, target = corners
+
+  at = jnp.arange(size)
+  rows, columns = ((at - target[axis] + source[axis]) % size for axis in (0, 1))
+  moved = image[rows][:, columns]
+  inside = [(at >= target[axis]) & (at < target[axis] + sides[axis]) for axis in (0, 1)]
+  patch = (inside[0][:, None] & inside[1])[..., None]
+  return jnp.where(patch, color_jitter(jitter_key, moved, patch), image)
+
+
+def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
+  """CutOut of one image [size, size, 3] in [-1, 1].
+
+  One square, 20 pixels of 256 a side, is filled with black (-1). Its centre is
+  uniform over the pixels; what reaches beyond the border is clipped.
+  """
+  size = image.shape[0]
+  side = max(1, round(CUTOUT_SIDE * size))
+  start = jax.random.randint(key, (2,), 0, size) - side // 2
+  at = jnp.arange(size)
+  inside = [(at >= start[axis]) & (at < start[axis] + side) for axis in (0, 1)]
+  return jnp.where((inside[0][:, None] & inside[1])[..., None], -1.0, image)
+
+
+def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Array:
+  """Jitters brightness, contrast, saturation and hue, in this order, by up to 0.1.
+
+  The first three are factors in U(0.9, 1.1), towards black, the patch's mean grey
+  and each pixel's own grey; hue turns by U(-0.1, 0.1) of the circle.
+
+  Args:
+    key: PRNG key.
+    image: float array [height, width, 3] in [-1, 1].
+    patch: bool array [height, width, 1], the pixels whose mean grey counts.
+
+  Returns:
+    Array shaped as `image`, in [-1, 1].
+  """
+  draws = jax.random.uniform(key, (4,), minval=-CUTPASTE_JITTER, maxval=CUTPASTE_JITTER)
+  brightness, contrast, saturation, hue = draws
+  rgb = jnp.clip((image + 1) / 2 * (1 + brightness), 0, 1)
+  mean = jnp.mean(_grey(rgb), where=patch)
+  rgb = jnp.clip(mean + (rgb - mean) * (1 + contrast), 0, 1)
+  grey = _grey(rgb)
+  rgb = jnp.clip(grey + (rgb - grey) * (1 + saturation), 0, 1)
+  return _turn_hue(rgb, hue) * 2 - 1
+
+
+def _grey(rgb: jax.Array) -> jax.Array:
+  return (rgb * jnp.array(GREY)).sum(-1, keepdims=True)
+
+
+def _turn_hue(rgb: jax.Array, turn: jax.Array) -> jax.Array:
+  """Adds `turn`, in circles, to the hue of RGB colours in [0, 1], through HSV."""
+  red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+  value = rgb.max(-1)
+  chroma = value - rgb.min(-1)
+  divisor = jnp.where(chroma > 0, chroma, 1)
+  hue = jnp.where(
+      value == red,
+      (green - blue) / divisor,
+      jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+  )
+  # Back to RGB: channel c is V - C·clip(min(k, 4 - k), 0, 1), k its distance in
+  # sixths of the circle from the sector (5, 3, 1 for red, green, blue).
+  k = (jnp.array([5.0, 3.0, 1.0]) + (hue + 6 * turn)[..., None]) % 6
+  return value[..., None] - chroma[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)

@@ -1,0 +1,54 @@
+"""The discriminator D: tells normal images from reconstructed and forged ones."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ocrgan_jax.networks.layers import WEIGHTS, BatchNorm, DownConv, leaky_relu
+
+LATENT_SIZE = 100
+
+
+class Discriminator(nn.Module):
+  """A DCGAN discriminator down to 4×4, then 100 latent features, then one logit.
+
+  Attributes:
+    width: channels of the first convolution; each next has twice as many.
+    dtype: type of the computation; parameters and batch statistics are float32.
+  """
+
+  width: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
+    """Judges images.
+
+    Args:
+      images: float array [batch, size, size, 3], size a power of two from 8.
+      train: batch statistics (updated) instead of running ones.
+
+    Returns:
+      The logit, float32 [batch], and `D_lat`, float32 [batch, 100], the features
+      of the last convolution but one (III-D).
+    """
+    x, features = images.astype(self.dtype), self.width
+    x = leaky_relu(DownConv(features, dtype=self.dtype, name='conv1')(x))
+    stage = 1
+    while x.shape[1] > 4:
+      stage, features = stage + 1, 2 * features
+      x = DownConv(features, dtype=self.dtype, name=f'conv{stage}')(x)
+      x = leaky_relu(BatchNorm(dtype=self.dtype, name=f'conv{stage}_norm')(x, train=train))
+    conv = lambda *args, **kwargs: nn.Conv(
+        *args, use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype, **kwargs
+    )
+    latent = conv(LATENT_SIZE, (4, 4), padding='VALID', name='latent')(x)
+    # 3×3 over a 1×1 input: only the middle of the kernel meets data.
+    logit = conv(1, (3, 3), padding=((1, 1), (1, 1)), name='logit')(latent)
+    batch = x.shape[0]
+    return (
+        logit.reshape(batch).astype(jnp.float32),
+        latent.reshape(batch, LATENT_SIZE).astype(jnp.float32),
+    )

@@ -1,0 +1,211 @@
+"""One step of training and of scoring: pure functions of arrays, no I/O.
+
+Images come in as uint8 and are mapped to [-1, 1] here, in one place, so that
+image, forged image and reconstruction live in the same space.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ocrgan_jax import losses, scoring
+from ocrgan_jax.forgery import forge
+from ocrgan_jax.networks import frequency_decoupling
+from ocrgan_jax.state import OCRGAN, NetworkState, State
+
+
+def to_float(images: jax.Array) -> jax.Array:
+  """uint8 [0, 255] → float32 [-1, 1], the same for every image."""
+  return images.astype(jnp.float32) / 127.5 - 1
+
+
+def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]:
+  """The bands that the model keeps, and their sum, which is what it reconstructs.
+
+  With all bands kept the sum is the image itself, to the last bit.
+  """
+  bands = frequency_decoupling(images, model.branches)
+  if len(model.bands) == model.branches:
+    return bands, images
+  bands = [bands[i] for i in model.bands]
+  return bands, sum(bands)  # type: ignore[return-value]
+
+
+def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
+  """Forges anomalies into float images as the model's settings say."""
+  return forge(key, images, cutpaste=model.forgery.cutpaste, cutout=model.forgery.cutout)
+
+
+def train_step(
+    state: State, images: jax.Array, *, model: OCRGAN
+) -> tuple[State, dict[str, jax.Array]]:
+  """Updates G and D once, both from the parameters before the step (IV-A2).
+
+  D's passes over the same image in G's and in D's loss are the same computation,
+  which the compiler does once. Losses of weight 0 are not computed.
+
+  Args:
+    state: the state; its `step` seeds the forgeries.
+    images: uint8 [batch, size, size, 3], normal ones.
+    model: the static description.
+
+  Returns:
+    The state after the step, and float32 scalars: each loss that was computed,
+    unweighted, and G's and D's totals.
+  """
+  normal = to_float(images)
+  normal_bands, real = split(model, normal)
+  given, forged = normal_bands, None
+  if model.forges:
+    key = jax.random.fold_in(state.key, state.step)
+    forged_bands, forged = split(model, forge_batch(model, key, normal))
+    given = forged_bands if model.generator_input == 'forged' else normal_bands
+
+  gradients = jax.grad(_generator_loss, has_aux=True)
+  gradient, (fake, batch_stats, metrics) = gradients(
+      state.generator.params, state, given, real, model
+  )
+  generator = _update(model, state.generator, gradient, batch_stats)
+
+  discriminator = state.discriminator
+  if model.trains_discriminator:
+    gradients = jax.grad(_discriminator_loss, has_aux=True)
+    gradient, (batch_stats, more) = gradients(
+        discriminator.params, state, real, [fake] if forged is None else [fake, forged], model
+    )
+    discriminator = _update(model, discriminator, gradient, batch_stats)
+    metrics |= more
+  state = state.replace(step=state.step + 1, generator=generator, discriminator=discriminator)
+  return state, metrics
+
+
+def score_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str, jax.Array]:
+  """Scores images by Eq. 13, with running statistics.
+
+  Args:
+    state: the state.
+    images: uint8 [batch, size, size, 3].
+    model: the static description.
+
+  Returns:
+    float32 [batch] each: `score`, and of its parts `content` and `latent` those
+    whose weight is not 0.
+  """
+  bands, real = split(model, to_float(images))
+  fake = sum(_reconstruct(model, state, bands))
+  weight = model.score.content_weight
+  parts, score = {}, jnp.zeros(len(images))
+  if weight > 0:
+    parts['content'] = scoring.content_error(real, fake, model.score.content_distance)
+    score += weight * parts['content']
+  if weight < 1:
+    _, latent = _judge(model, state, real)
+    _, fake_latent = _judge(model, state, fake)
+    parts['latent'] = scoring.latent_error(latent, fake_latent)
+    score += (1 - weight) * parts['latent']
+  return {'score': score, **parts}
+
+
+def explain_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str, jax.Array]:
+  """What the model sees and makes of images, with running statistics.
+
+  Args:
+    state: the state.
+    images: uint8 [batch, size, size, 3].
+    model: the static description.
+
+  Returns:
+    float32 arrays: `input` and `reconstruction` [batch, size, size, 3], and
+    `bands`, `reconstructed_bands` [branches, batch, size, size, 3].
+  """
+  bands, real = split(model, to_float(images))
+  made = _reconstruct(model, state, bands)
+  return {
+      'input': real,
+      'reconstruction': sum(made),  # type: ignore[dict-item]
+      'bands': jnp.stack(bands),
+      'reconstructed_bands': jnp.stack(made),
+  }
+
+
+def forged_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
+  """Forges anomalies into uint8 images, always the same for a model and a batch.
+
+  Validation scores these beside the images themselves. Their key is apart from
+  those of training, whose steps count from 0.
+
+  Returns:
+    uint8 array shaped as `images`.
+  """
+  forged = forge_batch(model, jax.random.fold_in(state.key, -1), to_float(images))
+  return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
+
+
+def _reconstruct(model: OCRGAN, state: State, bands: list[jax.Array]) -> list[jax.Array]:
+  return model.generator.apply(state.generator.variables, bands, train=False)
+
+
+def _judge(model: OCRGAN, state: State, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+  return model.discriminator.apply(state.discriminator.variables, images, train=False)
+
+
+def _judge_training(
+    model: OCRGAN, params: Any, batch_stats: Any, images: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+  """D with batch statistics: (logits, latent), and its new running statistics."""
+  variables = {'params': params, 'batch_stats': batch_stats}
+  outputs, changes = model.discriminator.apply(
+      variables, images, train=True, mutable=['batch_stats']
+  )
+  return outputs, changes.get('batch_stats', batch_stats)
+
+
+def _generator_loss(
+    params: Any, state: State, bands: list[jax.Array], real: jax.Array, model: OCRGAN
+) -> tuple[jax.Array, tuple[jax.Array, Any, dict[str, jax.Array]]]:
+  """Eq. 12 for G, and (Î, the new batch statistics, the terms by name)."""
+  variables = {'params': params, 'batch_stats': state.generator.batch_stats}
+  made, changes = model.generator.apply(variables, bands, train=True, mutable=['batch_stats'])
+  fake, weights, terms = sum(made), model.loss, {}
+  if weights.content > 0:
+    terms['content'] = losses.content_loss(real, fake)
+  if weights.adversarial > 0 or weights.latent > 0:
+    d = state.discriminator
+    (logits, latent), _ = _judge_training(model, d.params, d.batch_stats, fake)
+    if weights.adversarial > 0:
+      terms['adversarial'] = losses.generator_adversarial_loss(logits, weights.adversarial_form)
+    if weights.latent > 0:
+      (_, real_latent), _ = _judge_training(model, d.params, d.batch_stats, real)
+      terms['latent'] = losses.latent_loss(real_latent, latent)
+  total = sum(getattr(weights, name) * term for name, term in terms.items())
+  return total, (fake, changes['batch_stats'], {**terms, 'generator': total})
+
+
+def _discriminator_loss(
+    params: Any, state: State, real: jax.Array, fakes: list[jax.Array], model: OCRGAN
+) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+  """D's loss, and (its new batch statistics, the loss by name).
+
+  Each kind of image is normalised by its own statistics; the running ones see
+  them in the order real, reconstructed, forged.
+  """
+  batch_stats = state.discriminator.batch_stats
+  (real_logits, real_latent), batch_stats = _judge_training(model, params, batch_stats, real)
+  fake_logits, fake_latents = [], []
+  for fake in fakes:
+    (logits, latent), batch_stats = _judge_training(model, params, batch_stats, fake)
+    fake_logits.append(logits)
+    fake_latents.append(latent)
+  form, weight = model.loss.adversarial_form, model.loss.discriminator_latent
+  total = losses.discriminator_adversarial_loss(real_logits, fake_logits, form)
+  if weight > 0:
+    total += weight * losses.latent_loss(real_latent, fake_latents[0])
+  return total, (batch_stats, {'discriminator': total})
+
+
+def _update(model: OCRGAN, network: NetworkState, gradient: Any, batch_stats: Any) -> NetworkState:
+  updates, opt_state = model.optimizer.update(gradient, network.opt_state, network.params)
+  params = optax.apply_updates(network.params, updates)
+  return NetworkState(params=params, batch_stats=batch_stats, opt_state=opt_state)
