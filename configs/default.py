@@ -1,0 +1,78 @@
+"""Every field of a run, once, with its unit and where the paper speaks of it.
+
+The other files of this folder override it. Change any field from the command
+line: `--config.model.width=4 --config.train.epochs=20`.
+"""
+
+import ml_collections
+
+# IV-A2 states the paper's optimiser; its official release ships with another.
+# Name one behind the config's other argument: `configs/mvtec.py:bottle,release`.
+PRESETS = {
+    'paper': {'learning_rate': 2e-3, 'weight_decay': 1e-4},
+    'release': {'learning_rate': 2e-4, 'weight_decay': 0.0},
+}
+
+
+def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
+  """The default configuration, with the optimiser of a preset, 'paper' or 'release'."""
+  if preset not in PRESETS:
+    raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
+  config = ml_collections.ConfigDict()
+  config.seed = 0  # of initial weights, shuffling, forging and the held-out split
+  config.data_dir = ''  # where the dataset lies on disk
+  config.image_size = 256  # side in pixels, a power of two from 32 (IV-A1)
+
+  config.data = data = ml_collections.ConfigDict()
+  data.dataset = ''  # 'mvtec_ad' or 'elpv'
+  data.category = ''  # the dataset's product, class or kind
+  data.validation_share = 0.1  # of the normal training images: held out (III-E, Eq. 14)
+  # Of datasets without an official split: the share of the normal images that
+  # trains, and the seed that picks them (apart from `seed`, so that all runs
+  # share one test set).
+  data.train_share = 0.8
+  data.split_seed = 0
+  data.memory_gib = 4.0  # decoded images are kept in memory up to this; GiB
+
+  config.model = model = ml_collections.ConfigDict()
+  model.width = 64  # w, channels of G's first stage (Fig. 11)
+  # Channels of D's first stage: as wide as G unless set. The paper narrows only
+  # G in Fig. 11; for that set it to 64.
+  model.discriminator_width = model.get_oneway_ref('width')
+  model.branches = 2  # N, the number of frequency bands (III-B, Table V)
+  model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
+  model.channel_selection = True  # CS at every encoder stage (III-C, Table V)
+
+  config.loss = loss = ml_collections.ConfigDict()
+  loss.content = 50.0  # λ_con (Eq. 12, Fig. 7a, Table VII)
+  loss.adversarial = 1.0  # λ_adv
+  loss.latent = 1.0  # λ_lat
+  loss.adversarial_form = 'bce'  # or 'expectation', Eq. 10 as printed
+  loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; 1 in the release
+
+  config.forgery = forgery = ml_collections.ConfigDict()
+  forgery.cutpaste = True  # (III-D, Fig. 6, Table V)
+  forgery.cutout = True
+
+  config.train = train = ml_collections.ConfigDict()
+  train.epochs = 200  # passes over the training images; the release's, the paper states none
+  train.batch_size = 32  # images a step, over all devices (IV-A2)
+  train.learning_rate = PRESETS[preset]['learning_rate']
+  train.weight_decay = PRESETS[preset]['weight_decay']  # L2, coupled into the gradient
+  train.beta1 = 0.5  # of Adam (IV-A2)
+  train.beta2 = 0.999
+  train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
+  train.checkpoint_every = 10  # epochs between validations, each saved
+  train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
+
+  config.score = score = ml_collections.ConfigDict()
+  score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
+  score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
+  score.threshold_quantile = 0.99  # of held-out normal scores: the default threshold
+  return config
+
+
+def split_argument(argument: str, default: str) -> tuple[str, str]:
+  """Splits a config's argument, `category` or `category,preset`, into the two."""
+  category, _, preset = argument.partition(',')
+  return category or default, preset or 'paper'

@@ -1,0 +1,26 @@
+"""ELPV: electroluminescence images of solar cells, from the pip package `elpv-dataset`.
+
+  pip install elpv-dataset
+  python -m ocrgan_jax.train --config=configs/elpv.py:mono --workdir=runs/elpv
+  python -m ocrgan_jax.evaluate --workdir=runs/elpv
+
+The argument is `mono`, `poly` or `both`. ELPV is not in the paper and has no
+official split; here cells labelled sound (defect probability 0) are normal, 80 %
+of them train, the rest and all cells labelled defective (probability 1) test; the
+unsure ones between are left out. `data_dir` is needed only for a copy of the
+dataset (the folder with `labels.csv`) elsewhere than in the package.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(argument: str = '') -> ml_collections.ConfigDict:
+  """The configuration for `kind` or `kind,preset`."""
+  kind, preset = default.split_argument(argument, 'mono')
+  config = default.get_config(preset)
+  config.data.dataset = 'elpv'
+  config.data.category = kind
+  config.train.batch_size = 64
+  return config

@@ -1,0 +1,23 @@
+"""MVTec AD: one model per category, trained on `train/good`, tested on all of `test`.
+
+  python -m ocrgan_jax.train --config=configs/mvtec.py:bottle \\
+      --workdir=runs/bottle --config.data_dir=…/mvtec_ad
+  python -m ocrgan_jax.evaluate --workdir=runs/bottle
+
+`data_dir` is the folder that holds the categories. Behind the category the
+optimiser's preset may stand: `configs/mvtec.py:bottle,release`.
+Protocol (IV-A1): size 256, batch 32, the paper reports 5 seeds.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(argument: str = '') -> ml_collections.ConfigDict:
+  """The configuration for `category` or `category,preset`."""
+  category, preset = default.split_argument(argument, 'bottle')
+  config = default.get_config(preset)
+  config.data.dataset = 'mvtec_ad'
+  config.data.category = category
+  return config

@@ -1,0 +1,61 @@
+"""How the commands start and how they fail: one line for what the user can mend."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from ocrgan_jax.errors import InputError
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses absl flags and runs a command.
+
+  Args:
+    main: the command; what it returns is the exit status.
+
+  An InputError, a wrong flag and an interruption end in one line on the standard
+  error stream and a non-zero status; any other exception is a fault of ours and
+  keeps its traceback.
+  """
+  app.run(lambda _: _guarded(main), flags_parser=_parse)
+
+
+def _guarded(main: Callable[[], int | None]) -> int | None:
+  if flags.FLAGS['verbosity'].using_default_value:
+    logging.set_verbosity(logging.WARNING)  # orbax tells its every move at INFO
+  try:
+    return main()
+  except InputError as error:
+    return _fail(str(error))
+  except KeyboardInterrupt:
+    print('\nstopped', file=sys.stderr)
+    return 130
+
+
+def _parse(arguments: list[str]) -> list[str]:
+  try:
+    rest = flags.FLAGS(arguments)
+    # A config file that cannot be loaded says so only when it is looked at.
+    for name in flags.FLAGS:
+      getattr(flags.FLAGS, name)
+    if 'config' in flags.FLAGS:
+      flags.FLAGS.config.to_dict()
+  except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+    sys.exit(_fail(_last_line(error)))
+  if len(rest) > 1:
+    sys.exit(_fail(f'what is {rest[1]!r}? flags begin with --; see --help'))
+  return rest
+
+
+def _last_line(error: Exception) -> str:
+  """The sentence of an error that says what is wrong, which absl buries in others."""
+  text = str(error.args[0]) if error.args else type(error).__name__
+  lines = [line.strip(' \'"') for line in text.replace('\\n', '\n').splitlines() if line.strip()]
+  lines = [line for line in lines if not line.startswith('Pass --help')]
+  return ' '.join(lines) if len(lines) < 4 else lines[-1]
+
+
+def _fail(message: str) -> int:
+  print(f'error: {message}', file=sys.stderr)
+  return 1

@@ -1,0 +1,28 @@
+"""The mesh of devices, and where arrays lie on it."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A mesh with one axis, `data`, over the devices (all of them by default)."""
+  devices = jax.devices() if devices is None else devices
+  return jax.make_mesh((len(devices),), ('data',), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The same array on every device: the state."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """The first axis split over the devices: batches."""
+  return NamedSharding(mesh, PartitionSpec('data'))
+
+
+def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
+  """Puts this process's share of a batch on its devices."""
+  return jax.make_array_from_process_local_data(batch_sharding(mesh), images)

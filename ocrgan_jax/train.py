@@ -1,0 +1,211 @@
+"""Trains a model: `python -m ocrgan_jax.train --config=… --workdir=…`.
+
+Started again with the same config and folder, it goes on where it was.
+"""
+
+import functools
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags
+from jax.sharding import Mesh
+from ml_collections import config_flags
+
+from ocrgan_jax import checkpoint, command_line, runs, sharding
+from ocrgan_jax.data import read_dataset
+from ocrgan_jax.data.examples import hold_out
+from ocrgan_jax.data.pipeline import Images, evaluation_batches, load_images, training_batches
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.metrics import image_auroc
+from ocrgan_jax.scoring import Calibration, calibrate
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.state import OCRGAN, State, create_state
+from ocrgan_jax.step import forged_step, score_step, train_step
+from ocrgan_jax.writer import TrainingLog
+
+# Under this the release threw its discriminator away; here it is only reported.
+STALLED_DISCRIMINATOR = 1e-5
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
+  """Trains a model to the end of its config's epochs.
+
+  Args:
+    config: as in `configs/default.py`.
+    workdir: the run's folder: config, metrics, TensorBoard events, checkpoints.
+
+  Returns:
+    The last state.
+
+  Raises:
+    InputError: if the config, the data or the folder cannot be used. Nothing has
+      been written then.
+  """
+  workdir, mesh = Path(workdir), sharding.make_mesh()
+  model = build_model(config)
+  dataset = read_dataset(config.data_dir, config.data)
+  examples, held_out = hold_out(dataset.train, config.data.validation_share, config.seed)
+  batch_size = choose_batch_size(config.train.batch_size, len(examples), mesh.size)
+  load = functools.partial(
+      load_images, size=config.image_size, memory_gib=config.data.memory_gib
+  )
+  images = load(examples, description='reading training images')
+  validation_images = load(held_out, description='reading held-out images')
+  runs.claim(workdir, config)
+
+  state_sharding = sharding.replicated(mesh)
+  state = jax.jit(functools.partial(create_state, model), out_shardings=state_sharding)(config.seed)
+  batches = training_batches(images, batch_size, config.seed)
+  checkpoints = checkpoint.open_checkpoints(workdir)
+  step = checkpoints.latest_step() or 0
+  if step:
+    state = checkpoint.restore_training(checkpoints, state, state_sharding, batches)
+    print(f'going on from step {step}', file=sys.stderr)
+  num_steps = math.ceil(config.train.epochs * len(examples) / batch_size)
+  save_at = checkpoint_steps(config.train, len(examples), batch_size)
+  take_step = jax.jit(
+      functools.partial(train_step, model=model),
+      in_shardings=(state_sharding, sharding.batch_sharding(mesh)),
+      out_shardings=state_sharding,
+      donate_argnums=0,
+  )
+  print('compiling the training step', file=sys.stderr)
+  first_batch = jax.ShapeDtypeStruct((batch_size, *[config.image_size] * 2, 3), np.uint8)
+  take_step = take_step.lower(state, first_batch).compile()
+  validate = make_validation(model, mesh, validation_images, batch_size)
+
+  log = TrainingLog(
+      workdir, step=step, num_steps=num_steps, batch_size=batch_size, num_images=len(examples)
+  )
+  try:
+    metrics: dict[str, jax.Array] = {}
+    while step < num_steps:
+      batch = sharding.put_batch(next(batches), mesh)
+      # Run one step ahead of the device, so that it never waits, but no further.
+      jax.block_until_ready(metrics)
+      state, metrics = take_step(state, batch)
+      step += 1
+      log.add(metrics)
+      if step % config.train.log_every == 0 or step in save_at:
+        means = log.flush(step)
+        _report_faults(log, step, means)
+      if step in save_at:
+        calibration, auroc = validate(state)
+        log.write(step, {checkpoint.VALIDATION: auroc})
+        checkpoint.save(checkpoints, state, batches, calibration, config, auroc)
+        log.resume_timing()
+  finally:
+    log.close()
+    checkpoints.close()
+  return state
+
+
+def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:
+  """The batch size of a run, shrunk to the training set with a warning.
+
+  Args:
+    wanted: `train.batch_size`.
+    num_images: images to train on.
+    num_devices: over which a batch is split.
+
+  Returns:
+    `wanted`, or the largest multiple of `num_devices` within the training set.
+
+  Raises:
+    InputError: if `wanted` is no multiple of `num_devices`, or there are fewer
+      images than devices.
+  """
+  if wanted % num_devices:
+    raise InputError(
+        f'train.batch_size = {wanted} cannot be split evenly over {num_devices} devices; '
+        f'use a multiple of {num_devices}'
+    )
+  if wanted <= num_images:
+    return wanted
+  size = num_images // num_devices * num_devices
+  if not size:
+    raise InputError(f'{num_images} training image(s) cannot be split over {num_devices} devices')
+  print(
+      f'warning: only {num_images} images to train on: train.batch_size is {size}, not {wanted}',
+      file=sys.stderr,
+  )
+  return size
+
+
+def checkpoint_steps(
+    settings: ml_collections.ConfigDict, num_images: int, batch_size: int
+) -> set[int]:
+  """The steps after which to validate and save: the ends of some epochs, and the last."""
+  epochs = [*range(settings.checkpoint_every, settings.epochs, settings.checkpoint_every)]
+  return {math.ceil(epoch * num_images / batch_size) for epoch in [*epochs, settings.epochs]}
+
+
+def make_validation(
+    model: OCRGAN, mesh: Mesh, images: Images, batch_size: int
+) -> Callable[[State], tuple[Calibration, float]]:
+  """Makes the function that validates a state on held-out normal images.
+
+  Args:
+    model: the static description.
+    mesh: of the devices.
+    images: held-out normal ones.
+    batch_size: of the batches they are scored in.
+
+  Returns:
+    A function from a state to the calibration of its scores and the AUROC of the
+    held-out images against their own forged copies: a validation that no test
+    image has a part in. Without forging there is nothing to tell apart and the
+    AUROC is 0.5 by definition, so that the last of equals is the best.
+  """
+  compile_step = functools.partial(
+      jax.jit,
+      in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
+      out_shardings=sharding.replicated(mesh),
+  )
+  score = compile_step(functools.partial(score_step, model=model))
+  forge = compile_step(functools.partial(forged_step, model=model))
+
+  def validate(state: State) -> tuple[Calibration, float]:
+    normal, forged = [], []
+    for batch, count in evaluation_batches(images, batch_size):
+      batch = sharding.put_batch(batch, mesh)
+      normal.append(np.asarray(score(state, batch)['score'])[:count])
+      if model.forges:
+        forged.append(np.asarray(score(state, forge(state, batch))['score'])[:count])
+    scores = np.concatenate(normal)
+    calibration = calibrate(scores, model.score.threshold_quantile)
+    if not forged:
+      return calibration, 0.5
+    labels = np.repeat([0, 1], len(scores))
+    auroc = image_auroc(labels, np.concatenate([scores, *forged]))
+    assert auroc is not None
+    return calibration, auroc
+
+  return validate
+
+
+def _report_faults(log: TrainingLog, step: int, means: dict[str, float]) -> None:
+  broken = [name for name, value in means.items() if not math.isfinite(value)]
+  if broken:
+    raise InputError(
+        f'the loss {broken[0]} is not finite by step {step}; lower train.learning_rate'
+    )
+  if abs(means.get('discriminator', 1.0)) < STALLED_DISCRIMINATOR:
+    log.message(f'warning: D has stalled at step {step}: its loss is under {STALLED_DISCRIMINATOR}')
+
+
+def main() -> None:
+  """Runs the command."""
+  train(flags.FLAGS.config, flags.FLAGS.workdir)
+
+
+if __name__ == '__main__':
+  config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
+  flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.mark_flags_as_required(['config', 'workdir'])
+  command_line.run(main)

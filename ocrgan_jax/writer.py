@@ -1,0 +1,112 @@
+"""What a run leaves in its folder while it trains: metrics, events, a progress bar."""
+
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import jax
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes a text file whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.with_name(f'.{path.name}.partial')
+  partial.write_text(text, encoding='utf-8')
+  os.replace(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+  """Writes a JSON file whole or not at all."""
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+class TrainingLog:
+  """Metrics as JSON lines and TensorBoard events, and the progress bar of training.
+
+  A line of `metrics.jsonl` has `step`, `epoch` (images seen, in passes over the
+  training set), and either the means of the losses since the last such line with
+  `images_per_second`, or the results of a validation.
+  """
+
+  def __init__(self, workdir: Path, *, step: int, num_steps: int, batch_size: int, num_images: int):
+    """Opens the log of a run, dropping what an interrupted run logged after `step`.
+
+    Args:
+      workdir: the run's folder.
+      step: the steps already done.
+      num_steps: the steps that the whole run takes.
+      batch_size: images a step.
+      num_images: images an epoch.
+    """
+    self._path = workdir / 'metrics.jsonl'
+    lines = self._path.read_text().splitlines() if self._path.exists() else []
+    kept = [line for line in lines if json.loads(line)['step'] <= step]
+    write_text(self._path, ''.join(f'{line}\n' for line in kept))
+    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
+    self._epoch = lambda step: step * batch_size / num_images
+    self._batch_size = batch_size
+    # Not on a terminal, a bar is a line of the log each time it is drawn.
+    self._bar = tqdm(
+        total=num_steps * batch_size,
+        initial=step * batch_size,
+        desc='training',
+        unit='image',
+        unit_scale=True,
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+        bar_format='{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left{postfix}',
+    )
+    self._start_window()
+
+  def _start_window(self) -> None:
+    self._window: list[dict[str, jax.Array]] = []
+    self._since = time.perf_counter()
+
+  def add(self, metrics: dict[str, jax.Array]) -> None:
+    """Takes the scalars of one step, without waiting for them."""
+    self._window.append(metrics)
+    self._bar.update(self._batch_size)
+
+  def flush(self, step: int) -> dict[str, float]:
+    """Writes the means since the last flush, if a step was added since, and returns them."""
+    if not self._window:
+      return {}
+    sums: dict[str, float] = defaultdict(float)
+    for metrics in jax.device_get(self._window):
+      for name, value in metrics.items():
+        sums[name] += float(value)
+    means = {name: total / len(self._window) for name, total in sums.items()}
+    images = len(self._window) * self._batch_size
+    rate = images / (time.perf_counter() - self._since)
+    self.write(step, {**means, 'images_per_second': rate})
+    shown = ', '.join(f'{name} {means[name]:.3f}' for name in ('generator', 'discriminator')
+                      if name in means)
+    self._bar.set_postfix_str(f'epoch {self._epoch(step):.1f}, losses: {shown}', refresh=False)
+    self._start_window()
+    return means
+
+  def write(self, step: int, metrics: dict[str, float]) -> None:
+    """Writes one line and the same as events."""
+    line = {'step': step, 'epoch': round(self._epoch(step), 4), **metrics}
+    with self._path.open('a') as file:
+      file.write(json.dumps(line) + '\n')
+    for name, value in metrics.items():
+      self._events.add_scalar(name, value, step)
+
+  def resume_timing(self) -> None:
+    """Leaves the time since the last flush (a validation, a checkpoint) out of images/s."""
+    self._since = time.perf_counter()
+
+  def message(self, text: str) -> None:
+    """Prints a line above the bar."""
+    self._bar.write(text, file=sys.stderr)
+
+  def close(self) -> None:
+    """Ends the bar and the events."""
+    self._bar.close()
+    self._events.close()
