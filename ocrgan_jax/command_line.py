@@ -22,7 +22,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def _guarded(main: Callable[[], int | None]) -> int | None:
-  if flags.FLAGS['verbosity'].using_default_value:
+  if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # orbax tells its every move at INFO
   try:
     return main()
@@ -50,8 +50,10 @@ def _parse(arguments: list[str]) -> list[str]:
 
 def _last_line(error: Exception) -> str:
   """The sentence of an error that says what is wrong, which absl buries in others."""
-  text = str(error.args[0]) if error.args else type(error).__name__
-  lines = [line.strip(' \'"') for line in text.replace('\\n', '\n').splitlines() if line.strip()]
+  text = str(error)
+  if isinstance(error, AttributeError):  # ml_collections' word for a field that is not there
+    text = f'no such config field: {error.args[0]}'.replace("\\'", "'").replace('\\n', '. ')
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
   lines = [line for line in lines if not line.startswith('Pass --help')]
   return ' '.join(lines) if len(lines) < 4 else lines[-1]
 

@@ -12,12 +12,12 @@ from ocrgan_jax.writer import write_json
 CHANGEABLE = ('train.epochs',)
 
 
-def claim(workdir: Path, config: ml_collections.ConfigDict) -> None:
-  """Makes a folder a run's, or finds that it is this run's already.
+def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
+  """Checks that a folder is free for a run, or is this run's already.
 
   Args:
-    workdir: made if it does not exist.
-    config: the run's resolved config, written to `config.json`.
+    workdir: need not exist.
+    config: the run's resolved config.
 
   Raises:
     InputError: if the folder is not empty and not of a run with this config.
@@ -40,7 +40,11 @@ def claim(workdir: Path, config: ml_collections.ConfigDict) -> None:
       )
   elif workdir.exists() and any(workdir.iterdir()):
     raise InputError(f'{workdir} is not empty and holds no run; use another --workdir')
-  write_json(path, config.to_dict())
+
+
+def claim(workdir: Path, config: ml_collections.ConfigDict) -> None:
+  """Makes a checked folder the run's: writes `config.json` into it."""
+  write_json(workdir / 'config.json', config.to_dict())
 
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:

@@ -66,22 +66,56 @@ def train_step(
     forged_bands, forged = split(model, forge_batch(model, key, normal))
     given = forged_bands if model.generator_input == 'forged' else normal_bands
 
-  gradients = jax.grad(_generator_loss, has_aux=True)
-  gradient, (fake, batch_stats, metrics) = gradients(
-      state.generator.params, state, given, real, model
-  )
-  generator = _update(model, state.generator, gradient, batch_stats)
-
+  generator, fake, metrics = update_generator(state, given, real, model=model)
   discriminator = state.discriminator
   if model.trains_discriminator:
-    gradients = jax.grad(_discriminator_loss, has_aux=True)
-    gradient, (batch_stats, more) = gradients(
-        discriminator.params, state, real, [fake] if forged is None else [fake, forged], model
-    )
-    discriminator = _update(model, discriminator, gradient, batch_stats)
+    fakes = [fake] if forged is None else [fake, forged]
+    discriminator, more = update_discriminator(state, real, fakes, model=model)
     metrics |= more
   state = state.replace(step=state.step + 1, generator=generator, discriminator=discriminator)
   return state, metrics
+
+
+def update_generator(
+    state: State, bands: list[jax.Array], real: jax.Array, *, model: OCRGAN
+) -> tuple[NetworkState, jax.Array, dict[str, jax.Array]]:
+  """One update of G by Eq. 12, with D as it stands in the state.
+
+  Args:
+    state: the state, left as it is.
+    bands: what G is given, one float array [batch, size, size, 3] a branch.
+    real: what it shall reconstruct, [batch, size, size, 3].
+    model: the static description.
+
+  Returns:
+    G after the update, the reconstruction Î before it, and the losses.
+  """
+  gradients = jax.grad(_generator_loss, has_aux=True)
+  gradient, (fake, batch_stats, metrics) = gradients(
+      state.generator.params, state, bands, real, model
+  )
+  return _update(model, state.generator, gradient, batch_stats), fake, metrics
+
+
+def update_discriminator(
+    state: State, real: jax.Array, fakes: list[jax.Array], *, model: OCRGAN
+) -> tuple[NetworkState, dict[str, jax.Array]]:
+  """One update of D by its side of Eq. 10.
+
+  Args:
+    state: the state, left as it is.
+    real: normal images, float [batch, size, size, 3].
+    fakes: reconstructions and, unless forging is off, forged images, shaped alike.
+    model: the static description.
+
+  Returns:
+    D after the update, and its loss.
+  """
+  gradients = jax.grad(_discriminator_loss, has_aux=True)
+  gradient, (batch_stats, metrics) = gradients(
+      state.discriminator.params, state, real, fakes, model
+  )
+  return _update(model, state.discriminator, gradient, batch_stats), metrics
 
 
 def score_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str, jax.Array]:

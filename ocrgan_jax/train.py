@@ -47,7 +47,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
       been written then.
   """
   workdir, mesh = Path(workdir), sharding.make_mesh()
+  config = resolve(config)
   model = build_model(config)
+  runs.check(workdir, config)
   dataset = read_dataset(config.data_dir, config.data)
   examples, held_out = hold_out(dataset.train, config.data.validation_share, config.seed)
   batch_size = choose_batch_size(config.train.batch_size, len(examples), mesh.size)
@@ -103,6 +105,14 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     log.close()
     checkpoints.close()
   return state
+
+
+def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """The config of a run as it is saved: free of references, its `data_dir` absolute."""
+  config = ml_collections.ConfigDict(config.copy_and_resolve_references())
+  if config.data_dir:
+    config.data_dir = str(Path(config.data_dir).absolute())
+  return config
 
 
 def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:

@@ -1,0 +1,237 @@
+"""Evaluates a trained model on its test set: `python -m ocrgan_jax.evaluate --workdir=…`."""
+
+import csv
+import functools
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from ocrgan_jax import checkpoint, command_line, figures, runs, sharding
+from ocrgan_jax.data import read_dataset
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example
+from ocrgan_jax.data.pipeline import Images, evaluation_batches, load_images
+from ocrgan_jax.metrics import image_auroc, trivial_aurocs
+from ocrgan_jax.networks import frequency_decoupling
+from ocrgan_jax.scoring import Calibration, scale
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.state import OCRGAN, State, create_state
+from ocrgan_jax.step import explain_step, score_step, to_float
+from ocrgan_jax.writer import write_json, write_text
+
+SHEET_ROWS = 8
+
+
+def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '') -> dict[str, Any]:
+  """Scores the test set and writes `metrics.json`, `scores.csv` and pictures.
+
+  Args:
+    workdir: the run's folder.
+    protocol: which checkpoint: 'last', the headline, or 'validation', the best by
+      held-out normal images against their forged copies.
+    data_dir: where the dataset lies, if not where it was in training.
+
+  Returns:
+    What `metrics.json` holds.
+
+  Raises:
+    InputError: if the run, its data or the protocol cannot be used.
+  """
+  workdir, mesh = Path(workdir), sharding.make_mesh()
+  config = runs.load_config(workdir)
+  model = build_model(config)
+  like = jax.eval_shape(functools.partial(create_state, model), config.seed)
+  checkpoints = checkpoint.open_checkpoints(workdir)
+  state, calibration = checkpoint.restore_scoring(
+      checkpoints, like, sharding.replicated(mesh), protocol
+  )
+  checkpoints.close()
+  examples = read_dataset(data_dir or config.data_dir, config.data).test
+  images = load_images(
+      examples,
+      config.image_size,
+      memory_gib=config.data.memory_gib,
+      description='reading test images',
+  )
+  # Padded to what the devices can share; a score does not depend on it.
+  batch_size = -(-config.train.batch_size // mesh.size) * mesh.size
+  score = jax.jit(
+      functools.partial(score_step, model=model),
+      in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
+      out_shardings=sharding.replicated(mesh),
+  )
+  scores, trivial = [], []
+  for batch, count in evaluation_batches(images, batch_size):
+    batch = sharding.put_batch(batch, mesh)
+    scores.append(np.asarray(score(state, batch)['score'])[:count])
+    trivial.append(jax.tree.map(lambda x: np.asarray(x)[:count], trivial_scores(batch)))  # noqa: B023
+  raw = np.concatenate(scores)
+  trivial_values = {name: np.concatenate([t[name] for t in trivial]) for name in trivial[0]}
+
+  labels = np.array([example.label for example in examples])
+  metrics = summarize(labels, raw, trivial_values, calibration)
+  metrics |= {'protocol': protocol, 'step': int(state.step), 'seed': config.seed}
+  write_json(workdir / 'metrics.json', metrics)
+  write_text(workdir / 'scores.csv', scores_table(examples, raw, calibration))
+  _draw(workdir, model, state, images, examples, raw, calibration, metrics)
+  return metrics
+
+
+@jax.jit
+def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
+  """Scores that anybody could take without training, in the space of the network.
+
+  Args:
+    images: uint8 [batch, size, size, 3].
+
+  Returns:
+    float32 [batch] each: the mean brightness, the mean energy (square) of the
+    image in [-1, 1], and the largest absolute value of the higher of two bands.
+  """
+  x = to_float(images)
+  return {
+      'mean_brightness': x.mean((1, 2, 3)),
+      'mean_energy': jnp.square(x).mean((1, 2, 3)),
+      'largest_high_frequency': jnp.abs(frequency_decoupling(x, 2)[1]).max((1, 2, 3)),
+  }
+
+
+def summarize(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    trivial: dict[str, np.ndarray],
+    calibration: Calibration,
+) -> dict[str, Any]:
+  """The numbers of `metrics.json`.
+
+  Args:
+    labels: int [images], 1 for anomalous.
+    scores: raw scores, [images].
+    trivial: name → trivial scores, [images].
+    calibration: of the scores.
+
+  Returns:
+    `image_auroc` (0 to 1, null where a class is missing), the numbers of images,
+    `trivial` (name → AUROC in its better direction), `trivial_direction` (name →
+    'high' or 'low', the side that counts as anomalous), the threshold, and the
+    shares of either class that lie above it.
+  """
+  above = scores > calibration.threshold
+  share = lambda label: float(above[labels == label].mean()) if (labels == label).any() else None
+  table = trivial_aurocs(labels, trivial)
+  return {
+      'image_auroc': image_auroc(labels, scores),
+      'num_normal': int((labels == NORMAL).sum()),
+      'num_anomalous': int((labels == ANOMALOUS).sum()),
+      'trivial': {name: row['auroc'] for name, row in table.items()},
+      'trivial_direction': {name: row['anomalous'] for name, row in table.items()},
+      'threshold': calibration.threshold,
+      'false_alarm_rate': share(NORMAL),
+      'detection_rate': share(ANOMALOUS),
+      'num_held_out': calibration.num_images,
+  }
+
+
+def scores_table(examples: list[Example], scores: np.ndarray, calibration: Calibration) -> str:
+  """The text of `scores.csv`: path, label (1 anomalous), raw and scaled score."""
+  file = io.StringIO()
+  writer = csv.writer(file, lineterminator='\n')
+  writer.writerow(['path', 'label', 'score', 'scaled_score'])
+  scaled = scale(scores, calibration)
+  for example, raw, value in zip(examples, scores, scaled, strict=True):
+    writer.writerow([example.name, example.label, f'{raw:.8g}', f'{value:.6g}'])
+  return file.getvalue()
+
+
+def _draw(
+    workdir: Path,
+    model: OCRGAN,
+    state: State,
+    images: Images,
+    examples: list[Example],
+    scores: np.ndarray,
+    calibration: Calibration,
+    metrics: dict[str, Any],
+) -> None:
+  labels = np.array([example.label for example in examples])
+  auroc = metrics['image_auroc']
+  title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
+  folder, scaled = workdir / 'figures', scale(scores, calibration)
+  figures.histogram(folder / 'histogram.png', labels, scaled, calibration, title)
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  figures.loss_curves(folder / 'losses.png', [json.loads(line) for line in lines])
+
+  chosen = choose_rows(labels, scores)
+  views = jax.jit(functools.partial(explain_step, model=model))(state, images[chosen])
+  views = jax.tree.map(np.asarray, views)
+  columns = {'input': views['input']}
+  for number, band in zip(model.bands, views['bands'], strict=True):
+    columns[f'band {number + 1}'] = band
+  columns['reconstruction'] = views['reconstruction']
+  columns['difference'] = np.abs(views['input'] - views['reconstruction']).mean(-1)
+  rows = [f'{examples[i].defect_type}\nscore {scaled[i]:.2f}' for i in chosen]
+  figures.sheet(folder / 'sheet.png', rows, columns)
+
+
+def choose_rows(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+  """The images worth a look, by index: of either class the highest and the lowest scores.
+
+  Args:
+    labels: int [images].
+    scores: float [images].
+
+  Returns:
+    Indices of up to SHEET_ROWS images, the highest score first within a class,
+    anomalous ones first.
+  """
+  rows: list[int] = []
+  for label in (ANOMALOUS, NORMAL):
+    order = [i for i in np.argsort(-scores, kind='stable') if labels[i] == label]
+    half = SHEET_ROWS // 4
+    rows += order if len(order) <= 2 * half else order[:half] + order[-half:]
+  return np.array(rows)
+
+
+def report(metrics: dict[str, Any], workdir: Path) -> str:
+  """What the command prints."""
+  number = lambda x: 'none' if x is None else f'{x:.3f}'
+  lines = [
+      f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous images',
+      f'checkpoint: {metrics["protocol"]}, step {metrics["step"]}',
+  ]
+  if metrics['image_auroc'] is None:
+    lines.append('image AUROC: none, for the test set lacks a class')
+  else:
+    lines.append(f'image AUROC: {metrics["image_auroc"]:.3f}')
+    lines.append('AUROC of trivial scores on the same images, in their better direction:')
+    for name, auroc in metrics['trivial'].items():
+      direction = metrics['trivial_direction'][name]
+      lines.append(f'  {name.replace("_", " "):24} {auroc:.3f}  (anomalous if {direction})')
+  lines.append(
+      f'above the default threshold: {number(metrics["detection_rate"])} of the anomalous, '
+      f'{number(metrics["false_alarm_rate"])} of the normal images'
+  )
+  lines.append(f'pictures: {workdir / "figures"}')
+  return '\n'.join(lines)
+
+
+def main() -> None:
+  """Runs the command."""
+  workdir = Path(flags.FLAGS.workdir)
+  metrics = evaluate(workdir, protocol=flags.FLAGS.protocol, data_dir=flags.FLAGS.data_dir)
+  print(report(metrics, workdir))
+  sys.stdout.flush()
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  flags.DEFINE_string('data_dir', '', 'where the dataset lies, if not where it was in training')
+  flags.mark_flag_as_required('workdir')
+  command_line.run(main)

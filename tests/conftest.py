@@ -1,0 +1,88 @@
+"""What the tests share: tiny datasets in the official layouts, and a tiny model trained once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import mvtec
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.state import OCRGAN
+from ocrgan_jax.train import train
+
+REPOSITORY = Path(__file__).parent.parent
+DATA = Path(os.environ.get('OCRGAN_DATA_DIR', REPOSITORY.parent / 'shared' / 'data'))
+
+
+@pytest.fixture(scope='session', autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+  """Compiles each program once a session, in this process and in those it starts."""
+  folder = str(tmp_path_factory.mktemp('jax_cache'))
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = folder
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def smooth_image(rng: np.random.Generator, size: int) -> np.ndarray:
+  """A random smooth colour image, uint8 [size, size, 3]."""
+  small = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+  return np.asarray(Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def write_images(folder: Path, images: list[np.ndarray]) -> None:
+  """Writes images as 000.png, 001.png, …"""
+  folder.mkdir(parents=True)
+  for i, image in enumerate(images):
+    Image.fromarray(image).save(folder / f'{i:03}.png')
+
+
+@pytest.fixture(scope='session')
+def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """A small dataset in MVTec AD's layout: category `tile`, defect `scratch`."""
+  root, rng = tmp_path_factory.mktemp('data') / 'mvtec', np.random.default_rng(0)
+  scratched = [smooth_image(rng, 40).copy() for _ in range(6)]
+  for image in scratched:
+    image[18:22] = 255
+  write_images(root / 'tile/train/good', [smooth_image(rng, 40) for _ in range(20)])
+  write_images(root / 'tile/test/good', [smooth_image(rng, 40) for _ in range(5)])
+  write_images(root / 'tile/test/scratch', scratched)
+  return root
+
+
+def tiny_config(data_dir: Path | str, **fields: object) -> ml_collections.ConfigDict:
+  """The config of a run that takes seconds; `train__epochs=3` sets a nested field."""
+  config = mvtec.get_config('tile')
+  config.data_dir = str(data_dir)
+  config.image_size = 32
+  config.model.width = 2
+  config.train.epochs = 2
+  config.train.batch_size = 8
+  config.train.checkpoint_every = 1
+  config.update_from_flattened_dict({k.replace('__', '.'): v for k, v in fields.items()})
+  return config
+
+
+def tiny_model(**fields: object) -> OCRGAN:
+  """The static description of a tiny model."""
+  return build_model(tiny_config('', **fields))
+
+
+@pytest.fixture(scope='session')
+def trained(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """The folder of a tiny finished run."""
+  workdir = tmp_path_factory.mktemp('runs') / 'tile'
+  train(tiny_config(mvtec_folder), workdir)
+  return workdir
+
+
+def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+  """Runs `python -m module arguments` as a user would, from the repository."""
+  command = [sys.executable, '-m', module, *arguments]
+  return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
