@@ -9,8 +9,8 @@ import ml_collections
 # IV-A2 states the paper's optimiser; its official release ships with another.
 # Name one behind the config's other argument: `configs/mvtec.py:bottle,release`.
 PRESETS = {
-    'paper': {'learning_rate': 2e-3, 'weight_decay': 1e-4},
-    'release': {'learning_rate': 2e-4, 'weight_decay': 0.0},
+  'paper': {'learning_rate': 2e-3, 'weight_decay': 1e-4},
+  'release': {'learning_rate': 2e-4, 'weight_decay': 0.0},
 }
 
 

@@ -1,4 +1,4 @@
-"""MVTec AD: one model per category, trained on `train/good`, tested on all of `test`.
+r"""MVTec AD: one model per category, trained on `train/good`, tested on all of `test`.
 
   python -m ocrgan_jax.train --config=configs/mvtec.py:bottle \\
       --workdir=runs/bottle --config.data_dir=…/mvtec_ad

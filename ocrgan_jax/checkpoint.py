@@ -28,23 +28,25 @@ def open_checkpoints(workdir: Path) -> ocp.CheckpointManager:
   """Opens the checkpoints of a run, which keep the last and the best by validation."""
   by_validation = lambda metrics: metrics[VALIDATION]
   options = ocp.CheckpointManagerOptions(
-      best_fn=by_validation,
-      preservation_policy=preservation_policy.AnyPreservationPolicy([
-          preservation_policy.LatestN(1),
-          preservation_policy.BestN(get_metric_fn=by_validation, n=1),
-      ]),
-      enable_async_checkpointing=False,
+    best_fn=by_validation,
+    preservation_policy=preservation_policy.AnyPreservationPolicy(
+      [
+        preservation_policy.LatestN(1),
+        preservation_policy.BestN(get_metric_fn=by_validation, n=1),
+      ]
+    ),
+    enable_async_checkpointing=False,
   )
   return ocp.CheckpointManager((workdir / 'checkpoints').absolute(), options=options)
 
 
 def save(
-    manager: ocp.CheckpointManager,
-    state: State,
-    batches: grain.DatasetIterator,
-    calibration: Calibration,
-    config: ml_collections.ConfigDict,
-    validation_auroc: float,
+  manager: ocp.CheckpointManager,
+  state: State,
+  batches: grain.DatasetIterator,
+  calibration: Calibration,
+  config: ml_collections.ConfigDict,
+  validation_auroc: float,
 ) -> None:
   """Saves one checkpoint, all of it or nothing.
 
@@ -57,19 +59,19 @@ def save(
     validation_auroc: by which the best checkpoint is told.
   """
   manager.save(
-      int(state.step),
-      args=ocp.args.Composite(
-          state=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
-          batches=grain.checkpoint.CheckpointSave(batches),
-          calibration=ocp.args.JsonSave(calibration._asdict()),
-          config=ocp.args.JsonSave(config.to_dict()),
-      ),
-      metrics={VALIDATION: validation_auroc},
+    int(state.step),
+    args=ocp.args.Composite(
+      state=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
+      batches=grain.checkpoint.CheckpointSave(batches),
+      calibration=ocp.args.JsonSave(calibration._asdict()),
+      config=ocp.args.JsonSave(config.to_dict()),
+    ),
+    metrics={VALIDATION: validation_auroc},
   )
 
 
 def restore_training(
-    manager: ocp.CheckpointManager, like: State, sharding: Sharding, batches: grain.DatasetIterator
+  manager: ocp.CheckpointManager, like: State, sharding: Sharding, batches: grain.DatasetIterator
 ) -> State:
   """Restores the last checkpoint to go on training from.
 
@@ -83,17 +85,17 @@ def restore_training(
     The state.
   """
   restored = manager.restore(
-      manager.latest_step(),
-      args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(_abstract(like, sharding)),
-          batches=grain.checkpoint.CheckpointRestore(batches),
-      ),
+    manager.latest_step(),
+    args=ocp.args.Composite(
+      state=ocp.args.StandardRestore(_abstract(like, sharding)),
+      batches=grain.checkpoint.CheckpointRestore(batches),
+    ),
   )
   return flax.serialization.from_state_dict(like, restored['state'])
 
 
 def restore_scoring(
-    manager: ocp.CheckpointManager, like: State, sharding: Sharding, protocol: str
+  manager: ocp.CheckpointManager, like: State, sharding: Sharding, protocol: str
 ) -> tuple[State, Calibration]:
   """Restores the checkpoint that a protocol names.
 
@@ -115,11 +117,11 @@ def restore_scoring(
   if step is None:
     raise InputError(f'no checkpoint in {manager.directory}; train first')
   restored = manager.restore(
-      step,
-      args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(_abstract(like, sharding)),
-          calibration=ocp.args.JsonRestore(),
-      ),
+    step,
+    args=ocp.args.Composite(
+      state=ocp.args.StandardRestore(_abstract(like, sharding)),
+      calibration=ocp.args.JsonRestore(),
+    ),
   )
   state = flax.serialization.from_state_dict(like, restored['state'])
   return state, Calibration(**restored['calibration'])
@@ -127,6 +129,6 @@ def restore_scoring(
 
 def _abstract(like: State, sharding: Sharding) -> dict[str, Any]:
   return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      flax.serialization.to_state_dict(like),
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    flax.serialization.to_state_dict(like),
   )

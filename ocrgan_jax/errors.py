@@ -2,8 +2,8 @@
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+  """Something the user gave cannot be used.
 
-    Its message is one line: what is wrong, where, and what to do. The commands
-    print it without a traceback and exit with status 1.
-    """
+  Its message is one line: what is wrong, where, and what to do. The commands
+  print it without a traceback and exit with status 1.
+  """

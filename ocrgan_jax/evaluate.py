@@ -49,26 +49,26 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
   like = jax.eval_shape(functools.partial(create_state, model), config.seed)
   checkpoints = checkpoint.open_checkpoints(workdir)
   state, calibration = checkpoint.restore_scoring(
-      checkpoints, like, sharding.replicated(mesh), protocol
+    checkpoints, like, sharding.replicated(mesh), protocol
   )
   checkpoints.close()
   examples = read_dataset(data_dir or config.data_dir, config.data).test
   images = load_images(
-      examples,
-      config.image_size,
-      memory_gib=config.data.memory_gib,
-      description='reading test images',
+    examples,
+    config.image_size,
+    memory_gib=config.data.memory_gib,
+    description='reading test images',
   )
   # Padded to what the devices can share; a score does not depend on it.
   batch_size = -(-config.train.batch_size // mesh.size) * mesh.size
   score = jax.jit(
-      functools.partial(score_step, model=model),
-      in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
-      out_shardings=sharding.replicated(mesh),
+    functools.partial(score_step, model=model),
+    in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
+    out_shardings=sharding.replicated(mesh),
   )
   scores, trivial = [], []
-  for batch, count in evaluation_batches(images, batch_size):
-    batch = sharding.put_batch(batch, mesh)
+  for host_batch, count in evaluation_batches(images, batch_size):
+    batch = sharding.put_batch(host_batch, mesh)
     scores.append(np.asarray(score(state, batch)['score'])[:count])
     trivial.append(jax.tree.map(lambda x: np.asarray(x)[:count], trivial_scores(batch)))  # noqa: B023
   raw = np.concatenate(scores)
@@ -96,17 +96,17 @@ def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
   """
   x = to_float(images)
   return {
-      'mean_brightness': x.mean((1, 2, 3)),
-      'mean_energy': jnp.square(x).mean((1, 2, 3)),
-      'largest_high_frequency': jnp.abs(frequency_decoupling(x, 2)[1]).max((1, 2, 3)),
+    'mean_brightness': x.mean((1, 2, 3)),
+    'mean_energy': jnp.square(x).mean((1, 2, 3)),
+    'largest_high_frequency': jnp.abs(frequency_decoupling(x, 2)[1]).max((1, 2, 3)),
   }
 
 
 def summarize(
-    labels: np.ndarray,
-    scores: np.ndarray,
-    trivial: dict[str, np.ndarray],
-    calibration: Calibration,
+  labels: np.ndarray,
+  scores: np.ndarray,
+  trivial: dict[str, np.ndarray],
+  calibration: Calibration,
 ) -> dict[str, Any]:
   """The numbers of `metrics.json`.
 
@@ -126,15 +126,15 @@ def summarize(
   share = lambda label: float(above[labels == label].mean()) if (labels == label).any() else None
   table = trivial_aurocs(labels, trivial)
   return {
-      'image_auroc': image_auroc(labels, scores),
-      'num_normal': int((labels == NORMAL).sum()),
-      'num_anomalous': int((labels == ANOMALOUS).sum()),
-      'trivial': {name: row['auroc'] for name, row in table.items()},
-      'trivial_direction': {name: row['anomalous'] for name, row in table.items()},
-      'threshold': calibration.threshold,
-      'false_alarm_rate': share(NORMAL),
-      'detection_rate': share(ANOMALOUS),
-      'num_held_out': calibration.num_images,
+    'image_auroc': image_auroc(labels, scores),
+    'num_normal': int((labels == NORMAL).sum()),
+    'num_anomalous': int((labels == ANOMALOUS).sum()),
+    'trivial': {name: row['auroc'] for name, row in table.items()},
+    'trivial_direction': {name: row['anomalous'] for name, row in table.items()},
+    'threshold': calibration.threshold,
+    'false_alarm_rate': share(NORMAL),
+    'detection_rate': share(ANOMALOUS),
+    'num_held_out': calibration.num_images,
   }
 
 
@@ -150,14 +150,14 @@ def scores_table(examples: list[Example], scores: np.ndarray, calibration: Calib
 
 
 def _draw(
-    workdir: Path,
-    model: OCRGAN,
-    state: State,
-    images: Images,
-    examples: list[Example],
-    scores: np.ndarray,
-    calibration: Calibration,
-    metrics: dict[str, Any],
+  workdir: Path,
+  model: OCRGAN,
+  state: State,
+  images: Images,
+  examples: list[Example],
+  scores: np.ndarray,
+  calibration: Calibration,
+  metrics: dict[str, Any],
 ) -> None:
   labels = np.array([example.label for example in examples])
   auroc = metrics['image_auroc']
@@ -202,8 +202,8 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
   """What the command prints."""
   number = lambda x: 'none' if x is None else f'{x:.3f}'
   lines = [
-      f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous images',
-      f'checkpoint: {metrics["protocol"]}, step {metrics["step"]}',
+    f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous images',
+    f'checkpoint: {metrics["protocol"]}, step {metrics["step"]}',
   ]
   if metrics['image_auroc'] is None:
     lines.append('image AUROC: none, for the test set lacks a class')
@@ -214,8 +214,8 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
       direction = metrics['trivial_direction'][name]
       lines.append(f'  {name.replace("_", " "):24} {auroc:.3f}  (anomalous if {direction})')
   lines.append(
-      f'above the default threshold: {number(metrics["detection_rate"])} of the anomalous, '
-      f'{number(metrics["false_alarm_rate"])} of the normal images'
+    f'above the default threshold: {number(metrics["detection_rate"])} of the anomalous, '
+    f'{number(metrics["false_alarm_rate"])} of the normal images'
   )
   lines.append(f'pictures: {workdir / "figures"}')
   return '\n'.join(lines)

@@ -24,7 +24,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def histogram(
-    path: Path, labels: np.ndarray, scores: np.ndarray, calibration: Calibration, title: str
+  path: Path, labels: np.ndarray, scores: np.ndarray, calibration: Calibration, title: str
 ) -> None:
   """Scaled scores of normal against anomalous images (Fig. 8), with the threshold.
 
@@ -37,16 +37,18 @@ def histogram(
   """
   figure = Figure(figsize=(7, 4))
   axes = figure.subplots()
-  bins = np.histogram_bin_edges(scores, bins=40)
-  for label, name, color in (
-      (0, 'normal', NORMAL_COLOR),
-      (1, 'anomalous', ANOMALOUS_COLOR),
+  bins = np.histogram_bin_edges(scores, bins=40).tolist()
+  for value, name, color in (
+    (0, 'normal', NORMAL_COLOR),
+    (1, 'anomalous', ANOMALOUS_COLOR),
   ):
-    chosen = scores[labels == label]
+    chosen = scores[labels == value]
     if len(chosen):
       # As shares, since the two classes are seldom of a size.
       weights = np.full(len(chosen), 1 / len(chosen))
-      axes.hist(chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})')
+      axes.hist(
+        chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})'
+      )
   width = calibration.maximum - calibration.minimum
   if width > 0:
     threshold = (calibration.threshold - calibration.minimum) / width
@@ -75,9 +77,9 @@ def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
 
 
 def sheet(
-    path: Path,
-    rows: Sequence[str],
-    columns: dict[str, np.ndarray],
+  path: Path,
+  rows: Sequence[str],
+  columns: dict[str, np.ndarray],
 ) -> None:
   """A sheet of pictures: one row an image, one column a view of it.
 

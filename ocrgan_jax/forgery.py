@@ -115,9 +115,9 @@ def _turn_hue(rgb: list[jax.Array], turn: jax.Array) -> list[jax.Array]:
   chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
   divisor = jnp.where(chroma > 0, chroma, 1)
   sixth = jnp.where(
-      value == red,
-      (green - blue) / divisor,
-      jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    value == red,
+    (green - blue) / divisor,
+    jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
   )
 
   def channel(sector: float) -> jax.Array:

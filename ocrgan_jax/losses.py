@@ -57,7 +57,7 @@ def generator_adversarial_loss(fake_logits: jax.Array, form: str) -> jax.Array:
 
 
 def discriminator_adversarial_loss(
-    real_logits: jax.Array, fake_logits: list[jax.Array], form: str
+  real_logits: jax.Array, fake_logits: list[jax.Array], form: str
 ) -> jax.Array:
   """What D minimises of Eq. 10.
 
@@ -72,7 +72,7 @@ def discriminator_adversarial_loss(
   """
   if form == 'bce':
     return cross_entropy(real_logits, real=True) + sum(
-        cross_entropy(logits, real=False) for logits in fake_logits
+      cross_entropy(logits, real=False) for logits in fake_logits
     )
   return real_logits.mean() - sum(logits.mean() for logits in fake_logits)
 

@@ -21,9 +21,7 @@ def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
   return float(roc_auc_score(labels, scores))
 
 
-def trivial_aurocs(
-    labels: np.ndarray, scores: dict[str, np.ndarray]
-) -> dict[str, dict[str, Any]]:
+def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
   """What scores that know nothing of the training set reach on a test set.
 
   Args:

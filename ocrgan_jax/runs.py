@@ -28,15 +28,15 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
   if path.exists():
     saved, wanted = _flat(load_config(workdir)), _flat(config)
     changed = [
-        name
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name) and name not in CHANGEABLE
+      name
+      for name in sorted(saved.keys() | wanted.keys())
+      if saved.get(name) != wanted.get(name) and name not in CHANGEABLE
     ]
     if changed:
       name = changed[0]
       raise InputError(
-          f'{workdir} holds a run of another config ({name} is {saved.get(name)!r} there, '
-          f'{wanted.get(name)!r} here, {len(changed)} field(s) differ); use another --workdir'
+        f'{workdir} holds a run of another config ({name} is {saved.get(name)!r} there, '
+        f'{wanted.get(name)!r} here, {len(changed)} field(s) differ); use another --workdir'
       )
   elif workdir.exists() and any(workdir.iterdir()):
     raise InputError(f'{workdir} is not empty and holds no run; use another --workdir')

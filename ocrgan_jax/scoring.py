@@ -68,10 +68,10 @@ def calibrate(scores: np.ndarray, quantile: float) -> Calibration:
     The calibration, to be saved with the model.
   """
   return Calibration(
-      minimum=float(scores.min()),
-      maximum=float(scores.max()),
-      threshold=float(np.quantile(scores, quantile)),
-      num_images=len(scores),
+    minimum=float(scores.min()),
+    maximum=float(scores.max()),
+    threshold=float(np.quantile(scores, quantile)),
+    num_images=len(scores),
   )
 
 

@@ -1,6 +1,5 @@
 """The one place where a config becomes the objects that the code works with."""
 
-import jax.numpy as jnp
 import ml_collections
 
 from ocrgan_jax.errors import InputError
@@ -29,21 +28,21 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
   model, train, loss, score = config.model, config.train, config.loss, config.score
   bands = _parse_bands(model.bands, model.branches)
   return OCRGAN(
-      generator=Generator(model.width, channel_selection=model.channel_selection, dtype=jnp.float32),
-      discriminator=Discriminator(model.discriminator_width, dtype=jnp.float32),
-      optimizer=adam(
-          train.learning_rate,
-          beta1=train.beta1,
-          beta2=train.beta2,
-          weight_decay=train.weight_decay,
-      ),
-      image_size=config.image_size,
-      branches=model.branches,
-      bands=bands,
-      generator_input=train.generator_input,
-      loss=Loss(**loss),
-      forgery=Forgery(**config.forgery),
-      score=Score(**score),
+    generator=Generator(model.width, channel_selection=model.channel_selection),
+    discriminator=Discriminator(model.discriminator_width),
+    optimizer=adam(
+      train.learning_rate,
+      beta1=train.beta1,
+      beta2=train.beta2,
+      weight_decay=train.weight_decay,
+    ),
+    image_size=config.image_size,
+    branches=model.branches,
+    bands=bands,
+    generator_input=train.generator_input,
+    loss=Loss(**loss),
+    forgery=Forgery(**config.forgery),
+    score=Score(**score),
   )
 
 
@@ -51,47 +50,47 @@ def _check(config: ml_collections.ConfigDict) -> None:
   size = config.image_size
   if size < SMALLEST_IMAGE or size & (size - 1):
     raise InputError(
-        f'image_size is {size}; it must be a power of two from {SMALLEST_IMAGE}: 32, 64, 128, …'
+      f'image_size is {size}; it must be a power of two from {SMALLEST_IMAGE}: 32, 64, 128, …'
     )
   model, train, loss = config.model, config.train, config.loss
   for name, value, least in (
-      ('model.width', model.width, 1),
-      ('model.discriminator_width', model.discriminator_width, 1),
-      ('model.branches', model.branches, 1),
-      ('train.epochs', train.epochs, 1),
-      ('train.batch_size', train.batch_size, 1),
-      ('train.checkpoint_every', train.checkpoint_every, 1),
-      ('train.log_every', train.log_every, 1),
-      ('train.learning_rate', train.learning_rate, 0),
-      ('train.weight_decay', train.weight_decay, 0),
-      ('loss.content', loss.content, 0),
-      ('loss.adversarial', loss.adversarial, 0),
-      ('loss.latent', loss.latent, 0),
-      ('loss.discriminator_latent', loss.discriminator_latent, 0),
+    ('model.width', model.width, 1),
+    ('model.discriminator_width', model.discriminator_width, 1),
+    ('model.branches', model.branches, 1),
+    ('train.epochs', train.epochs, 1),
+    ('train.batch_size', train.batch_size, 1),
+    ('train.checkpoint_every', train.checkpoint_every, 1),
+    ('train.log_every', train.log_every, 1),
+    ('train.learning_rate', train.learning_rate, 0),
+    ('train.weight_decay', train.weight_decay, 0),
+    ('loss.content', loss.content, 0),
+    ('loss.adversarial', loss.adversarial, 0),
+    ('loss.latent', loss.latent, 0),
+    ('loss.discriminator_latent', loss.discriminator_latent, 0),
   ):
     if value < least:
       raise InputError(f'{name} is {value}; it must be at least {least}')
   if loss.content == loss.adversarial == loss.latent == 0:
     raise InputError('loss.content, loss.adversarial and loss.latent are all 0: G has no loss')
   for name, value in (
-      ('score.content_weight', config.score.content_weight),
-      ('score.threshold_quantile', config.score.threshold_quantile),
-      ('data.validation_share', config.data.validation_share),
-      ('data.train_share', config.data.train_share),
+    ('score.content_weight', config.score.content_weight),
+    ('score.threshold_quantile', config.score.threshold_quantile),
+    ('data.validation_share', config.data.validation_share),
+    ('data.train_share', config.data.train_share),
   ):
     if not 0 <= value <= 1:
       raise InputError(f'{name} is {value}; it must lie between 0 and 1')
   for name, value, known in (
-      ('loss.adversarial_form', loss.adversarial_form, ADVERSARIAL_FORMS),
-      ('score.content_distance', config.score.content_distance, CONTENT_DISTANCES),
-      ('train.generator_input', train.generator_input, GENERATOR_INPUTS),
+    ('loss.adversarial_form', loss.adversarial_form, ADVERSARIAL_FORMS),
+    ('score.content_distance', config.score.content_distance, CONTENT_DISTANCES),
+    ('train.generator_input', train.generator_input, GENERATOR_INPUTS),
   ):
     if value not in known:
       raise InputError(f'{name} is {value!r}; it must be one of {", ".join(known)}')
   forges = config.forgery.cutpaste or config.forgery.cutout
   if train.generator_input == 'forged' and not forges:
     raise InputError(
-        "train.generator_input is 'forged' but forgery.cutpaste and forgery.cutout are both off"
+      "train.generator_input is 'forged' but forgery.cutpaste and forgery.cutout are both off"
     )
 
 
@@ -102,7 +101,7 @@ def _parse_bands(bands: str, branches: int) -> tuple[int, ...]:
   numbers = bands.split(',')
   if not all(n.strip().isdigit() and 1 <= int(n) <= branches for n in numbers):
     raise InputError(
-        f"model.bands is {bands!r}; it must be 'all' or numbers from 1 (the lowest band) "
-        f'to model.branches = {branches}, as in 1,{branches}'
+      f"model.bands is {bands!r}; it must be 'all' or numbers from 1 (the lowest band) "
+      f'to model.branches = {branches}, as in 1,{branches}'
     )
   return tuple(sorted({int(n) - 1 for n in numbers}))

@@ -107,27 +107,27 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
   key, generator_key, discriminator_key = jax.random.split(jax.random.PRNGKey(seed), 3)
   images = jnp.zeros((1, model.image_size, model.image_size, 3))
 
-  def network(variables: dict[str, Any]) -> NetworkState:
+  def network(variables: Any) -> NetworkState:
     params = variables['params']
     return NetworkState(
-        params=params,
-        batch_stats=variables.get('batch_stats', {}),
-        opt_state=model.optimizer.init(params),
+      params=params,
+      batch_stats=variables.get('batch_stats', {}),
+      opt_state=model.optimizer.init(params),
     )
 
   bands = [images] * len(model.bands)
   return State(
-      step=jnp.zeros((), jnp.int32),
-      key=key,
-      generator=network(model.generator.init(generator_key, bands, train=False)),
-      discriminator=network(model.discriminator.init(discriminator_key, images, train=False)),
+    step=jnp.zeros((), jnp.int32),
+    key=key,
+    generator=network(model.generator.init(generator_key, bands, train=False)),
+    discriminator=network(model.discriminator.init(discriminator_key, images, train=False)),
   )
 
 
 def adam(
-    learning_rate: float, *, beta1: float, beta2: float, weight_decay: float
+  learning_rate: float, *, beta1: float, beta2: float, weight_decay: float
 ) -> optax.GradientTransformation:
-  """torch's Adam: the decay is added to the gradient before the moments see it.
+  """Torch's Adam: the decay is added to the gradient before the moments see it.
 
   Args:
     learning_rate: step size.

@@ -4,6 +4,8 @@ Images come in as uint8 and are mapped to [-1, 1] here, in one place, so that
 image, forged image and reconstruction live in the same space.
 """
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -33,7 +35,7 @@ def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]
   if len(model.bands) == model.branches:
     return bands, images
   bands = [bands[i] for i in model.bands]
-  return bands, sum(bands)  # type: ignore[return-value]
+  return bands, _sum(bands)
 
 
 def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
@@ -42,7 +44,7 @@ def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def train_step(
-    state: State, images: jax.Array, *, model: OCRGAN
+  state: State, images: jax.Array, *, model: OCRGAN
 ) -> tuple[State, dict[str, jax.Array]]:
   """Updates G and D once, both from the parameters before the step (IV-A2).
 
@@ -77,7 +79,7 @@ def train_step(
 
 
 def update_generator(
-    state: State, bands: list[jax.Array], real: jax.Array, *, model: OCRGAN
+  state: State, bands: list[jax.Array], real: jax.Array, *, model: OCRGAN
 ) -> tuple[NetworkState, jax.Array, dict[str, jax.Array]]:
   """One update of G by Eq. 12, with D as it stands in the state.
 
@@ -92,13 +94,13 @@ def update_generator(
   """
   gradients = jax.grad(_generator_loss, has_aux=True)
   gradient, (fake, batch_stats, metrics) = gradients(
-      state.generator.params, state, bands, real, model
+    state.generator.params, state, bands, real, model
   )
   return _update(model, state.generator, gradient, batch_stats), fake, metrics
 
 
 def update_discriminator(
-    state: State, real: jax.Array, fakes: list[jax.Array], *, model: OCRGAN
+  state: State, real: jax.Array, fakes: list[jax.Array], *, model: OCRGAN
 ) -> tuple[NetworkState, dict[str, jax.Array]]:
   """One update of D by its side of Eq. 10.
 
@@ -113,7 +115,7 @@ def update_discriminator(
   """
   gradients = jax.grad(_discriminator_loss, has_aux=True)
   gradient, (batch_stats, metrics) = gradients(
-      state.discriminator.params, state, real, fakes, model
+    state.discriminator.params, state, real, fakes, model
   )
   return _update(model, state.discriminator, gradient, batch_stats), metrics
 
@@ -131,7 +133,7 @@ def score_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str, j
     whose weight is not 0.
   """
   bands, real = split(model, to_float(images))
-  fake = sum(_reconstruct(model, state, bands))
+  fake = _sum(_reconstruct(model, state, bands))
   weight = model.score.content_weight
   parts, score = {}, jnp.zeros(len(images))
   if weight > 0:
@@ -160,10 +162,10 @@ def explain_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str,
   bands, real = split(model, to_float(images))
   made = _reconstruct(model, state, bands)
   return {
-      'input': real,
-      'reconstruction': sum(made),  # type: ignore[dict-item]
-      'bands': jnp.stack(bands),
-      'reconstructed_bands': jnp.stack(made),
+    'input': real,
+    'reconstruction': _sum(made),
+    'bands': jnp.stack(bands),
+    'reconstructed_bands': jnp.stack(made),
   }
 
 
@@ -179,32 +181,38 @@ def forged_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
   return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
 
 
+def _sum(arrays: Sequence[jax.Array]) -> jax.Array:
+  return functools.reduce(jnp.add, arrays)
+
+
 def _reconstruct(model: OCRGAN, state: State, bands: list[jax.Array]) -> list[jax.Array]:
-  return model.generator.apply(state.generator.variables, bands, train=False)
+  made: Any = model.generator.apply(state.generator.variables, bands, train=False)
+  return made
 
 
 def _judge(model: OCRGAN, state: State, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-  return model.discriminator.apply(state.discriminator.variables, images, train=False)
+  outputs: Any = model.discriminator.apply(state.discriminator.variables, images, train=False)
+  return outputs
 
 
 def _judge_training(
-    model: OCRGAN, params: Any, batch_stats: Any, images: jax.Array
+  model: OCRGAN, params: Any, batch_stats: Any, images: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
   """D with batch statistics: (logits, latent), and its new running statistics."""
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, changes = model.discriminator.apply(
-      variables, images, train=True, mutable=['batch_stats']
+    variables, images, train=True, mutable=['batch_stats']
   )
   return outputs, changes.get('batch_stats', batch_stats)
 
 
 def _generator_loss(
-    params: Any, state: State, bands: list[jax.Array], real: jax.Array, model: OCRGAN
+  params: Any, state: State, bands: list[jax.Array], real: jax.Array, model: OCRGAN
 ) -> tuple[jax.Array, tuple[jax.Array, Any, dict[str, jax.Array]]]:
   """Eq. 12 for G, and (Î, the new batch statistics, the terms by name)."""
   variables = {'params': params, 'batch_stats': state.generator.batch_stats}
   made, changes = model.generator.apply(variables, bands, train=True, mutable=['batch_stats'])
-  fake, weights, terms = sum(made), model.loss, {}
+  fake, weights, terms = _sum(made), model.loss, {}
   if weights.content > 0:
     terms['content'] = losses.content_loss(real, fake)
   if weights.adversarial > 0 or weights.latent > 0:
@@ -220,7 +228,7 @@ def _generator_loss(
 
 
 def _discriminator_loss(
-    params: Any, state: State, real: jax.Array, fakes: list[jax.Array], model: OCRGAN
+  params: Any, state: State, real: jax.Array, fakes: list[jax.Array], model: OCRGAN
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
   """D's loss, and (its new batch statistics, the loss by name).
 

@@ -53,9 +53,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   dataset = read_dataset(config.data_dir, config.data)
   examples, held_out = hold_out(dataset.train, config.data.validation_share, config.seed)
   batch_size = choose_batch_size(config.train.batch_size, len(examples), mesh.size)
-  load = functools.partial(
-      load_images, size=config.image_size, memory_gib=config.data.memory_gib
-  )
+  load = functools.partial(load_images, size=config.image_size, memory_gib=config.data.memory_gib)
   images = load(examples, description='reading training images')
   validation_images = load(held_out, description='reading held-out images')
   runs.claim(workdir, config)
@@ -71,18 +69,18 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   num_steps = math.ceil(config.train.epochs * len(examples) / batch_size)
   save_at = checkpoint_steps(config.train, len(examples), batch_size)
   take_step = jax.jit(
-      functools.partial(train_step, model=model),
-      in_shardings=(state_sharding, sharding.batch_sharding(mesh)),
-      out_shardings=state_sharding,
-      donate_argnums=0,
+    functools.partial(train_step, model=model),
+    in_shardings=(state_sharding, sharding.batch_sharding(mesh)),
+    out_shardings=state_sharding,
+    donate_argnums=0,
   )
   print('compiling the training step', file=sys.stderr)
   first_batch = jax.ShapeDtypeStruct((batch_size, *[config.image_size] * 2, 3), np.uint8)
-  take_step = take_step.lower(state, first_batch).compile()
+  compiled_step = take_step.lower(state, first_batch).compile()
   validate = make_validation(model, mesh, validation_images, batch_size)
 
   log = TrainingLog(
-      workdir, step=step, num_steps=num_steps, batch_size=batch_size, num_images=len(examples)
+    workdir, step=step, num_steps=num_steps, batch_size=batch_size, num_images=len(examples)
   )
   try:
     metrics: dict[str, jax.Array] = {}
@@ -90,7 +88,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
       batch = sharding.put_batch(next(batches), mesh)
       # Run one step ahead of the device, so that it never waits, but no further.
       jax.block_until_ready(metrics)
-      state, metrics = take_step(state, batch)
+      state, metrics = compiled_step(state, batch)
       step += 1
       log.add(metrics)
       if step % config.train.log_every == 0 or step in save_at:
@@ -132,8 +130,8 @@ def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:
   """
   if wanted % num_devices:
     raise InputError(
-        f'train.batch_size = {wanted} cannot be split evenly over {num_devices} devices; '
-        f'use a multiple of {num_devices}'
+      f'train.batch_size = {wanted} cannot be split evenly over {num_devices} devices; '
+      f'use a multiple of {num_devices}'
     )
   if wanted <= num_images:
     return wanted
@@ -141,14 +139,14 @@ def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:
   if not size:
     raise InputError(f'{num_images} training image(s) cannot be split over {num_devices} devices')
   print(
-      f'warning: only {num_images} images to train on: train.batch_size is {size}, not {wanted}',
-      file=sys.stderr,
+    f'warning: only {num_images} images to train on: train.batch_size is {size}, not {wanted}',
+    file=sys.stderr,
   )
   return size
 
 
 def checkpoint_steps(
-    settings: ml_collections.ConfigDict, num_images: int, batch_size: int
+  settings: ml_collections.ConfigDict, num_images: int, batch_size: int
 ) -> set[int]:
   """The steps after which to validate and save: the ends of some epochs, and the last."""
   epochs = [*range(settings.checkpoint_every, settings.epochs, settings.checkpoint_every)]
@@ -156,7 +154,7 @@ def checkpoint_steps(
 
 
 def make_validation(
-    model: OCRGAN, mesh: Mesh, images: Images, batch_size: int
+  model: OCRGAN, mesh: Mesh, images: Images, batch_size: int
 ) -> Callable[[State], tuple[Calibration, float]]:
   """Makes the function that validates a state on held-out normal images.
 
@@ -173,17 +171,17 @@ def make_validation(
     AUROC is 0.5 by definition, so that the last of equals is the best.
   """
   compile_step = functools.partial(
-      jax.jit,
-      in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
-      out_shardings=sharding.replicated(mesh),
+    jax.jit,
+    in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
+    out_shardings=sharding.replicated(mesh),
   )
   score = compile_step(functools.partial(score_step, model=model))
   forge = compile_step(functools.partial(forged_step, model=model))
 
   def validate(state: State) -> tuple[Calibration, float]:
     normal, forged = [], []
-    for batch, count in evaluation_batches(images, batch_size):
-      batch = sharding.put_batch(batch, mesh)
+    for host_batch, count in evaluation_batches(images, batch_size):
+      batch = sharding.put_batch(host_batch, mesh)
       normal.append(np.asarray(score(state, batch)['score'])[:count])
       if model.forges:
         forged.append(np.asarray(score(state, forge(state, batch))['score'])[:count])
@@ -203,7 +201,7 @@ def _report_faults(log: TrainingLog, step: int, means: dict[str, float]) -> None
   broken = [name for name, value in means.items() if not math.isfinite(value)]
   if broken:
     raise InputError(
-        f'the loss {broken[0]} is not finite by step {step}; lower train.learning_rate'
+      f'the loss {broken[0]} is not finite by step {step}; lower train.learning_rate'
     )
   if abs(means.get('discriminator', 1.0)) < STALLED_DISCRIMINATOR:
     log.message(f'warning: D has stalled at step {step}: its loss is under {STALLED_DISCRIMINATOR}')

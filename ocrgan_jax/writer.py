@@ -53,13 +53,13 @@ class TrainingLog:
     self._batch_size = batch_size
     # Not on a terminal, a bar is a line of the log each time it is drawn.
     self._bar = tqdm(
-        total=num_steps * batch_size,
-        initial=step * batch_size,
-        desc='training',
-        unit='image',
-        unit_scale=True,
-        mininterval=0.5 if sys.stderr.isatty() else 10,
-        bar_format='{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left{postfix}',
+      total=num_steps * batch_size,
+      initial=step * batch_size,
+      desc='training',
+      unit='image',
+      unit_scale=True,
+      mininterval=0.5 if sys.stderr.isatty() else 10,
+      bar_format='{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left{postfix}',
     )
     self._start_window()
 
@@ -84,8 +84,9 @@ class TrainingLog:
     images = len(self._window) * self._batch_size
     rate = images / (time.perf_counter() - self._since)
     self.write(step, {**means, 'images_per_second': rate})
-    shown = ', '.join(f'{name} {means[name]:.3f}' for name in ('generator', 'discriminator')
-                      if name in means)
+    shown = ', '.join(
+      f'{name} {means[name]:.3f}' for name in ('generator', 'discriminator') if name in means
+    )
     self._bar.set_postfix_str(f'epoch {self._epoch(step):.1f}, losses: {shown}', refresh=False)
     self._start_window()
     return means

@@ -1,5 +1,6 @@
 """What the tests share: tiny datasets in the official layouts, and a tiny model trained once."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -21,13 +22,16 @@ DATA = Path(os.environ.get('OCRGAN_DATA_DIR', REPOSITORY.parent / 'shared' / 'da
 
 
 @pytest.fixture(scope='session', autouse=True)
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-  """Compiles each program once a session, in this process and in those it starts."""
+def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
+  """Compiles cheaply, and each program once, in this process and in those it starts."""
   folder = str(tmp_path_factory.mktemp('jax_cache'))
-  os.environ['JAX_COMPILATION_CACHE_DIR'] = folder
-  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
-  jax.config.update('jax_compilation_cache_dir', folder)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  for name, value in (
+    ('jax_compilation_cache_dir', folder),
+    ('jax_persistent_cache_min_compile_time_secs', 0.5),
+    ('jax_disable_most_optimizations', True),
+  ):
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
 
 
 def smooth_image(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -69,8 +73,9 @@ def tiny_config(data_dir: Path | str, **fields: object) -> ml_collections.Config
   return config
 
 
+@functools.cache
 def tiny_model(**fields: object) -> OCRGAN:
-  """The static description of a tiny model."""
+  """The static description of a tiny model; equal fields give one object, compiled for once."""
   return build_model(tiny_config('', **fields))
 
 

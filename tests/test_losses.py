@@ -29,7 +29,7 @@ def test_binary_cross_entropy_takes_real_as_one() -> None:
   expected = (LN_2 + LOG_1_PLUS_E) / 2
   assert losses.generator_adversarial_loss(logits, 'bce') == pytest.approx(expected)
   loss = losses.discriminator_adversarial_loss(
-      jnp.array([-1.0]), [jnp.array([1.0]), jnp.array([0.0])], 'bce'
+    jnp.array([-1.0]), [jnp.array([1.0]), jnp.array([0.0])], 'bce'
   )
   assert loss == pytest.approx(2 * LOG_1_PLUS_E + LN_2)
 

@@ -24,9 +24,9 @@ def read_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Dataset:
     return mvtec_ad.read(data_dir, settings.category)
   if settings.dataset == 'elpv':
     return elpv.read(
-        data_dir,
-        settings.category,
-        train_share=settings.train_share,
-        split_seed=settings.split_seed,
+      data_dir,
+      settings.category,
+      train_share=settings.train_share,
+      split_seed=settings.split_seed,
     )
   raise InputError(f'no dataset {settings.dataset!r}; data.dataset is one of mvtec_ad, elpv')

@@ -59,7 +59,7 @@ def _package_folder() -> Path:
   package = importlib.util.find_spec('elpv_dataset')
   if package is None or package.origin is None:
     raise InputError(
-        "ELPV's pip package is not installed: pip install elpv-dataset, "
-        'or give its folder as --config.data_dir=…'
+      "ELPV's pip package is not installed: pip install elpv-dataset, "
+      'or give its folder as --config.data_dir=…'
     )
   return Path(package.origin).parent / 'data'

@@ -46,14 +46,14 @@ def image_files(folder: Path) -> list[Path]:
   if not folder.is_dir():
     return []
   return sorted(
-      path
-      for path in folder.iterdir()
-      if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
+    path
+    for path in folder.iterdir()
+    if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
   )
 
 
 def hold_out(
-    examples: list[Example], share: float, seed: int
+  examples: list[Example], share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
   """Holds out a random share of normal training examples, for calibration and validation.
 
@@ -71,12 +71,12 @@ def hold_out(
   """
   if len(examples) < 2:
     raise InputError(
-        f'only {len(examples)} normal training image(s) found: at least 2 are needed, '
-        'one to train on and one held out to set the scale of the scores'
+      f'only {len(examples)} normal training image(s) found: at least 2 are needed, '
+      'one to train on and one held out to set the scale of the scores'
     )
   count = min(max(1, round(share * len(examples))), len(examples) - 1)
   held = set(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
   return (
-      [e for i, e in enumerate(examples) if i not in held],
-      [e for i, e in enumerate(examples) if i in held],
+    [e for i, e in enumerate(examples) if i not in held],
+    [e for i, e in enumerate(examples) if i in held],
   )

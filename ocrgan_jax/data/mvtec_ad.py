@@ -42,8 +42,8 @@ def read(data_dir: str, category: str) -> Dataset:
   def examples(folder: Path) -> list[Example]:
     label = NORMAL if folder.name == NORMAL_TYPE else ANOMALOUS
     return [
-        Example(path, path.relative_to(root).as_posix(), label, folder.name)
-        for path in image_files(folder)
+      Example(path, path.relative_to(root).as_posix(), label, folder.name)
+      for path in image_files(folder)
     ]
 
   train = examples(root / 'train' / NORMAL_TYPE)

@@ -47,7 +47,7 @@ class ImageFiles(NamedTuple):
 
 
 def load_images(
-    examples: Sequence[Example], size: int, *, memory_gib: float, description: str = 'reading'
+  examples: Sequence[Example], size: int, *, memory_gib: float, description: str = 'reading'
 ) -> Images:
   """Decodes all images into memory if they fit, else leaves them on disk.
 
@@ -67,8 +67,8 @@ def load_images(
   need = len(files) * size * size * 3 / 2**30
   if need > memory_gib:
     print(
-        f'{len(files)} images take {need:.1f} GiB decoded, over data.memory_gib = {memory_gib:g}: '
-        'they are decoded anew in every epoch'
+      f'{len(files)} images take {need:.1f} GiB decoded, over data.memory_gib = {memory_gib:g}: '
+      'they are decoded anew in every epoch'
     )
     return files
   images = np.empty((len(files), size, size, 3), np.uint8)

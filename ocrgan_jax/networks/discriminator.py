@@ -1,5 +1,6 @@
 """The discriminator D: tells normal images from reconstructed and forged ones."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -41,14 +42,12 @@ class Discriminator(nn.Module):
       stage, features = stage + 1, 2 * features
       x = DownConv(features, dtype=self.dtype, name=f'conv{stage}')(x)
       x = leaky_relu(BatchNorm(dtype=self.dtype, name=f'conv{stage}_norm')(x, train=train))
-    conv = lambda *args, **kwargs: nn.Conv(
-        *args, use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype, **kwargs
-    )
+    conv = functools.partial(nn.Conv, use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype)
     latent = conv(LATENT_SIZE, (4, 4), padding='VALID', name='latent')(x)
     # 3×3 over a 1×1 input: only the middle of the kernel meets data.
     logit = conv(1, (3, 3), padding=((1, 1), (1, 1)), name='logit')(latent)
     batch = x.shape[0]
     return (
-        logit.reshape(batch).astype(jnp.float32),
-        latent.reshape(batch, LATENT_SIZE).astype(jnp.float32),
+      logit.reshape(batch).astype(jnp.float32),
+      latent.reshape(batch, LATENT_SIZE).astype(jnp.float32),
     )

@@ -3,6 +3,8 @@
 Everything here has no parameters, and works on float images of any scale.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -41,7 +43,7 @@ def frequency_decoupling(images: jax.Array, branches: int) -> list[jax.Array]:
   for _ in range(branches - 1):
     blurred.append(low_pass(blurred[-1]))
   blurred.reverse()  # I_G1 … I_GN
-  return [blurred[0]] + [high - low for low, high in zip(blurred, blurred[1:], strict=False)]
+  return [blurred[0]] + [high - low for low, high in itertools.pairwise(blurred)]
 
 
 def low_pass(images: jax.Array) -> jax.Array:
@@ -61,7 +63,7 @@ def low_pass(images: jax.Array) -> jax.Array:
 
 
 def _shrink(x: jax.Array, axis: int) -> jax.Array:
-  """Filters one axis with TAPS and keeps its positions 0, 2, 4, …"""
+  """Filters one axis with TAPS and keeps its positions 0, 2, 4, …."""
   size = x.shape[axis]
   x = jnp.pad(x, _pad_width(x, axis, 2, 2), mode='reflect')
   parts = (lax.slice_in_dim(x, i, i + size, stride=2, axis=axis) for i in range(5))

@@ -98,19 +98,18 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, channels, 4 * features)
   y = _conv(x, taps, 1).reshape(batch, height + 1, width + 1, 2, 2, features)
   rows = [
-      jnp.stack([y[:, p : p + height, q : q + width, p, q] for q in (0, 1)], axis=3)
-      for p in (0, 1)
+    jnp.stack([y[:, p : p + height, q : q + width, p, q] for q in (0, 1)], axis=3) for p in (0, 1)
   ]
   return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
 
 
 def _conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   return lax.conv_general_dilated(
-      x,
-      kernel,
-      (stride, stride),
-      ((1, 1), (1, 1)),
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    x,
+    kernel,
+    (stride, stride),
+    ((1, 1), (1, 1)),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
 
 

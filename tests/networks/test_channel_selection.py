@@ -30,7 +30,7 @@ def test_output_is_equations_4_to_8() -> None:
   z2 = z1 @ params['squeeze']['kernel'] + params['squeeze']['bias']
   assert z2.shape[-1] == 32  # max(6 / 2, 32)
   to_low, to_high = (
-      jnp.exp(z2 @ params[name]['kernel'] + params[name]['bias']) for name in ('branch1', 'branch2')
+    jnp.exp(z2 @ params[name]['kernel'] + params[name]['bias']) for name in ('branch1', 'branch2')
   )
   weight = (to_low / (to_low + to_high))[:, None, None]
   outputs = module.apply({'params': params}, [low, high])

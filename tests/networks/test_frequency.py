@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -5,7 +7,6 @@ import numpy as np
 import pytest
 
 from ocrgan_jax.networks import frequency_decoupling
-
 
 decouple = jax.jit(frequency_decoupling, static_argnums=1)
 
@@ -25,7 +26,7 @@ def test_bands_are_those_of_opencv_pyramids(size: int, branches: int) -> None:
   blurred = [images]
   for _ in range(branches - 1):
     blurred.insert(0, opencv_level(blurred[0]))
-  expected = [blurred[0], *(b - a for a, b in zip(blurred, blurred[1:], strict=False))]
+  expected = [blurred[0], *(b - a for a, b in itertools.pairwise(blurred))]
   bands = decouple(jnp.asarray(images), branches)
   assert len(bands) == branches
   for band, wanted in zip(bands, expected, strict=True):

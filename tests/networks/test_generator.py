@@ -17,11 +17,11 @@ def count(tree: dict) -> int:
 
 # The counts of the layer table, worked out from it and equal to the release's.
 @pytest.mark.parametrize(
-    ('size', 'width', 'branch_parameters', 'selection_parameters'),
-    [(256, 64, 108_827_910, 2_102_624), (32, 64, 33_318_150, 919_136), (256, 4, 427_350, 18_680)],
+  ('size', 'width', 'branch_parameters', 'selection_parameters'),
+  [(256, 64, 108_827_910, 2_102_624), (32, 64, 33_318_150, 919_136), (256, 4, 427_350, 18_680)],
 )
 def test_parameter_counts(
-    size: int, width: int, branch_parameters: int, selection_parameters: int
+  size: int, width: int, branch_parameters: int, selection_parameters: int
 ) -> None:
   params = parameters(size, width, 2)
   selection = {name: p for name, p in params.items() if name.startswith('cs')}

@@ -16,13 +16,13 @@ def plain_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def plain_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
   # Torch's kernel meets the output turned round, which is XLA's convention flipped.
   return lax.conv_transpose(
-      x, kernel[::-1, ::-1], (2, 2), ((2, 2), (2, 2)), dimension_numbers=LAYOUT
+    x, kernel[::-1, ::-1], (2, 2), ((2, 2), (2, 2)), dimension_numbers=LAYOUT
   )
 
 
 @pytest.mark.parametrize('height', [2, 16])
 @pytest.mark.parametrize(
-    ('ours', 'plain'), [(strided_conv, plain_strided), (transposed_conv, plain_transposed)]
+  ('ours', 'plain'), [(strided_conv, plain_strided), (transposed_conv, plain_transposed)]
 )
 def test_convolutions_and_their_gradients_are_those_of_xla(ours, plain, height: int) -> None:
   x_key, kernel_key, out_key = jax.random.split(jax.random.key(0), 3)
@@ -33,8 +33,9 @@ def test_convolutions_and_their_gradients_are_those_of_xla(ours, plain, height: 
     out, pullback = jax.vjp(conv, x, kernel)
     return out, *pullback(jax.random.normal(out_key, out.shape))
 
-  expected, result = (jax.jit(value_and_gradients, static_argnums=0)(c, x, kernel)
-                      for c in (plain, ours))
+  expected, result = (
+    jax.jit(value_and_gradients, static_argnums=0)(c, x, kernel) for c in (plain, ours)
+  )
   for got, wanted in zip(result, expected, strict=True):
     np.testing.assert_allclose(got, wanted, atol=1e-3)
 

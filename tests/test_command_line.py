@@ -1,0 +1,77 @@
+"""The commands as a user types them: what works, and each mistake's one line."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_module
+
+TINY = (
+  '--config.image_size=32',
+  '--config.model.width=2',
+  '--config.train.epochs=2',
+  '--config.train.batch_size=8',
+  '--config.train.checkpoint_every=1',
+)
+
+
+def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
+  workdir = tmp_path / 'run'
+  done = run_module(
+    'ocrgan_jax.train',
+    '--config=configs/mvtec.py:tile',
+    f'--workdir={workdir}',
+    f'--config.data_dir={mvtec_folder}',
+    *TINY,
+  )
+  assert done.returncode == 0, done.stderr
+  assert re.search(r'100%.*image/s, 00:00 left, epoch 2.2, losses: generator', done.stderr)
+  assert json.loads((workdir / 'config.json').read_text())['model']['width'] == 2
+  done = run_module('ocrgan_jax.evaluate', f'--workdir={workdir}')
+  assert done.returncode == 0, done.stderr
+  assert 'image AUROC: ' in done.stdout and 'mean brightness' in done.stdout
+  assert {path.name for path in workdir.iterdir()} == {
+    'config.json',
+    'metrics.jsonl',
+    'tensorboard',
+    'checkpoints',
+    'metrics.json',
+    'scores.csv',
+    'figures',
+  }
+
+
+@pytest.mark.parametrize(
+  ('config', 'flags', 'message'),
+  [
+    (
+      'mvtec.py:tile',
+      ['--config.data_dir=/no/such'],
+      r'no such data folder: /no/such; expected <data_dir>/<category>/train/good',
+    ),
+    ('mvtec.py:tyle', [], r"no category 'tyle' in .*; categories there: tile$"),
+    ('mvtec.py:tile,fast', [], r"unknown preset 'fast': use one of paper, release"),
+    ('mvtec.py:tile', ['--config.image_size=100'], r'image_size is 100; .*power of two'),
+    ('mvtec.py:tile', ['--config.model.widht=4'], r'Did you mean "width"'),
+    ('mvtec.py:tile', ['--config.model.width=wide'], r'--config.model.width=wide'),
+    ('mvtec.py:tile', ['stray'], r"what is 'stray'\?"),
+    ('nothing.py', [], r"No such file or directory: 'configs/nothing.py'"),
+  ],
+)
+def test_mistakes_get_one_line(
+  config: str, flags: list[str], message: str, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  workdir = tmp_path / 'run'
+  done = run_module(
+    'ocrgan_jax.train',
+    f'--config=configs/{config}',
+    f'--workdir={workdir}',
+    f'--config.data_dir={mvtec_folder}',
+    *flags,
+  )
+  assert done.returncode == 1
+  assert done.stderr.startswith('error: ') and len(done.stderr.splitlines()) == 1, done.stderr
+  assert re.search(message, done.stderr.strip()), done.stderr
+  assert not done.stdout and not workdir.exists()

@@ -1,0 +1,47 @@
+import pytest
+
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.settings import build_model
+from tests.conftest import tiny_config, tiny_model
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'message'),
+  [
+    ('image_size', 100, 'power of two from 32'),
+    ('image_size', 16, 'power of two from 32'),
+    ('image_size', 0, 'power of two from 32'),
+    ('model__width', 0, 'model.width is 0; it must be at least 1'),
+    ('model__branches', 0, 'model.branches is 0'),
+    ('model__bands', '3', 'model.branches = 2'),
+    ('model__bands', 'high', "must be 'all' or numbers"),
+    ('train__generator_input', 'fake', 'one of normal, forged'),
+    ('loss__adversarial_form', 'wgan', 'one of bce, expectation'),
+    ('score__content_distance', 'l3', 'one of l1, squared'),
+    ('score__content_weight', 1.5, 'between 0 and 1'),
+    ('loss__latent', -1.0, 'at least 0'),
+  ],
+)
+def test_fields_that_cannot_be_are_named(field: str, value: object, message: str) -> None:
+  with pytest.raises(InputError, match=message):
+    build_model(tiny_config('', **{field: value}))
+
+
+def test_contradictions_are_refused() -> None:
+  with pytest.raises(InputError, match='both off'):
+    tiny_model(train__generator_input='forged', forgery__cutpaste=False, forgery__cutout=False)
+  with pytest.raises(InputError, match='G has no loss'):
+    tiny_model(loss__content=0.0, loss__adversarial=0.0, loss__latent=0.0)
+
+
+def test_bands_are_numbered_from_1() -> None:
+  assert tiny_model(model__branches=3).bands == (0, 1, 2)
+  assert tiny_model(model__branches=3, model__bands='3,1').bands == (0, 2)
+
+
+def test_discriminator_is_as_wide_as_the_generator_unless_set() -> None:
+  config = tiny_config('', model__width=4)
+  assert build_model(config).discriminator.width == 4
+  config.model.discriminator_width = 64
+  assert build_model(config).discriminator.width == 64
+  assert build_model(config).generator.width == 4

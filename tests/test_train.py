@@ -1,0 +1,102 @@
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.evaluate import evaluate
+from ocrgan_jax.train import checkpoint_steps, choose_batch_size, train
+from tests.conftest import smooth_image, tiny_config, write_images
+
+
+def losses(workdir: Path) -> list[dict[str, float]]:
+  lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+  for line in lines:
+    line.pop('images_per_second', None)
+  return lines
+
+
+def test_training_stopped_and_resumed_equals_training_not_stopped(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  train(tiny_config(mvtec_folder, train__epochs=1), tmp_path / 'run')
+  # As a kill after the checkpoint would leave it: with a line logged past it.
+  with (tmp_path / 'run/metrics.jsonl').open('a') as file:
+    file.write('{"step": 999, "epoch": 99.0, "generator": 0.0}\n')
+  resumed = train(tiny_config(mvtec_folder, train__epochs=2), tmp_path / 'run')
+  # Trained once more from the start, to have the state: the fixture keeps only its folder.
+  whole = train(tiny_config(mvtec_folder, train__epochs=2), tmp_path / 'whole')
+  jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+  assert losses(tmp_path / 'run') == losses(tmp_path / 'whole') == losses(trained)
+
+
+def test_channel_selection_is_in_the_checkpoint_for_other_scripts(trained: Path) -> None:
+  """As a script of a user's own would read it, with orbax alone."""
+  step = max(int(path.name) for path in (trained / 'checkpoints').iterdir())
+  state = ocp.StandardCheckpointer().restore(trained / f'checkpoints/{step}/state')
+  assert int(state['step']) == step
+  params = state['generator']['params']
+  assert {name for name in params if name.startswith('cs')} == {f'cs{i}' for i in range(1, 6)}
+  # Trained: its biases have left the 0 that they start at.
+  assert np.abs(params['cs1']['branch1']['bias']).max() > 0
+
+
+def test_data_without_signal_scores_half(tmp_path: Path) -> None:
+  """Normal and 'anomalous' images of one distribution, through the whole of the code."""
+  rng, root = np.random.default_rng(1), tmp_path / 'data/tile'
+  draw = lambda count: [smooth_image(rng, 32) for _ in range(count)]
+  write_images(root / 'train/good', draw(40))
+  write_images(root / 'test/good', draw(100))
+  write_images(root / 'test/defect', draw(100))
+  train(tiny_config(root.parent, train__epochs=4, train__checkpoint_every=4), tmp_path / 'run')
+  for protocol in ('last', 'validation'):
+    metrics = evaluate(tmp_path / 'run', protocol=protocol)
+    assert (metrics['num_normal'], metrics['num_anomalous']) == (100, 100)
+    # Three standard errors of an AUROC that is 0.5, Mann and Whitney's
+    # sqrt((n + m + 1) / (12 n m)); the seed is fixed, so this never flickers.
+    assert abs(metrics['image_auroc'] - 0.5) < 3 * np.sqrt(201 / 120_000)
+
+
+def test_other_configs_and_foreign_folders_are_left_alone(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  before = sorted(trained.rglob('*'))
+  with pytest.raises(InputError, match=r'another config \(model.discriminator_width is 2'):
+    train(tiny_config(mvtec_folder, model__width=4), trained)
+  assert sorted(trained.rglob('*')) == before
+  (tmp_path / 'letter.txt').write_text('mine')
+  with pytest.raises(InputError, match='is not empty and holds no run'):
+    train(tiny_config(mvtec_folder), tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ['letter.txt']
+
+
+def test_a_damaged_file_stops_the_run_before_anything_is_written(
+  mvtec_folder: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  damaged = tmp_path / 'data/tile/train/good/003.png'
+  damaged.write_text('this is no image')
+  with pytest.raises(InputError, match='003.png: not an image'):
+    train(tiny_config(tmp_path / 'data'), tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_batch_shrinks_to_the_training_set_with_a_warning(capsys: pytest.CaptureFixture) -> None:
+  assert choose_batch_size(32, 100, 4) == 32
+  assert not capsys.readouterr().err
+  assert choose_batch_size(32, 10, 4) == 8
+  assert 'only 10 images to train on: train.batch_size is 8, not 32' in capsys.readouterr().err
+  with pytest.raises(InputError, match='use a multiple of 4'):
+    choose_batch_size(30, 100, 4)
+  with pytest.raises(InputError, match='3 training image'):
+    choose_batch_size(32, 3, 4)
+
+
+def test_checkpoints_are_at_the_ends_of_epochs_and_at_the_last() -> None:
+  # 20 images in batches of 8: epochs end within steps 3, 5, 8, 10 and 13.
+  settings = tiny_config('', train__epochs=5, train__checkpoint_every=2).train
+  assert checkpoint_steps(settings, 20, 8) == {5, 10, 13}
