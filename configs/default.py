@@ -24,7 +24,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   config.image_size = 256  # side in pixels, a power of two from 32 (IV-A1)
 
   config.data = data = ml_collections.ConfigDict()
-  data.dataset = ''  # 'mvtec_ad' or 'elpv'
+  data.dataset = ''  # a key of ocrgan_jax.data.DATASETS
   data.category = ''  # the dataset's product, class or kind
   data.validation_share = 0.1  # of the normal training images: held out (III-E, Eq. 14)
   # Of datasets without an official split: the share of the normal images that
@@ -32,7 +32,15 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   # share one test set).
   data.train_share = 0.8
   data.split_seed = 0
+  data.split = 'item'  # KolektorSDD: 'item', or 'image' (see its module)
+  data.normal_up_to = 0.0  # ELPV: defect probability up to which a cell is normal
+  data.anomalous_from = 1.0  # ELPV: and from which it is anomalous
+  data.test_dir = ''  # folder: where test images lie, if not in the tree of data_dir
+  data.prepared_dir = ''  # prepared datasets; by default ocrgan_jax in the user's cache folder
+  data.skip_damaged = False  # leave damaged files out instead of stopping
+  data.max_megapixels = 100.0  # larger images are refused; 10^6 pixels
   data.memory_gib = 4.0  # decoded images are kept in memory up to this; GiB
+  data.workers = 0  # processes that decode streamed images; 0: threads
 
   config.model = model = ml_collections.ConfigDict()
   model.width = 64  # w, channels of G's first stage (Fig. 11)

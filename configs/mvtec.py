@@ -1,6 +1,6 @@
 r"""MVTec AD: one model per category, trained on `train/good`, tested on all of `test`.
 
-  python -m ocrgan_jax.train --config=configs/mvtec.py:bottle \\
+  python -m ocrgan_jax.train --config=configs/mvtec.py:bottle \
       --workdir=runs/bottle --config.data_dir=…/mvtec_ad
   python -m ocrgan_jax.evaluate --workdir=runs/bottle
 

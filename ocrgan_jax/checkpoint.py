@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from ocrgan_jax.data.pipeline import TrainingBatches
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.scoring import Calibration
 from ocrgan_jax.state import State
@@ -43,7 +44,7 @@ def open_checkpoints(workdir: Path) -> ocp.CheckpointManager:
 def save(
   manager: ocp.CheckpointManager,
   state: State,
-  batches: grain.DatasetIterator,
+  batches: TrainingBatches,
   calibration: Calibration,
   config: ml_collections.ConfigDict,
   validation_auroc: float,
@@ -71,7 +72,7 @@ def save(
 
 
 def restore_training(
-  manager: ocp.CheckpointManager, like: State, sharding: Sharding, batches: grain.DatasetIterator
+  manager: ocp.CheckpointManager, like: State, sharding: Sharding, batches: TrainingBatches
 ) -> State:
   """Restores the last checkpoint to go on training from.
 

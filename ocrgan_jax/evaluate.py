@@ -14,9 +14,11 @@ import numpy as np
 from absl import flags
 
 from ocrgan_jax import checkpoint, command_line, figures, runs, sharding
-from ocrgan_jax.data import read_dataset
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.data.pipeline import Images, evaluation_batches, load_images
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.metrics import image_auroc, trivial_aurocs
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.scoring import Calibration, scale
@@ -52,12 +54,14 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
     checkpoints, like, sharding.replicated(mesh), protocol
   )
   checkpoints.close()
-  examples = read_dataset(data_dir or config.data_dir, config.data).test
+  test = prepare_dataset(data_dir or config.data_dir, config.data).test
+  if not test.names:
+    raise InputError('the dataset has no test images to evaluate; give data.test_dir in training')
   images = load_images(
-    examples,
+    test,
     config.image_size,
     memory_gib=config.data.memory_gib,
-    description='reading test images',
+    description='decoding test images',
   )
   # Padded to what the devices can share; a score does not depend on it.
   batch_size = -(-config.train.batch_size // mesh.size) * mesh.size
@@ -74,12 +78,11 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
   raw = np.concatenate(scores)
   trivial_values = {name: np.concatenate([t[name] for t in trivial]) for name in trivial[0]}
 
-  labels = np.array([example.label for example in examples])
-  metrics = summarize(labels, raw, trivial_values, calibration)
+  metrics = summarize(test.labels, raw, trivial_values, calibration)
   metrics |= {'protocol': protocol, 'step': int(state.step), 'seed': config.seed}
   write_json(workdir / 'metrics.json', metrics)
-  write_text(workdir / 'scores.csv', scores_table(examples, raw, calibration))
-  _draw(workdir, model, state, images, examples, raw, calibration, metrics)
+  write_text(workdir / 'scores.csv', scores_table(test, raw, calibration))
+  _draw(workdir, model, state, images, test, raw, calibration, metrics)
   return metrics
 
 
@@ -111,7 +114,7 @@ def summarize(
   """The numbers of `metrics.json`.
 
   Args:
-    labels: int [images], 1 for anomalous.
+    labels: int [images], 1 for anomalous, -1 where nobody knows.
     scores: raw scores, [images].
     trivial: name → trivial scores, [images].
     calibration: of the scores.
@@ -123,12 +126,14 @@ def summarize(
     shares of either class that lie above it.
   """
   above = scores > calibration.threshold
+  known = labels != UNLABELLED
   share = lambda label: float(above[labels == label].mean()) if (labels == label).any() else None
-  table = trivial_aurocs(labels, trivial)
+  table = trivial_aurocs(labels[known], {name: values[known] for name, values in trivial.items()})
   return {
-    'image_auroc': image_auroc(labels, scores),
+    'image_auroc': image_auroc(labels[known], scores[known]),
     'num_normal': int((labels == NORMAL).sum()),
     'num_anomalous': int((labels == ANOMALOUS).sum()),
+    'num_unlabelled': int((~known).sum()),
     'trivial': {name: row['auroc'] for name, row in table.items()},
     'trivial_direction': {name: row['anomalous'] for name, row in table.items()},
     'threshold': calibration.threshold,
@@ -138,14 +143,15 @@ def summarize(
   }
 
 
-def scores_table(examples: list[Example], scores: np.ndarray, calibration: Calibration) -> str:
-  """The text of `scores.csv`: path, label (1 anomalous), raw and scaled score."""
+def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> str:
+  """The text of `scores.csv`: path, label (1 anomalous, empty if unknown), raw and scaled score."""
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
   writer.writerow(['path', 'label', 'score', 'scaled_score'])
   scaled = scale(scores, calibration)
-  for example, raw, value in zip(examples, scores, scaled, strict=True):
-    writer.writerow([example.name, example.label, f'{raw:.8g}', f'{value:.6g}'])
+  for name, label, raw, value in zip(test.names, test.labels, scores, scaled, strict=True):
+    known = '' if label == UNLABELLED else label
+    writer.writerow([name, known, f'{raw:.8g}', f'{value:.6g}'])
   return file.getvalue()
 
 
@@ -154,20 +160,19 @@ def _draw(
   model: OCRGAN,
   state: State,
   images: Images,
-  examples: list[Example],
+  test: Split,
   scores: np.ndarray,
   calibration: Calibration,
   metrics: dict[str, Any],
 ) -> None:
-  labels = np.array([example.label for example in examples])
   auroc = metrics['image_auroc']
   title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
   folder, scaled = workdir / 'figures', scale(scores, calibration)
-  figures.histogram(folder / 'histogram.png', labels, scaled, calibration, title)
+  figures.histogram(folder / 'histogram.png', test.labels, scaled, calibration, title)
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   figures.loss_curves(folder / 'losses.png', [json.loads(line) for line in lines])
 
-  chosen = choose_rows(labels, scores)
+  chosen = choose_rows(test.labels, scores)
   views = jax.jit(functools.partial(explain_step, model=model))(state, images[chosen])
   views = jax.tree.map(np.asarray, views)
   columns = {'input': views['input']}
@@ -175,7 +180,7 @@ def _draw(
     columns[f'band {number + 1}'] = band
   columns['reconstruction'] = views['reconstruction']
   columns['difference'] = np.abs(views['input'] - views['reconstruction']).mean(-1)
-  rows = [f'{examples[i].defect_type}\nscore {scaled[i]:.2f}' for i in chosen]
+  rows = [f'{test.defect_types[i]}\nscore {scaled[i]:.2f}' for i in chosen]
   figures.sheet(folder / 'sheet.png', rows, columns)
 
 
@@ -191,7 +196,7 @@ def choose_rows(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     anomalous ones first.
   """
   rows: list[int] = []
-  for label in (ANOMALOUS, NORMAL):
+  for label in (ANOMALOUS, NORMAL, UNLABELLED):
     order = [i for i in np.argsort(-scores, kind='stable') if labels[i] == label]
     half = SHEET_ROWS // 4
     rows += order if len(order) <= 2 * half else order[:half] + order[-half:]
@@ -202,11 +207,12 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
   """What the command prints."""
   number = lambda x: 'none' if x is None else f'{x:.3f}'
   lines = [
-    f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous images',
+    f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous, '
+    f'{metrics["num_unlabelled"]} unlabelled images',
     f'checkpoint: {metrics["protocol"]}, step {metrics["step"]}',
   ]
   if metrics['image_auroc'] is None:
-    lines.append('image AUROC: none, for the test set lacks a class')
+    lines.append('image AUROC: none, for the test set lacks a labelled class')
   else:
     lines.append(f'image AUROC: {metrics["image_auroc"]:.3f}')
     lines.append('AUROC of trivial scores on the same images, in their better direction:')

@@ -12,7 +12,7 @@ from ocrgan_jax.scoring import Calibration
 
 matplotlib.use('agg')
 
-NORMAL_COLOR, ANOMALOUS_COLOR = 'tab:blue', 'tab:red'
+NORMAL_COLOR, ANOMALOUS_COLOR, UNLABELLED_COLOR = 'tab:blue', 'tab:red', 'tab:gray'
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -41,6 +41,7 @@ def histogram(
   for value, name, color in (
     (0, 'normal', NORMAL_COLOR),
     (1, 'anomalous', ANOMALOUS_COLOR),
+    (-1, 'unlabelled', UNLABELLED_COLOR),
   ):
     chosen = scores[labels == value]
     if len(chosen):

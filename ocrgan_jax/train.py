@@ -17,9 +17,14 @@ from jax.sharding import Mesh
 from ml_collections import config_flags
 
 from ocrgan_jax import checkpoint, command_line, runs, sharding
-from ocrgan_jax.data import read_dataset
-from ocrgan_jax.data.examples import hold_out
-from ocrgan_jax.data.pipeline import Images, evaluation_batches, load_images, training_batches
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.pipeline import (
+  Images,
+  TrainingBatches,
+  evaluation_batches,
+  hold_out,
+  load_images,
+)
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.scoring import Calibration, calibrate
@@ -50,24 +55,26 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   config = resolve(config)
   model = build_model(config)
   runs.check(workdir, config)
-  dataset = read_dataset(config.data_dir, config.data)
-  examples, held_out = hold_out(dataset.train, config.data.validation_share, config.seed)
-  batch_size = choose_batch_size(config.train.batch_size, len(examples), mesh.size)
+  dataset = prepare_dataset(config.data_dir, config.data)
+  for warning in dataset.report['warnings']:
+    print(f'warning: {warning}', file=sys.stderr)
+  chosen, held_out = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
+  batch_size = choose_batch_size(config.train.batch_size, len(chosen), mesh.size)
   load = functools.partial(load_images, size=config.image_size, memory_gib=config.data.memory_gib)
-  images = load(examples, description='reading training images')
-  validation_images = load(held_out, description='reading held-out images')
+  images = load(dataset.train, chosen=chosen)
+  validation_images = load(dataset.train, chosen=held_out)
   runs.claim(workdir, config)
 
   state_sharding = sharding.replicated(mesh)
   state = jax.jit(functools.partial(create_state, model), out_shardings=state_sharding)(config.seed)
-  batches = training_batches(images, batch_size, config.seed)
+  batches = TrainingBatches(images, batch_size, config.seed, workers=config.data.workers)
   checkpoints = checkpoint.open_checkpoints(workdir)
   step = checkpoints.latest_step() or 0
   if step:
     state = checkpoint.restore_training(checkpoints, state, state_sharding, batches)
     print(f'going on from step {step}', file=sys.stderr)
-  num_steps = math.ceil(config.train.epochs * len(examples) / batch_size)
-  save_at = checkpoint_steps(config.train, len(examples), batch_size)
+  num_steps = math.ceil(config.train.epochs * len(images) / batch_size)
+  save_at = checkpoint_steps(config.train, len(images), batch_size)
   take_step = jax.jit(
     functools.partial(train_step, model=model),
     in_shardings=(state_sharding, sharding.batch_sharding(mesh)),
@@ -80,7 +87,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   validate = make_validation(model, mesh, validation_images, batch_size)
 
   log = TrainingLog(
-    workdir, step=step, num_steps=num_steps, batch_size=batch_size, num_images=len(examples)
+    workdir, step=step, num_steps=num_steps, batch_size=batch_size, num_images=len(images)
   )
   try:
     metrics: dict[str, jax.Array] = {}

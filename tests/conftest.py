@@ -32,6 +32,8 @@ def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
   ):
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
+  # What the commands and the configs take for the user's cache folder.
+  os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
 
 
 def smooth_image(rng: np.random.Generator, size: int) -> np.ndarray:

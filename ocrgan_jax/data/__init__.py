@@ -1,32 +1,46 @@
 """Datasets, one file each, and the pipeline that feeds their images to the device."""
 
+from pathlib import Path
+
 import ml_collections
 
-from ocrgan_jax.data import elpv, mvtec_ad
-from ocrgan_jax.data.examples import Dataset
+from ocrgan_jax.data.builder import AnomalyDataset, Prepared, default_prepared_dir
+from ocrgan_jax.data.cifar10 import Cifar10
+from ocrgan_jax.data.dagm import Dagm
+from ocrgan_jax.data.elpv import Elpv
+from ocrgan_jax.data.folder import Folder
+from ocrgan_jax.data.kolektor import KolektorSdd
+from ocrgan_jax.data.magnetic_tile import MagneticTile
+from ocrgan_jax.data.mvtec_ad import MvtecAd
 from ocrgan_jax.errors import InputError
 
+DATASETS: dict[str, type[AnomalyDataset]] = {
+  'mvtec_ad': MvtecAd,
+  'dagm': Dagm,
+  'kolektor_sdd': KolektorSdd,
+  'cifar10': Cifar10,
+  'elpv': Elpv,
+  'magnetic_tile': MagneticTile,
+  'folder': Folder,
+}
 
-def read_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Dataset:
-  """Lists the examples of the dataset that the config's `data` section names.
+
+def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepared:
+  """Reads, checks and keeps the dataset that the config's `data` section names.
 
   Args:
     data_dir: the config's `data_dir`.
     settings: its `data` section.
 
   Returns:
-    The examples of training and test.
+    The dataset, ready to be read; at once if it was prepared before.
 
   Raises:
-    InputError: if there is no such dataset, or it is not on disk as it should be.
+    InputError: if there is no such dataset, it is not on disk as it should be, or
+      an image in it is damaged.
   """
-  if settings.dataset == 'mvtec_ad':
-    return mvtec_ad.read(data_dir, settings.category)
-  if settings.dataset == 'elpv':
-    return elpv.read(
-      data_dir,
-      settings.category,
-      train_share=settings.train_share,
-      split_seed=settings.split_seed,
-    )
-  raise InputError(f'no dataset {settings.dataset!r}; data.dataset is one of mvtec_ad, elpv')
+  if settings.dataset not in DATASETS:
+    known = ', '.join(DATASETS)
+    raise InputError(f'no dataset {settings.dataset!r}; data.dataset is one of {known}')
+  prepared_dir = Path(settings.prepared_dir or default_prepared_dir()).expanduser().absolute()
+  return DATASETS[settings.dataset](data_dir, settings, prepared_dir).prepare()

@@ -1,41 +1,68 @@
-"""From image files to uint8 arrays of one size."""
+"""From encoded images to uint8 arrays of one size, by rules that are stated here."""
 
-from pathlib import Path
+import io
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from ocrgan_jax.errors import InputError
+# What Pillow raises for files that are no images, are cut short, or are bombs.
+FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def decode_image(path: Path, size: int) -> np.ndarray:
-  """Reads an image file as RGB at the model's size.
+def decode_image(content: bytes, size: int) -> np.ndarray:
+  """Decodes an image as RGB at the model's size.
 
   The whole image is kept and its aspect given up, as the paper does. Grey images
-  get three equal channels, 16-bit ones are scaled to 8 bits, transparency is
-  dropped, and the orientation that a camera noted (EXIF) is applied.
+  get three equal channels, palettes and CMYK become RGB, 16-bit and 32-bit grey
+  is scaled to 8 bits, transparency is dropped, and the orientation that a camera
+  noted (EXIF) is applied.
 
   Args:
-    path: the file.
+    content: the encoded image, in any format that Pillow reads.
     size: side of the result in pixels.
 
   Returns:
     uint8 [size, size, 3].
 
   Raises:
-    InputError: naming the file, if it cannot be read as an image.
+    ValueError: with the reason, if it cannot be decoded.
   """
+  return np.asarray(resize(to_rgb(open_image(content)), size))
+
+
+def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Image:
+  """Decodes an image in its own mode and size, turned upright.
+
+  Args:
+    content: the encoded image.
+    max_megapixels: larger images are refused before they are decoded; 10^6 pixels.
+
+  Returns:
+    The image, wholly decoded.
+
+  Raises:
+    ValueError: with the reason, if it cannot be decoded or is too large.
+  """
+  if not content:
+    raise ValueError('the file is empty')
   try:
-    with Image.open(path) as image:
-      return np.asarray(resize(to_rgb(ImageOps.exif_transpose(image)), size))
-  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-    reason = 'not an image' if isinstance(error, Image.UnidentifiedImageError) else error
-    raise InputError(f'cannot read {path}: {reason}; repair it or take it away') from None
+    with Image.open(io.BytesIO(content)) as image:
+      width, height = image.size
+      if max_megapixels is not None and width * height > max_megapixels * 1e6:
+        raise ValueError(
+          f'{width}x{height} pixels are over data.max_megapixels = {max_megapixels:g}'
+        )
+      image.load()
+      return ImageOps.exif_transpose(image)
+  except Image.UnidentifiedImageError:
+    raise ValueError('not an image') from None
+  except FAULTS as error:
+    raise ValueError(str(error)) from None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-  """Converts any Pillow mode to 8-bit RGB; 16-bit and 32-bit grey by its upper byte."""
-  if image.mode.startswith('I'):
+  """Converts any Pillow mode to 8-bit RGB; 16-bit and 32-bit grey as 0…65535."""
+  if image.mode.startswith(('I', 'F')):
     grey = np.asarray(image).astype(np.float64) / 257
     image = Image.fromarray(np.clip(np.round(grey), 0, 255).astype(np.uint8))
   return image.convert('RGB')

@@ -1,58 +1,58 @@
-"""ELPV: 2,624 electroluminescence images of solar cells (Buerhop-Lutz et al., 2018).
+"""ELPV: 2,624 electroluminescence images of solar cells, from the pip package `elpv-dataset`.
 
-Images CC BY-NC-SA 4.0. The pip package `elpv-dataset` holds them; a copy of the
-dataset elsewhere is read if `data_dir` names the folder with `labels.csv`.
+  data_dir/labels.csv            path, defect probability, mono or poly
+  data_dir/images/cell0001.png
+
+`data_dir` is needed only for a copy elsewhere than in the package. There is no
+official split: a share of the normal cells trains, the others test.
 """
 
 import importlib.util
 from pathlib import Path
 
-import numpy as np
-
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Dataset, Example
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Example, Examples, pick
 from ocrgan_jax.errors import InputError
 
 KINDS = ('mono', 'poly', 'both')
+LAYOUT = 'labels.csv and images/ of the ELPV dataset'
 
 
-def read(data_dir: str, kind: str, *, train_share: float, split_seed: int) -> Dataset:
-  """Lists the cells of a kind.
+class Elpv(AnomalyDataset):
+  """ELPV: cells of 300×300 grey pixels with the probability that they are defective."""
 
-  Cells with defect probability 0 are normal, with probability 1 anomalous; those
-  between are left out.
+  HOMEPAGE = 'https://github.com/zae-bayern/elpv-dataset'
+  LICENSE = 'CC BY-NC-SA 4.0'
+  CITATION = (
+    'C. Buerhop-Lutz et al.: A Benchmark for Visual Identification of Defective Solar Cells in '
+    'Electroluminescence Imagery. EU PVSEC 2018.'
+  )
 
-  Args:
-    data_dir: the folder with `labels.csv`; empty for the pip package's.
-    kind: 'mono', 'poly' or 'both'.
-    train_share: the share of the normal cells that train; the others are tested.
-    split_seed: the same seed makes the same split.
-
-  Returns:
-    The normal cells of the training share; the other normal and all anomalous ones.
-
-  Raises:
-    InputError: if the dataset or the kind does not exist.
-  """
-  if kind not in KINDS:
-    raise InputError(f'no kind {kind!r} of solar cells; there are {", ".join(KINDS)}')
-  root = Path(data_dir) if data_dir else _package_folder()
-  table = root / 'labels.csv'
-  if not table.is_file():
-    raise InputError(f'no {table}; expected the folder of ELPV with labels.csv and images/')
-  normal: list[Example] = []
-  anomalous: list[Example] = []
-  for row in table.read_text().splitlines():
-    name, probability, cell = row.split()
-    if kind not in (cell, 'both'):
-      continue
-    if float(probability) == 0:
-      normal.append(Example(root / name, name, NORMAL, NORMAL_TYPE))
-    elif float(probability) == 1:
-      anomalous.append(Example(root / name, name, ANOMALOUS, 'defective'))
-  order = np.random.default_rng(split_seed).permutation(len(normal))
-  chosen = set(order[: round(train_share * len(normal))].tolist())
-  train = [example for i, example in enumerate(normal) if i in chosen]
-  return Dataset(train, [e for i, e in enumerate(normal) if i not in chosen] + anomalous)
+  def list_examples(self) -> Examples:
+    """Cells up to one probability are normal, from another anomalous, between left out."""
+    kind, settings = self.settings.category, self.settings
+    if kind not in KINDS:
+      raise InputError(f'no kind {kind!r} of solar cells; there are {", ".join(KINDS)}')
+    root = Path(self.source) if self.source else _package_folder()
+    table = root / 'labels.csv'
+    if not table.is_file():
+      raise InputError(f'no {table}; expected {LAYOUT}')
+    normal: list[Example] = []
+    anomalous: list[Example] = []
+    unsure = 0
+    for row in table.read_text().splitlines():
+      name, probability, cell = row.split()
+      if kind not in (cell, 'both'):
+        continue
+      if float(probability) <= settings.normal_up_to:
+        normal.append(Example(name, NORMAL, NORMAL_TYPE, root / name))
+      elif float(probability) >= settings.anomalous_from:
+        anomalous.append(Example(name, ANOMALOUS, 'defective', root / name))
+      else:
+        unsure += 1
+    train, test = pick(normal, settings.train_share, settings.split_seed)
+    left_out = (f'{unsure} cells with a defect probability in between are left out',)
+    return Examples(train, test + anomalous, left_out if unsure else ())
 
 
 def _package_folder() -> Path:

@@ -1,4 +1,4 @@
-"""What every dataset comes down to: lists of labelled image files."""
+"""What every dataset comes down to: lists of labelled images."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from ocrgan_jax.errors import InputError
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 NORMAL, ANOMALOUS = 0, 1
+UNLABELLED = -1  # a test image of which nobody said what it is
 NORMAL_TYPE = 'good'
 
 
@@ -17,28 +18,38 @@ class Example(NamedTuple):
   """One image of a dataset.
 
   Attributes:
-    path: the image file.
     name: the path relative to the dataset's folder, for tables and messages.
-    label: NORMAL (0) or ANOMALOUS (1).
+    label: NORMAL (0), ANOMALOUS (1) or UNLABELLED (-1).
     defect_type: 'good' for normal images.
+    path: the image file, or the archive that the image was read from.
+    mask: the file of its mask (non-zero where defective), if there is one.
+    content: the encoded image, if it is not a file of its own.
   """
 
-  path: Path
   name: str
   label: int
   defect_type: str
+  path: Path
+  mask: Path | None = None
+  content: bytes | None = None
+
+  def read(self) -> bytes:
+    """The encoded image."""
+    return self.path.read_bytes() if self.content is None else self.content
 
 
-class Dataset(NamedTuple):
+class Examples(NamedTuple):
   """The two sides of a dataset.
 
   Attributes:
     train: normal examples only.
-    test: normal and anomalous examples.
+    test: any examples; empty if there is no test set.
+    warnings: what a user should know of how they were found, a line each.
   """
 
   train: list[Example]
   test: list[Example]
+  warnings: tuple[str, ...] = ()
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -52,31 +63,31 @@ def image_files(folder: Path) -> list[Path]:
   )
 
 
-def hold_out(
-  examples: list[Example], share: float, seed: int
-) -> tuple[list[Example], list[Example]]:
-  """Holds out a random share of normal training examples, for calibration and validation.
+def require_folder(data_dir: str, layout: str) -> Path:
+  """The data folder.
 
   Args:
-    examples: the normal training examples.
-    share: of them to hold out, over 0 and under 1; at least one is held out and
-      at least one left.
-    seed: the same seed holds out the same ones.
+    data_dir: the config's field.
+    layout: what is expected there, for the message.
 
   Returns:
-    The examples left to train on, and those held out, both in their first order.
+    Its path.
 
   Raises:
-    InputError: if there are fewer than two examples.
+    InputError: if none was given, or there is no such folder.
   """
-  if len(examples) < 2:
-    raise InputError(
-      f'only {len(examples)} normal training image(s) found: at least 2 are needed, '
-      'one to train on and one held out to set the scale of the scores'
-    )
-  count = min(max(1, round(share * len(examples))), len(examples) - 1)
-  held = set(np.random.default_rng(seed).permutation(len(examples))[:count].tolist())
+  if not data_dir:
+    raise InputError(f'no data folder given: pass --config.data_dir=…; expected {layout}')
+  if not Path(data_dir).exists():
+    raise InputError(f'no such data folder: {data_dir}; expected {layout}')
+  return Path(data_dir)
+
+
+def pick(examples: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+  """A random share of examples, and the others, both in their first order."""
+  order = np.random.default_rng(seed).permutation(len(examples))
+  chosen = set(order[: round(share * len(examples))].tolist())
   return (
-    [e for i, e in enumerate(examples) if i not in held],
-    [e for i, e in enumerate(examples) if i in held],
+    [e for i, e in enumerate(examples) if i in chosen],
+    [e for i, e in enumerate(examples) if i not in chosen],
   )

@@ -1,56 +1,90 @@
-"""MVTec AD (Bergmann et al., CVPR 2019), CC BY-NC-SA 4.0, and anything in its layout.
+"""MVTec AD (Bergmann et al., CVPR 2019), and any folder in its layout.
 
-  data_dir/bottle/train/good/000.png
-  data_dir/bottle/test/good/000.png
-  data_dir/bottle/test/broken_large/000.png
-
-Masks (`ground_truth`) are not needed here.
+data_dir/bottle/train/good/000.png
+data_dir/bottle/test/good/000.png
+data_dir/bottle/test/broken_large/000.png
+data_dir/bottle/ground_truth/broken_large/000_mask.png    (optional)
 """
 
 from pathlib import Path
 
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Dataset, Example, image_files
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  NORMAL_TYPE,
+  Example,
+  Examples,
+  image_files,
+  require_folder,
+)
 from ocrgan_jax.errors import InputError
 
-LAYOUT = '<data_dir>/<category>/train/good/*.png and <data_dir>/<category>/test/<defect>/*.png'
+TREE = 'train/good/*.png, test/good/*.png and test/<defect>/*.png'
+LAYOUT = f'<data_dir>/<category>/ with {TREE}'
 
 
-def read(data_dir: str, category: str) -> Dataset:
-  """Lists the images of a category.
+class MvtecAd(AnomalyDataset):
+  """MVTec AD: 15 categories of objects and textures, with masks of the defects."""
+
+  HOMEPAGE = 'https://www.mvtec.com/company/research/datasets/mvtec-ad'
+  LICENSE = 'CC BY-NC-SA 4.0'
+  CITATION = (
+    'P. Bergmann, M. Fauser, D. Sattlegger, C. Steger: MVTec AD - A Comprehensive Real-World '
+    'Dataset for Unsupervised Anomaly Detection. CVPR 2019.'
+  )
+
+  def list_examples(self) -> Examples:
+    """`train/good` and all of `test` of the config's category."""
+    root, category = require_folder(self.source, LAYOUT), self.settings.category
+    if not category or not (root / category).is_dir():
+      there = [path.name for path in sorted(root.iterdir()) if (path / 'train').is_dir()]
+      hint = f'categories there: {", ".join(there)}' if there else f'expected {LAYOUT}'
+      raise InputError(f'no category {category!r} in {root}; {hint}')
+    examples = list_tree(root / category)
+    if not examples.test:
+      raise InputError(f'no images in the folders of {root / category / "test"}; expected {LAYOUT}')
+    return examples
+
+
+def list_tree(root: Path) -> Examples:
+  """Lists a folder in MVTec AD's layout.
 
   Args:
-    data_dir: the folder that holds the categories.
-    category: its subfolder, such as 'bottle'.
+    root: the folder with `train`, `test` and perhaps `ground_truth`.
 
   Returns:
     `train/good`, and all of `test`, where every folder but `good` is anomalous.
 
   Raises:
-    InputError: if a folder is missing, or has no images.
+    InputError: if there are no images in `train/good`.
   """
-  if not data_dir:
-    raise InputError(f'no data folder given: pass --config.data_dir=…; expected {LAYOUT}')
-  root = Path(data_dir)
-  if not root.is_dir():
-    raise InputError(f'no such data folder: {root}; expected {LAYOUT}')
-  if not category or not (root / category).is_dir():
-    there = [path.name for path in sorted(root.iterdir()) if (path / 'train').is_dir()]
-    hint = f'categories there: {", ".join(there)}' if there else f'expected {LAYOUT}'
-    raise InputError(f'no category {category!r} in {root}; {hint}')
-  root = root / category
+  used: set[Path] = set()
 
   def examples(folder: Path) -> list[Example]:
     label = NORMAL if folder.name == NORMAL_TYPE else ANOMALOUS
-    return [
-      Example(path, path.relative_to(root).as_posix(), label, folder.name)
-      for path in image_files(folder)
-    ]
+    found = []
+    for path in image_files(folder):
+      mask = find_mask(root / 'ground_truth' / folder.name, path.stem)
+      if mask:
+        used.add(mask)
+      found.append(Example(path.relative_to(root).as_posix(), label, folder.name, path, mask))
+    return found
 
   train = examples(root / 'train' / NORMAL_TYPE)
   if not train:
-    raise InputError(f'no images in {root / "train" / NORMAL_TYPE}; expected {LAYOUT}')
+    raise InputError(f'no images in {root / "train" / NORMAL_TYPE}; expected {TREE} in {root}')
   folders = sorted(path for path in (root / 'test').glob('*') if path.is_dir())
   test = [example for folder in folders for example in examples(folder)]
-  if not test:
-    raise InputError(f'no images in the folders of {root / "test"}; expected {LAYOUT}')
-  return Dataset(train, test)
+  masks = (
+    mask for folder in sorted((root / 'ground_truth').glob('*')) for mask in image_files(folder)
+  )
+  orphans = [mask.relative_to(root).as_posix() for mask in masks if mask not in used]
+  warnings = [f'mask of no test image, left out: {name}' for name in orphans]
+  return Examples(train, test, tuple(warnings))
+
+
+def find_mask(folder: Path, stem: str) -> Path | None:
+  """The mask of an image: `<stem>_mask.png`, or a PNG of the image's own name."""
+  candidates = (folder / f'{stem}_mask.png', folder / f'{stem}.png')
+  return next((path for path in candidates if path.is_file()), None)

@@ -1,112 +1,216 @@
-"""From lists of image files to batches: every call of grain is here.
+"""From prepared datasets to batches: every call of grain is here.
 
 A pipeline shuffles and batches *indices*, then fetches the images of a batch at
-once, so the order depends on the seed alone, never on where the images are kept.
+once. So the order depends on the seed alone: not on where the images are kept, on
+the number of workers, or on the number of processes that share a batch.
 """
 
+import dataclasses
+import json
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+import sys
+from collections.abc import Iterator
+from typing import Protocol
 
 import grain
 import numpy as np
+from absl import flags
 from tqdm import tqdm
 
+from ocrgan_jax.data.builder import Records, Split
 from ocrgan_jax.data.decoding import decode_image
-from ocrgan_jax.data.examples import Example
+from ocrgan_jax.errors import InputError
 
-THREADS = os.cpu_count() or 1
+CORES = os.cpu_count() or 1
 
 
 class Images(Protocol):
-  """Decoded images by index: an array in memory, or `ImageFiles` on disk."""
+  """Images by index: an array in memory, or `StreamedImages` decoded as they are asked for."""
 
   def __len__(self) -> int: ...
 
   def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
 
 
-class ImageFiles(NamedTuple):
-  """Images decoded from their files each time they are asked for.
+@dataclasses.dataclass(frozen=True)
+class StreamedImages:
+  """Images decoded from their records each time they are asked for.
 
   Attributes:
-    examples: whose images.
+    records: of a prepared dataset.
+    chosen: the records that belong to these images, by index.
     size: side in pixels that they are resized to.
   """
 
-  examples: Sequence[Example]
+  records: Records
+  chosen: np.ndarray
   size: int
 
   def __len__(self) -> int:
     """The number of images."""
-    return len(self.examples)
+    return len(self.chosen)
 
-  def __getitem__(self, indices: np.ndarray) -> np.ndarray:  # type: ignore[override]
+  def __getitem__(self, indices: np.ndarray) -> np.ndarray:
     """uint8 [indices, size, size, 3]."""
-    return np.stack([decode_image(self.examples[i].path, self.size) for i in indices])
+    return np.stack([self.decode(int(i)) for i in self.chosen[indices]])
+
+  def decode(self, index: int) -> np.ndarray:
+    """uint8 [size, size, 3], of one record."""
+    return decode_image(self.records[index]['image'], self.size)
+
+
+def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Holds out a random share of the training images, for calibration and validation.
+
+  Args:
+    count: the number of normal training images.
+    share: of them to hold out; at least one is held out and at least one left.
+    seed: the same seed holds out the same ones.
+
+  Returns:
+    The indices left to train on, and those held out, each in order.
+
+  Raises:
+    InputError: if there are fewer than two images.
+  """
+  if count < 2:
+    raise InputError(
+      f'only {count} normal training image(s) found: at least 2 are needed, '
+      'one to train on and one held out to set the scale of the scores'
+    )
+  held = min(max(1, round(share * count)), count - 1)
+  order = np.random.default_rng(seed).permutation(count)
+  return np.sort(order[held:]), np.sort(order[:held])
 
 
 def load_images(
-  examples: Sequence[Example], size: int, *, memory_gib: float, description: str = 'reading'
+  split: Split,
+  size: int,
+  *,
+  memory_gib: float,
+  chosen: np.ndarray | None = None,
+  description: str = 'decoding images',
 ) -> Images:
-  """Decodes all images into memory if they fit, else leaves them on disk.
+  """Decodes images into memory if they fit, else leaves them to be streamed.
 
   Args:
-    examples: whose images.
-    size: side in pixels that they are resized to.
+    split: of a prepared dataset.
+    size: side in pixels that the images are resized to.
     memory_gib: what decoded images may take, in GiB.
+    chosen: indices of the images wanted; all by default.
     description: shown before the progress bar.
 
   Returns:
-    uint8 [examples, size, size, 3], or an object that decodes as it is indexed.
-
-  Raises:
-    InputError: naming the first file that is not a readable image.
+    uint8 [images, size, size, 3], or an object that decodes as it is indexed.
   """
-  files = ImageFiles(examples, size)
-  need = len(files) * size * size * 3 / 2**30
+  chosen = np.arange(len(split.names)) if chosen is None else chosen
+  streamed = StreamedImages(split.records, chosen, size)
+  need = len(chosen) * size * size * 3 / 2**30
   if need > memory_gib:
     print(
-      f'{len(files)} images take {need:.1f} GiB decoded, over data.memory_gib = {memory_gib:g}: '
-      'they are decoded anew in every epoch'
+      f'{len(chosen)} images take {need:.2f} GiB decoded, over data.memory_gib = '
+      f'{memory_gib:g}: they are streamed, decoded anew in each epoch',
+      file=sys.stderr,
     )
-    return files
-  images = np.empty((len(files), size, size, 3), np.uint8)
-  decoded = grain.MapDataset.source(list(examples)).map(lambda e: decode_image(e.path, size))
-  options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=4 * THREADS)
-  bar = tqdm(decoded.to_iter_dataset(options), description, len(files), unit='image', leave=False)
+    return streamed
+  images = np.empty((len(chosen), size, size, 3), np.uint8)
+  decoded = grain.MapDataset.source(chosen).map(lambda index: streamed.decode(int(index)))
+  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
+  bar = tqdm(decoded.to_iter_dataset(options), description, len(chosen), unit='image', leave=False)
   for i, image in enumerate(bar):
     images[i] = image
   return images
 
 
-def training_batches(images: Images, batch_size: int, seed: int) -> grain.DatasetIterator:
-  """Endless shuffled batches; no image is dropped, batches run on across epochs.
+class TrainingBatches:
+  """Endless shuffled batches: no image is dropped, batches run on across epochs.
 
-  Args:
-    images: of training.
-    batch_size: at most the number of images.
-    seed: fixes the order of every epoch.
-
-  Returns:
-    An iterator over uint8 [batch_size, size, size, 3], whose state can be saved.
+  Its state is the number of the next batch, so a run can be taken up with another
+  number of workers or processes than it was saved with.
   """
-  indices = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
-  options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=2 * THREADS)
-  return iter(indices.map(lambda i: images[i]).to_iter_dataset(options))
+
+  def __init__(
+    self,
+    images: Images,
+    batch_size: int,
+    seed: int,
+    *,
+    workers: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+  ):
+    """Starts at the first batch.
+
+    Args:
+      images: of training.
+      batch_size: over all processes, at most the number of images.
+      seed: fixes the order of every epoch.
+      workers: processes that decode streamed images; 0 uses threads of this one.
+        Images in memory are always fetched by threads.
+      process_index: which part of each batch is this process's.
+      process_count: of the processes that share a batch, a divisor of its size.
+    """
+    # Order of every epoch, batched before it is split over processes.
+    order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
+    local = batch_size // process_count
+    part = slice(process_index * local, (process_index + 1) * local)
+    self._batches = order.map(lambda indices: images[indices[part]])
+    self._workers = 0 if isinstance(images, np.ndarray) else workers
+    self._start(0)
+
+  def _start(self, number: int) -> None:
+    self._number = number
+    options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * CORES)
+    batches = self._batches.slice(slice(number, None)).to_iter_dataset(options)
+    if self._workers:
+      if not flags.FLAGS.is_parsed():  # which grain's workers ask for, even in a plain script
+        flags.FLAGS.mark_as_parsed()
+      batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
+    self._iterator = iter(batches)
+
+  def __iter__(self) -> Iterator[np.ndarray]:
+    """Itself."""
+    return self
+
+  def __next__(self) -> np.ndarray:
+    """uint8 [batch_size / process_count, size, size, 3]."""
+    batch = next(self._iterator)
+    self._number += 1
+    return batch
+
+  def get_state(self) -> bytes:
+    """Where the iterator stands, for grain's checkpoint handler."""
+    return json.dumps({'next_batch': self._number}).encode()
+
+  def set_state(self, state: bytes) -> None:
+    """Goes to where an iterator stood."""
+    self._start(json.loads(state)['next_batch'])
 
 
-def evaluation_batches(images: Images, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+def evaluation_batches(
+  images: Images, batch_size: int, *, process_index: int = 0, process_count: int = 1
+) -> Iterator[tuple[np.ndarray, int]]:
   """All images once, in order, in batches of one size.
 
   Args:
     images: to evaluate.
-    batch_size: of every batch; the last is padded with black images.
+    batch_size: of every batch over all processes; the last is padded with black images.
+    process_index: which part of each batch is this process's.
+    process_count: of the processes that share a batch, a divisor of its size.
 
   Yields:
-    uint8 [batch_size, size, size, 3], and how many of them are real.
+    uint8 [batch_size / process_count, size, size, 3], and how many images of the
+    whole batch are real: the first so many.
   """
-  for start in range(0, len(images), batch_size):
-    batch = images[np.arange(start, min(start + batch_size, len(images)))]
-    padding = [(0, batch_size - len(batch))] + [(0, 0)] * 3
-    yield np.pad(batch, padding), len(batch)
+  local = batch_size // process_count
+  indices = grain.MapDataset.range(0, len(images), batch_size)
+
+  def load(start: int) -> tuple[np.ndarray, int]:
+    end = min(start + batch_size, len(images))
+    mine = np.arange(start, end)[process_index * local : (process_index + 1) * local]
+    batch = images[mine] if len(mine) else images[np.array([0])][:0]
+    padding = [(0, local - len(batch))] + [(0, 0)] * 3
+    return np.pad(batch, padding), end - start
+
+  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * CORES)
+  yield from indices.map(load).to_iter_dataset(options)

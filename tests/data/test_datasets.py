@@ -1,81 +1,335 @@
+"""Each dataset from small files in its official layout, made here."""
+
+import io
+import pickle
+import tarfile
 from pathlib import Path
 
+import ml_collections
 import numpy as np
 import pytest
+from PIL import Image
 
-from configs import elpv as elpv_config
-from ocrgan_jax.data import elpv, mvtec_ad, read_dataset
-from ocrgan_jax.data.examples import hold_out
+from configs import cifar10, dagm, elpv, folder, kolektor, magnetic_tile, mvtec
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.builder import Prepared, Split
 from ocrgan_jax.errors import InputError
 from tests.conftest import DATA, smooth_image, write_images
 
-
-def test_mvtec_layout(mvtec_folder: Path) -> None:
-  dataset = mvtec_ad.read(str(mvtec_folder), 'tile')
-  assert len(dataset.train) == 20 and all(e.label == 0 for e in dataset.train)
-  assert [(e.defect_type, e.label) for e in dataset.test] == [('good', 0)] * 5 + [
-    ('scratch', 1)
-  ] * 6
-  assert dataset.test[5].name == 'test/scratch/000.png'
+RNG = np.random.default_rng(0)
 
 
-def test_mvtec_mistakes(mvtec_folder: Path, tmp_path: Path) -> None:
+def prepare(config: ml_collections.ConfigDict, data_dir: Path | str, **fields: object) -> Prepared:
+  config.data.update(fields)
+  return prepare_dataset(str(data_dir), config.data)
+
+
+def kinds(split: Split) -> list[tuple[str, int]]:
+  return list(zip(split.defect_types, split.labels.tolist(), strict=True))
+
+
+def save(path: Path, image: np.ndarray | None = None) -> bytes:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(smooth_image(RNG, 16) if image is None else image).save(path)
+  return path.read_bytes()
+
+
+def mask(value: int = 255, size: int = 16) -> np.ndarray:
+  image = np.zeros((size, size), np.uint8)
+  image[2:4] = value
+  return image
+
+
+def test_mvtec_ad_keeps_images_masks_and_names(tmp_path: Path) -> None:
+  names = ['train/good/000.png', 'train/good/001.png', 'test/good/000.png', 'test/größe 1/ä b.png']
+  images = [save(tmp_path / 'tile' / name) for name in names]
+  masked = save(tmp_path / 'tile/ground_truth/größe 1/ä b_mask.png', mask())
+  save(tmp_path / 'tile/ground_truth/größe 1/gone_mask.png', mask())
+  dataset = prepare(mvtec.get_config('tile'), tmp_path)
+  assert dataset.train.names == names[:2] and dataset.test.names == names[2:]
+  assert kinds(dataset.test) == [('good', 0), ('größe 1', 1)]
+  record = dataset.test.records[1]
+  assert record['image'] == images[3] and record['mask'] == masked and record['label'] == 1
+  assert dataset.test.records[0]['mask'] == b''
+  assert dataset.report['counts'] == {'train': {'good': 2}, 'test': {'good': 1, 'größe 1': 1}}
+  assert (
+    'mask of no test image, left out: ground_truth/größe 1/gone_mask.png'
+    in (dataset.report['warnings'])
+  )
+
+
+def test_mvtec_ad_mistakes(mvtec_folder: Path, tmp_path: Path) -> None:
   with pytest.raises(InputError, match='no data folder given'):
-    mvtec_ad.read('', 'tile')
-  with pytest.raises(InputError, match='categories there: tile'):
-    mvtec_ad.read(str(mvtec_folder), '')
+    prepare(mvtec.get_config('tile'), '')
+  with pytest.raises(InputError, match='no such data folder: /no/such; expected <data_dir>'):
+    prepare(mvtec.get_config('tile'), '/no/such')
+  with pytest.raises(InputError, match="no category 'tyle' in .*; categories there: tile"):
+    prepare(mvtec.get_config('tyle'), mvtec_folder)
   (tmp_path / 'tile/train/good').mkdir(parents=True)
   with pytest.raises(InputError, match='no images in .*train/good; expected'):
-    mvtec_ad.read(str(tmp_path), 'tile')
-  write_images(tmp_path / 'box/train/good', [smooth_image(np.random.default_rng(0), 8)])
+    prepare(mvtec.get_config('tile'), tmp_path)
+  save(tmp_path / 'box/train/good/0.png')
   with pytest.raises(InputError, match='no images in the folders of .*test; expected'):
-    mvtec_ad.read(str(tmp_path), 'box')
+    prepare(mvtec.get_config('box'), tmp_path)
 
 
-@pytest.fixture
-def elpv_folder(tmp_path: Path) -> Path:
+def test_a_changed_folder_is_read_anew_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
+  write_images(tmp_path / 'tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
+  save(tmp_path / 'tile/test/bad/0.png')
+  first, again = (prepare(mvtec.get_config('tile'), tmp_path) for _ in range(2))
+  assert first.train.records[0] == again.train.records[0]
+  save(tmp_path / 'tile/train/good/new.png')
+  assert len(prepare(mvtec.get_config('tile'), tmp_path).train.names) == 4
+
+
+def test_dagm(tmp_path: Path) -> None:
+  for half, defective in (('Train', [2]), ('Test', [1, 3])):
+    rows = ['1']
+    for i in range(1, 5):
+      bad = i in defective
+      save(tmp_path / f'Class3/{half}/{i:04}.PNG', mask(i * 40))
+      if bad:
+        save(tmp_path / f'Class3/{half}/Label/{i:04}_label.PNG', mask())
+      label = f'{i:04}_label.PNG' if bad else '0'
+      rows.append(f'{i:04}\t{int(bad)}\t{i:04}.PNG\t0\t{label}\t')
+    (tmp_path / f'Class3/{half}/Label/Labels.txt').parent.mkdir(exist_ok=True)
+    (tmp_path / f'Class3/{half}/Label/Labels.txt').write_text('\r\n'.join(rows))
+  dataset = prepare(dagm.get_config('Class3'), tmp_path)
+  assert dataset.train.names == [f'Train/{i:04}.PNG' for i in (1, 3, 4)]
+  assert dataset.test.labels.tolist() == [1, 0, 1, 0]
+  assert dataset.report['masks'] == 2
+  with pytest.raises(InputError, match="no class 'Class4' in .*; classes there: Class3"):
+    prepare(dagm.get_config('Class4'), tmp_path)
+  save(tmp_path / 'Class3/Test/0009.PNG')
+  with pytest.raises(InputError, match=r'0009.PNG has no line in .*Labels.txt'):
+    prepare(dagm.get_config('Class3'), tmp_path)
+
+
+def test_kolektor_splits_by_item_and_keeps_identical_items_together(tmp_path: Path) -> None:
+  for item in range(1, 11):
+    for part in range(4):
+      stem = tmp_path / f'kos{item:02}/Part{part}'
+      # kos03 and kos07 are the same, byte for byte.
+      seed = 3 if item == 7 else item
+      save(stem.with_suffix('.jpg'), smooth_image(np.random.default_rng([seed, part]), 16))
+      defective = part == 3 and item in (1, 2)
+      save(stem.with_name(f'Part{part}_label.bmp'), mask(1 if defective else 0))
+  for seed in range(5):
+    dataset = prepare(kolektor.get_config(), tmp_path, split_seed=seed)
+    train, test = ({name.split('/')[0] for name in s.names} for s in (dataset.train, dataset.test))
+    items = {
+      n.split('/')[0]
+      for n, y in zip(dataset.test.names, dataset.test.labels, strict=True)
+      if y == 0
+    }
+    assert not train & items
+    assert ('kos03' in train) == ('kos07' in train)
+    assert 30 <= len(dataset.train.names) <= 36  # 80 % of 38, by whole items
+    assert dataset.test.labels.sum() == 2 and {'kos01', 'kos02'} <= test
+    assert not any('also in training' in w for w in dataset.report['warnings'])
+  by_image = prepare(kolektor.get_config(), tmp_path, split='image')
+  assert len(by_image.train.names) == 30
+  assert any('also in training' in w for w in by_image.report['warnings'])
+  with pytest.raises(InputError, match='data.split is .*one of item, image'):
+    prepare(kolektor.get_config(), tmp_path, split='half')
+  (tmp_path / 'kos05/Part1_label.bmp').unlink()
+  with pytest.raises(InputError, match=r'Part1.jpg has no Part1_label.bmp beside it'):
+    prepare(kolektor.get_config(), tmp_path)
+
+
+CIFAR_LABELS = list(range(10)) * 2  # two images a class in each batch
+
+
+def cifar_pixels(batch: int) -> np.ndarray:
+  return np.random.default_rng(batch).integers(0, 256, (20, 3072), dtype=np.uint8)
+
+
+def python_batches() -> dict[str, bytes]:
+  names = [*(f'data_batch_{i}' for i in range(1, 6)), 'test_batch']
+  return {
+    f'cifar-10-batches-py/{name}': pickle.dumps(
+      {b'labels': CIFAR_LABELS, b'data': cifar_pixels(i)}, protocol=2
+    )
+    for i, name in enumerate(names)
+  }
+
+
+def binary_batches() -> dict[str, bytes]:
+  names = [*(f'data_batch_{i}.bin' for i in range(1, 6)), 'test_batch.bin']
+  labels = np.array(CIFAR_LABELS, np.uint8)[:, None]
+  return {
+    f'cifar-10-batches-bin/{name}': np.hstack([labels, cifar_pixels(i)]).tobytes()
+    for i, name in enumerate(names)
+  }
+
+
+def image_tree() -> dict[str, bytes]:
+  files = {}
+  for split, batches in (('train', range(5)), ('test', [5])):
+    for kind, name in enumerate(cifar10_classes()):
+      for i in batches:
+        for row in (kind, kind + 10):
+          pixels = cifar_pixels(i)[row].reshape(3, 32, 32).transpose(1, 2, 0)
+          file = io.BytesIO()
+          Image.fromarray(np.ascontiguousarray(pixels)).save(file, 'PNG')
+          files[f'{split}/{name}/{i}-{row}.png'] = file.getvalue()
+  return files
+
+
+def cifar10_classes() -> tuple[str, ...]:
+  from ocrgan_jax.data.cifar10 import CLASSES
+
+  return CLASSES
+
+
+@pytest.mark.parametrize('packed', [True, False])
+@pytest.mark.parametrize('files', [python_batches, binary_batches, image_tree])
+def test_cifar10_in_each_form(files, packed: bool, tmp_path: Path) -> None:
+  if packed:
+    with tarfile.open(tmp_path / 'cifar-10.tar.gz', 'w:gz') as archive:
+      for name, content in files().items():
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+  else:
+    for name, content in files().items():
+      (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+      (tmp_path / name).write_bytes(content)
+  one = prepare(cifar10.get_config('s1-car'), tmp_path)
+  assert len(one.train.names) == 10 and len(one.test.names) == 20
+  assert kinds(one.train) == [('automobile', 0)] * 10
+  assert one.test.labels.sum() == 18  # anomalous: the other classes
+  # The pixels themselves: class 1's first image of the first batch.
+  wanted = cifar_pixels(0)[1].reshape(3, 32, 32).transpose(1, 2, 0)
+  with Image.open(io.BytesIO(one.train.records[0]['image'])) as image:
+    np.testing.assert_array_equal(np.asarray(image), wanted)
+  two = prepare(cifar10.get_config('s2-car'), tmp_path)
+  assert len(two.train.names) == 90 and len(two.test.names) == 18 + 12
+  assert two.test.labels.sum() == 12 and 'automobile' not in two.train.defect_types
+
+
+def test_cifar10_mistakes(tmp_path: Path) -> None:
+  with pytest.raises(InputError, match='no CIFAR-10 in'):
+    prepare(cifar10.get_config('s1-car'), tmp_path)
+  batches = tmp_path / 'cifar-10-batches-py'
+  batches.mkdir()
+  (batches / 'data_batch_1').write_bytes(pickle.dumps(print))
+  with pytest.raises(InputError, match='no CIFAR-10 protocol .s3-car.'):
+    prepare(cifar10.get_config('s3-car'), tmp_path)
+  # A pickle that would run code is not run.
+  with pytest.raises(InputError, match=r'it holds builtins.print'):
+    prepare(cifar10.get_config('s1-car'), tmp_path)
+  (batches / 'data_batch_1').unlink()
+  (tmp_path / 'cifar-10-python.tar.gz').write_bytes(b'cut short')
+  batches.rmdir()
+  with pytest.raises(InputError, match=r'cannot read .*cifar-10-python.tar.gz'):
+    prepare(cifar10.get_config('s1-car'), tmp_path)
+
+
+def test_elpv_splits_sound_cells_and_leaves_the_unsure_out(tmp_path: Path) -> None:
   rows = ['0.0 mono'] * 10 + ['1.0 mono'] * 3 + ['0.3333333333333333 mono'] * 2 + ['0.0 poly'] * 4
-  lines = [f'images/cell{i:04}.png  {row}' for i, row in enumerate(rows)]
+  names = [f'images/cell{i:04}.png' for i in range(len(rows))]
+  for name in names:
+    save(tmp_path / name)
+  lines = [f'{name}  {row}' for name, row in zip(names, rows, strict=True)]
   (tmp_path / 'labels.csv').write_text('\n'.join(lines) + '\n')
-  return tmp_path
-
-
-def test_elpv_splits_sound_cells_and_leaves_the_unsure_out(elpv_folder: Path) -> None:
-  read = lambda kind, seed: elpv.read(str(elpv_folder), kind, train_share=0.8, split_seed=seed)
-  dataset = read('mono', 0)
-  assert len(dataset.train) == 8
-  assert sorted(e.label for e in dataset.test) == [0, 0, 1, 1, 1]
-  assert not {e.name for e in dataset.train} & {e.name for e in dataset.test}
-  assert read('mono', 0) == dataset != read('mono', 1)
-  assert len(read('both', 0).train) == round(0.8 * 14)
+  dataset = prepare(elpv.get_config('mono'), tmp_path)
+  assert len(dataset.train.names) == 8
+  assert sorted(dataset.test.labels) == [0, 0, 1, 1, 1]
+  assert not set(dataset.train.names) & set(dataset.test.names)
+  assert '2 cells with a defect probability in between' in dataset.report['warnings'][0]
+  other = prepare(elpv.get_config('mono'), tmp_path, split_seed=1)
+  assert other.train.names != dataset.train.names
+  unsure = prepare(elpv.get_config('mono'), tmp_path, anomalous_from=0.3)
+  assert unsure.test.labels.sum() == 5
+  assert len(prepare(elpv.get_config('both'), tmp_path).train.names) == round(0.8 * 14)
   with pytest.raises(InputError, match='mono, poly, both'):
-    read('amorphous', 0)
+    prepare(elpv.get_config('amorphous'), tmp_path)
+  with pytest.raises(InputError, match=r'no .*labels.csv; expected labels.csv and images/'):
+    prepare(elpv.get_config('mono'), tmp_path / 'images')
 
 
 def test_elpv_of_the_package() -> None:
   pytest.importorskip('elpv_dataset', reason='needs pip install elpv-dataset')
-  config = elpv_config.get_config('mono')
-  dataset = read_dataset(config.data_dir, config.data)
+  dataset = prepare(elpv.get_config('mono'), '')
   # 588 sound and 313 defective cells, as the dataset's own table has them.
-  assert len(dataset.train) + sum(e.label == 0 for e in dataset.test) == 588
-  assert sum(e.label == 1 for e in dataset.test) == 313
-  assert dataset.test[0].path.is_file()
+  assert len(dataset.train.names) + (dataset.test.labels == 0).sum() == 588
+  assert (dataset.test.labels == 1).sum() == 313
 
 
-def test_bottle_of_the_real_dataset() -> None:
-  if not (DATA / 'mvtec_ad/bottle').is_dir():
+def test_magnetic_tile_as_published(tmp_path: Path) -> None:
+  for i in range(10):
+    save(tmp_path / f'MT_Free/Imgs/exp_{i}.jpg', mask(i * 20))
+    save(tmp_path / f'MT_Free/Imgs/exp_{i}.png', mask(0))
+  for kind in ('Crack', 'Uneven'):
+    save(tmp_path / f'MT_{kind}/Imgs/exp_1.jpg', mask(100))
+    save(tmp_path / f'MT_{kind}/Imgs/exp_1.png', mask())
+  dataset = prepare(magnetic_tile.get_config(), tmp_path)
+  assert len(dataset.train.names) == 8
+  assert sorted(kinds(dataset.test)) == [('crack', 1), ('good', 0), ('good', 0), ('uneven', 1)]
+  assert dataset.report['masks'] == 2
+  with pytest.raises(InputError, match='no images in .*MT_Free/Imgs; expected'):
+    prepare(magnetic_tile.get_config(), tmp_path / 'MT_Crack')
+
+
+def test_folder_of_normal_images_with_and_without_a_test_set(tmp_path: Path) -> None:
+  for i in range(4):
+    save(tmp_path / f'sound/photo {i}.png')
+  alone = prepare(folder.get_config(), tmp_path / 'sound')
+  assert len(alone.train.names) == 4 and not alone.test.names
+  assert any('AUROC will not be reported' in w for w in alone.report['warnings'])
+  save(tmp_path / 'new/unknown.png')
+  unlabelled = prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'new'))
+  assert kinds(unlabelled.test) == [('unlabelled', -1)]
+  save(tmp_path / 'new/good/a.png')
+  save(tmp_path / 'new/scratch/a.png')
+  labelled = prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'new'))
+  assert kinds(labelled.test) == [('unlabelled', -1), ('good', 0), ('scratch', 1)]
+  with pytest.raises(InputError, match='no such data folder: /no/such'):
+    prepare(folder.get_config(), tmp_path / 'sound', test_dir='/no/such')
+  (tmp_path / 'void').mkdir()
+  with pytest.raises(InputError, match='no images in data.test_dir'):
+    prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'void'))
+  with pytest.raises(InputError, match='no images in .*void; expected a folder of normal images'):
+    prepare(folder.get_config(), tmp_path / 'void')
+
+
+def test_folder_in_the_layout_of_mvtec_ad(mvtec_folder: Path) -> None:
+  dataset = prepare(folder.get_config(), mvtec_folder / 'tile')
+  assert len(dataset.train.names) == 20
+  assert kinds(dataset.test) == [('good', 0)] * 5 + [('scratch', 1)] * 6
+
+
+def test_an_unknown_dataset_is_named() -> None:
+  with pytest.raises(InputError, match=r'data.dataset is one of mvtec_ad, dagm, kolektor_sdd'):
+    prepare(mvtec.get_config('tile'), '', dataset='imagenet')
+
+
+# The counts are those of the README beside the data.
+@pytest.mark.parametrize(
+  ('config', 'data_dir', 'train', 'normal', 'anomalous', 'masks'),
+  [
+    (mvtec.get_config('bottle'), 'mvtec_ad', 209, 20, 63, 0),
+    (mvtec.get_config('leather'), 'mvtec_ad', 4, 3, 5, 5),
+    (dagm.get_config('Class1'), 'dagm', 384, 120, 71, 71),
+    (magnetic_tile.get_config(), 'magnetic_tile', 752, 200, 392, 392),
+    (kolektor.get_config(), 'kolektor_sdd', 35, 7, 6, 6),
+    (cifar10.get_config('s1-plane'), 'cifar10', 5000, 1000, 9000, 0),
+  ],
+  ids=['bottle', 'leather', 'dagm', 'magnetic_tile', 'kolektor', 'cifar10-s1'],
+)
+def test_real_datasets(
+  config: ml_collections.ConfigDict,
+  data_dir: str,
+  train: int,
+  normal: int,
+  anomalous: int,
+  masks: int,
+) -> None:
+  if not (DATA / data_dir).is_dir():
     pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
-  dataset = mvtec_ad.read(str(DATA / 'mvtec_ad'), 'bottle')
-  labels = [e.label for e in dataset.test]
-  assert (len(dataset.train), labels.count(0), labels.count(1)) == (209, 20, 63)
-
-
-def test_held_out_images_are_a_share_and_no_training_images(mvtec_folder: Path) -> None:
-  examples = mvtec_ad.read(str(mvtec_folder), 'tile').train
-  train, held = hold_out(examples, 0.1, 0)
-  assert (len(train), len(held)) == (18, 2)
-  assert sorted(train + held) == sorted(examples)
-  assert hold_out(examples, 0.1, 0) == (train, held) != hold_out(examples, 0.1, 1)
-  assert len(hold_out(examples[:2], 0.9, 0)[0]) == 1
-  with pytest.raises(InputError, match='at least 2 are needed'):
-    hold_out(examples[:1], 0.1, 0)
+  dataset = prepare(config, DATA / data_dir)
+  assert len(dataset.train.names) == train and not dataset.train.labels.any()
+  assert (dataset.test.labels == 0).sum() == normal
+  assert (dataset.test.labels == 1).sum() == anomalous
+  assert dataset.report['masks'] == masks

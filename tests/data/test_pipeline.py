@@ -4,81 +4,94 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrgan_jax.data import mvtec_ad
-from ocrgan_jax.data.decoding import decode_image
-from ocrgan_jax.data.pipeline import evaluation_batches, load_images, training_batches
+from configs import mvtec
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.decoding import resize
+from ocrgan_jax.data.pipeline import TrainingBatches, evaluation_batches, hold_out, load_images
 from ocrgan_jax.errors import InputError
 
+NUMBERS = np.arange(10)[:, None]
 
-def test_shrinking_averages_areas(tmp_path: Path) -> None:
+
+@pytest.fixture
+def train_split(mvtec_folder: Path) -> Split:
+  return prepare_dataset(str(mvtec_folder), mvtec.get_config('tile').data).train
+
+
+def take(batches: TrainingBatches, count: int) -> np.ndarray:
+  return np.stack([next(batches) for _ in range(count)])
+
+
+def test_shrinking_averages_areas() -> None:
   image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-  Image.fromarray(image).save(tmp_path / 'a.png')
   expected = image.reshape(32, 2, 32, 3, 3).mean((1, 3))  # the aspect is given up
-  np.testing.assert_allclose(decode_image(tmp_path / 'a.png', 32), expected, atol=1)
+  np.testing.assert_allclose(resize(Image.fromarray(image), 32), expected, atol=1)
 
 
-def test_grey_palette_16_bit_and_transparent_images_become_rgb(tmp_path: Path) -> None:
-  grey = np.full((32, 32), 200, np.uint8)
-  pictures = {
-    'grey': Image.fromarray(grey),
-    'palette': Image.fromarray(grey).convert('P'),
-    'deep': Image.fromarray(grey.astype(np.uint16) * 257),
-    'clear': Image.merge('RGBA', [Image.fromarray(grey)] * 4),
-  }
-  for name, picture in pictures.items():
-    picture.save(tmp_path / f'{name}.png')
-    np.testing.assert_array_equal(decode_image(tmp_path / f'{name}.png', 32), 200, err_msg=name)
+def test_held_out_images_are_a_share_and_no_training_images() -> None:
+  train, held = hold_out(20, 0.1, 0)
+  assert (len(train), len(held)) == (18, 2)
+  assert sorted([*train, *held]) == list(range(20))
+  np.testing.assert_array_equal(hold_out(20, 0.1, 0)[1], held)
+  assert (hold_out(20, 0.1, 1)[1] != held).any()
+  assert len(hold_out(2, 0.9, 0)[0]) == 1
+  with pytest.raises(InputError, match='at least 2 are needed'):
+    hold_out(1, 0.1, 0)
 
 
-def test_files_that_are_no_images_are_named(tmp_path: Path) -> None:
-  good = tmp_path / 'good.png'
-  Image.effect_noise((64, 64), 50).save(good)
-  for name, content in {'empty': b'', 'text': b'hello', 'cut': good.read_bytes()[:800]}.items():
-    path = tmp_path / f'{name}.png'
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=f'cannot read .*{name}.png: .*; repair it'):
-      decode_image(path, 32)
-
-
-def test_in_memory_and_on_disk_give_the_same_images(
-  mvtec_folder: Path, capsys: pytest.CaptureFixture
+def test_the_same_order_of_the_same_pixels_however_images_are_fetched(
+  train_split: Split, capsys: pytest.CaptureFixture
 ) -> None:
-  examples = mvtec_ad.read(str(mvtec_folder), 'tile').train
-  cached = load_images(examples, 32, memory_gib=1)
-  assert not capsys.readouterr().out
-  streamed = load_images(examples, 32, memory_gib=0)
-  assert 'over data.memory_gib = 0' in capsys.readouterr().out
-  batches = [training_batches(x, 8, seed=0) for x in (cached, streamed)]
-  for _ in range(5):
-    first, second = (next(b) for b in batches)
-    assert first.shape == (8, 32, 32, 3) and first.dtype == np.uint8
-    np.testing.assert_array_equal(first, second)
+  cached = load_images(train_split, 32, memory_gib=1)
+  assert 'streamed' not in capsys.readouterr().err
+  streamed = load_images(train_split, 32, memory_gib=0)
+  assert 'over data.memory_gib = 0: they are streamed' in capsys.readouterr().err
+  expected = take(TrainingBatches(cached, 8, 0), 6)  # two epochs and more
+  assert expected.shape == (6, 8, 32, 32, 3) and expected.dtype == np.uint8
+  for workers in (0, 1, 4):
+    batches = TrainingBatches(streamed, 8, 0, workers=workers)
+    np.testing.assert_array_equal(take(batches, 3), expected[:3])
+    # A resume in the middle of an epoch, in whatever way the run was saved.
+    saved = batches.get_state()
+    resumed = TrainingBatches(streamed, 8, 0, workers=4 - workers)
+    resumed.set_state(saved)
+    np.testing.assert_array_equal(take(resumed, 3), expected[3:])
 
 
 def test_every_epoch_holds_every_image_once_in_a_new_order() -> None:
-  batches = training_batches(np.arange(10)[:, None], 4, seed=0)
-  seen = np.concatenate([next(batches)[:, 0] for _ in range(5)])
+  seen = take(TrainingBatches(NUMBERS, 4, seed=0), 5).ravel()
   assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
   assert (seen[:10] != seen[10:]).any()
-  again = training_batches(np.arange(10)[:, None], 4, seed=0)
-  np.testing.assert_array_equal(seen[:4], next(again)[:, 0])
-  other = training_batches(np.arange(10)[:, None], 4, seed=1)
-  assert (seen[:4] != next(other)[:, 0]).any()
+  np.testing.assert_array_equal(take(TrainingBatches(NUMBERS, 4, seed=0), 5).ravel(), seen)
+  assert (take(TrainingBatches(NUMBERS, 4, seed=1), 5).ravel() != seen).any()
 
 
 def test_the_iterator_goes_on_from_its_saved_state() -> None:
-  batches = training_batches(np.arange(10)[:, None], 4, seed=0)
-  next(batches)
-  saved = batches.get_state()
-  expected = [next(batches) for _ in range(4)]
-  resumed = training_batches(np.arange(10)[:, None], 4, seed=0)
+  batches = TrainingBatches(NUMBERS, 4, seed=0)
+  take(batches, 4)
+  saved, expected = batches.get_state(), take(batches, 4)
+  resumed = TrainingBatches(NUMBERS, 4, seed=0)
   resumed.set_state(saved)
-  np.testing.assert_array_equal([next(resumed) for _ in range(4)], expected)
+  np.testing.assert_array_equal(take(resumed, 4), expected)
+
+
+def test_processes_share_each_batch() -> None:
+  whole = take(TrainingBatches(NUMBERS, 4, seed=0), 5)
+  parts = [
+    take(TrainingBatches(NUMBERS, 4, seed=0, process_index=i, process_count=2), 5) for i in (0, 1)
+  ]
+  np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 def test_evaluation_drops_and_repeats_no_image() -> None:
-  images = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
+  images = np.random.default_rng(0).integers(1, 256, (10, 4, 4, 3), dtype=np.uint8)
   batches = list(evaluation_batches(images, 4))
   assert [count for _, count in batches] == [4, 4, 2]
   assert all(batch.shape == (4, 4, 4, 3) for batch, _ in batches)
   np.testing.assert_array_equal(np.concatenate([b[:n] for b, n in batches]), images)
+  assert not batches[-1][0][2:].any()  # padding is black
+  parts = [list(evaluation_batches(images, 4, process_index=i, process_count=2)) for i in (0, 1)]
+  for (batch, count), first, second in zip(batches, *parts, strict=True):
+    np.testing.assert_array_equal(np.concatenate([first[0], second[0]]), batch)
+    assert first[1] == second[1] == count

@@ -1,0 +1,23 @@
+r"""DAGM 2007: one model per class, trained on the defect-free images of `Train`.
+
+  python -m ocrgan_jax.train --config=configs/dagm.py:Class1 \
+      --workdir=runs/dagm1 --config.data_dir=…/dagm
+  python -m ocrgan_jax.evaluate --workdir=runs/dagm1
+
+`data_dir` is the folder that holds `Class1`, `Class2`, …
+Protocol (IV-A1): size 256, batch 64, tested on all of `Test`.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(argument: str = '') -> ml_collections.ConfigDict:
+  """The configuration for `class` or `class,preset`."""
+  category, preset = default.split_argument(argument, 'Class1')
+  config = default.get_config(preset)
+  config.data.dataset = 'dagm'
+  config.data.category = category
+  config.train.batch_size = 64
+  return config

@@ -1,0 +1,23 @@
+r"""Your own photographs.
+
+  python -m ocrgan_jax.data  --config=configs/folder.py --config.data_dir=my/photos
+  python -m ocrgan_jax.train --config=configs/folder.py \
+      --workdir=runs/mine --config.data_dir=my/photos
+  python -m ocrgan_jax.evaluate --workdir=runs/mine
+
+`data_dir` is a folder of images of sound products, or one in MVTec AD's layout
+(train/good, test/good, test/<defect>). To a plain folder a test set can be given as
+`--config.data.test_dir=…`: images in its subfolder `good` are normal, in other
+subfolders anomalous, directly in it unlabelled (scored, but with no AUROC).
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(preset: str = '') -> ml_collections.ConfigDict:
+  """The configuration, with the optimiser of a preset."""
+  config = default.get_config(preset or 'paper')
+  config.data.dataset = 'folder'
+  return config

@@ -1,0 +1,24 @@
+r"""KolektorSDD: cracks in the surfaces of electrical commutators.
+
+  python -m ocrgan_jax.train --config=configs/kolektor.py \
+      --workdir=runs/kolektor --config.data_dir=…/KolektorSDD
+  python -m ocrgan_jax.evaluate --workdir=runs/kolektor
+
+`data_dir` is the folder that holds `kos01`, `kos02`, …
+Protocol (IV-A1): size 256, batch 64. The paper does not state its split; here whole
+items train until they hold 80 % of the normal images, items with identical images
+are kept together, and the other normal and all defective images test
+(`--config.data.split=image` draws images instead of items).
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(preset: str = '') -> ml_collections.ConfigDict:
+  """The configuration, with the optimiser of a preset."""
+  config = default.get_config(preset or 'paper')
+  config.data.dataset = 'kolektor_sdd'
+  config.train.batch_size = 64
+  return config

@@ -1,0 +1,258 @@
+"""Datasets as TensorFlow Datasets builders, without TensorFlow.
+
+A dataset is read once, checked, and kept as array_record files, one record an image
+with its encoded bytes. Records are found again by what the images on disk were
+(names, sizes, times), so a changed folder is read anew.
+"""
+
+import abc
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import ml_collections
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from tqdm import tqdm
+
+from ocrgan_jax.data.examples import Example, Examples
+from ocrgan_jax.data.inspection import inspect
+from ocrgan_jax.errors import InputError
+
+
+class Records:
+  """The records of a split by index, opened where they are first read: cheap to pickle."""
+
+  def __init__(self, folder: str, split: str):
+    """Names a split of a prepared dataset.
+
+    Args:
+      folder: that holds the records.
+      split: 'train' or 'test'.
+    """
+    self._place = folder, split
+
+  @functools.cached_property
+  def _source(self) -> Sequence[dict[str, Any]]:
+    folder, split = self._place
+    with _quiet():
+      builder = tfds.builder_from_directory(folder)
+      return builder.as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
+
+  def __len__(self) -> int:
+    """The number of records."""
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    """One record."""
+    return self._source[index]
+
+  def __reduce__(self) -> tuple[type, tuple[str, str]]:
+    """A worker opens the files anew."""
+    return Records, self._place
+
+
+class Split(NamedTuple):
+  """One side of a prepared dataset.
+
+  Attributes:
+    records: by index, each a dict with the encoded `image`, `mask` (encoded, or
+      empty), `label`, `defect_type` and `path`.
+    names: the images' paths relative to the dataset's folder.
+    labels: 0 normal, 1 anomalous, -1 not known; int array.
+    defect_types: 'good' for normal images.
+  """
+
+  records: Records
+  names: list[str]
+  labels: np.ndarray
+  defect_types: list[str]
+
+
+class Prepared(NamedTuple):
+  """A dataset that was checked and can be read at any index.
+
+  Attributes:
+    train: normal images.
+    test: the test set; empty if there is none.
+    report: what the check found, see `inspection.inspect`.
+  """
+
+  train: Split
+  test: Split
+  report: dict[str, Any]
+
+
+class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):  # type: ignore[call-arg]
+  """A dataset for anomaly detection. Subclasses list its examples.
+
+  Attributes:
+    HOMEPAGE: where the data comes from.
+    LICENSE: under which it may be used.
+    CITATION: of the paper that it came with.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+  HOMEPAGE = ''
+  LICENSE = ''
+  CITATION = ''
+  # TFDS: addresses of downloads and their checksums. Data is taken from disk here.
+  url_infos: ClassVar[dict[str, Any]] = {}
+
+  def __init__(self, source: str, settings: ml_collections.ConfigDict, prepared_dir: Path):
+    """Finds the dataset on disk.
+
+    Args:
+      source: where it lies, the config's `data_dir`.
+      settings: the config's `data` section.
+      prepared_dir: where prepared datasets are kept.
+
+    Raises:
+      InputError: if it is not there, or not in its layout.
+    """
+    self.source, self.settings = source, settings
+    self._listed: Examples | None = None
+    self.report: dict[str, Any] = {}
+    name = f'{settings.category or "all"}-{self._fingerprint()}'
+    config = tfds.core.BuilderConfig(
+      name=re.sub(r'[^\w.-]', '_', name), version=self.VERSION, description=self.__doc__
+    )
+    with _quiet():
+      super().__init__(data_dir=prepared_dir, config=config, file_format='array_record')
+
+  @abc.abstractmethod
+  def list_examples(self) -> Examples:
+    """Lists the images of training and test.
+
+    Raises:
+      InputError: if they are not there, or not in the dataset's layout.
+    """
+
+  def sources(self) -> list[Path]:
+    """The files that the dataset is read from."""
+    files = [f for e in (*self.listed.train, *self.listed.test) for f in (e.path, e.mask)]
+    return [file for file in files if file]
+
+  @property
+  def listed(self) -> Examples:
+    """`list_examples`, listed once."""
+    if self._listed is None:
+      self._listed = self.list_examples()
+    return self._listed
+
+  def prepare(self) -> Prepared:
+    """Checks the dataset and writes its records, unless that was done before.
+
+    Raises:
+      InputError: if an image is damaged and `data.skip_damaged` is off.
+    """
+    if not Path(self.data_dir).exists():
+      self._listed, self.report = inspect(
+        self.listed,
+        max_megapixels=self.settings.max_megapixels,
+        skip_damaged=self.settings.skip_damaged,
+      )
+      try:
+        with _quiet():
+          self.download_and_prepare()
+      except OSError as error:
+        if not Path(self.data_dir).exists():  # else another run was quicker
+          raise InputError(
+            f'cannot write the prepared dataset to {self.data_dir}: {error}; '
+            'give another --config.data.prepared_dir'
+          ) from None
+    metadata = json.loads((Path(self.data_dir) / 'metadata.json').read_text())
+    train, test = (self._split(name, metadata) for name in ('train', 'test'))
+    return Prepared(train, test, metadata['report'])
+
+  def _split(self, name: str, metadata: dict[str, Any]) -> Split:
+    table = metadata[name]
+    return Split(
+      records=Records(str(self.data_dir), name),
+      names=[row[0] for row in table],
+      labels=np.array([row[1] for row in table], int),
+      defect_types=[row[2] for row in table],
+    )
+
+  def _fingerprint(self) -> str:
+    """Of what is read and how: another one means that the dataset must be read anew."""
+    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.sources()]
+    asked = {k: v for k, v in self.settings.items() if k not in READING_ONLY}
+    text = json.dumps([str(self.VERSION), self.source, files, asked], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    features = {
+      'image': tfds.features.Image(doc='encoded, as it was on disk'),
+      'mask': tfds.features.Text(doc='encoded, non-zero where defective; empty if there is none'),
+      'label': tfds.features.Scalar(np.int32, doc='0 normal, 1 anomalous, -1 not known'),
+      'defect_type': tfds.features.Text(),
+      'path': tfds.features.Text(doc="relative to the dataset's folder"),
+    }
+    self._metadata = tfds.core.MetadataDict()
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=self.__doc__,
+      homepage=self.HOMEPAGE,
+      license=self.LICENSE,
+      citation=self.CITATION,
+      features=tfds.features.FeaturesDict(features),
+      metadata=self._metadata,
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager: object) -> dict[str, Iterator[Any]]:
+    del dl_manager
+    splits = {'train': self.listed.train, 'test': self.listed.test}
+    for name, examples in splits.items():
+      self._metadata[name] = [[e.name, e.label, e.defect_type] for e in examples]
+    self._metadata['report'] = self.report
+    return {name: self._generate_examples(e) for name, e in splits.items() if e}
+
+  def _generate_examples(self, examples: list[Example]) -> Iterator[tuple[int, dict[str, Any]]]:  # type: ignore[override]
+    for index, example in enumerate(
+      # The progress bars of TFDS are silenced with its other messages.
+      tqdm(examples, 'preparing', unit='image', leave=False, file=sys.__stderr__)
+    ):
+      yield (
+        index,
+        {
+          'image': example.read(),
+          'mask': example.mask.read_bytes() if example.mask else b'',
+          'label': example.label,
+          'defect_type': example.defect_type,
+          'path': example.name,
+        },
+      )
+
+
+# Fields of `data` that do not change what is in the records.
+READING_ONLY = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
+
+
+def default_prepared_dir() -> Path:
+  """Where prepared datasets are kept if the config does not say."""
+  cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+  return Path(cache) / 'ocrgan_jax'
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Keeps what TFDS prints and logs for its own users from ours."""
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    logging.set_verbosity(verbosity)

@@ -1,0 +1,176 @@
+"""CIFAR-10 as a task of semantic anomaly detection, S1 and S2 (IV-A1).
+
+S1: one class is normal. Its 5,000 training images train, all 10,000 test images
+test. S2: one class is anomalous. The 45,000 training images of the others train;
+their 9,000 test images and all 6,000 images of the anomalous class test.
+
+`data_dir` is, or holds, one of
+
+  cifar-10-python.tar.gz or cifar-10-batches-py/data_batch_1 …
+  cifar-10-binary.tar.gz or cifar-10-batches-bin/data_batch_1.bin …
+  an image tree {train,test}/<class>/*.jpg, or a .tar.gz of one
+"""
+
+import io
+import pickle
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  IMAGE_SUFFIXES,
+  NORMAL,
+  Example,
+  Examples,
+  image_files,
+  require_folder,
+)
+from ocrgan_jax.errors import InputError
+
+CLASSES = (
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
+)
+ALIASES = {'plane': 'airplane', 'car': 'automobile'}  # the paper's names
+LAYOUT = (
+  'cifar-10-python.tar.gz, cifar-10-binary.tar.gz, either unpacked, or {train,test}/<class>/*.jpg'
+)
+BATCHES = {
+  'train': tuple(f'data_batch_{i}' for i in range(1, 6)),
+  'test': ('test_batch',),
+}
+
+
+class Cifar10(AnomalyDataset):
+  """CIFAR-10: 60,000 colour images of 32×32 in ten classes."""
+
+  HOMEPAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
+  LICENSE = 'MIT-style'
+  CITATION = 'A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009.'
+
+  def sources(self) -> list[Path]:
+    """The archive or the folder's files: listing them is cheaper than reading them."""
+    source = _find(require_folder(self.source, LAYOUT))
+    return [source] if source.is_file() else sorted(p for p in source.rglob('*') if p.is_file())
+
+  def list_examples(self) -> Examples:
+    """The split of the config's category, `s1-<class>` or `s2-<class>`."""
+    protocol, _, name = self.settings.category.partition('-')
+    name = ALIASES.get(name, name)
+    if protocol not in ('s1', 's2') or name not in CLASSES:
+      raise InputError(
+        f'no CIFAR-10 protocol {self.settings.category!r}; it is s1-<class> (normal) or '
+        f's2-<class> (anomalous), a class one of {", ".join((*ALIASES, *CLASSES))}'
+      )
+    train, test = [], []
+    for split, kind, example in _read(_find(require_folder(self.source, LAYOUT))):
+      normal = (kind == name) == (protocol == 's1')
+      example = example._replace(label=NORMAL if normal else ANOMALOUS, defect_type=kind)
+      if split == 'test' or (not normal and protocol == 's2'):
+        test.append(example)
+      elif normal:
+        train.append(example)
+    if not train or not test:
+      raise InputError(f'no images of {name} in {self.source}; expected {LAYOUT}')
+    return Examples(train, test)
+
+
+def _find(root: Path) -> Path:
+  """The archive or folder that holds the images."""
+  if root.is_file():
+    return root
+  for name in ('cifar-10-batches-py', 'cifar-10-batches-bin'):
+    if (root / name).is_dir():
+      return root / name
+  if any((root / name).exists() for name in ('train', 'data_batch_1', 'data_batch_1.bin')):
+    return root
+  archives = sorted(root.glob('cifar*.tar.gz'))
+  if not archives:
+    raise InputError(f'no CIFAR-10 in {root}; expected {LAYOUT}')
+  return archives[0]
+
+
+def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
+  """Yields (split, class, example), the label still open, in the source's own order."""
+  if source.is_dir() and (source / 'train').is_dir():
+    for split in ('train', 'test'):
+      for kind in CLASSES:
+        for path in image_files(source / split / kind):
+          yield split, kind, Example(f'{split}/{kind}/{path.name}', NORMAL, kind, path)
+    return
+  for name, content in _files(source):
+    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+      split, kind = Path(name).parts[-3:-1]
+      if split in BATCHES and kind in CLASSES:
+        example = Example(f'{split}/{kind}/{Path(name).name}', NORMAL, kind, source, None, content)
+        yield split, kind, example
+      continue
+    batch = Path(name).name.removesuffix('.bin')
+    split = next((s for s, batches in BATCHES.items() if batch in batches), '')
+    if split:
+      decode = _decode_binary if name.endswith('.bin') else _decode_python
+      for index, (label, pixels) in enumerate(decode(content)):
+        kind = CLASSES[label]
+        name_of = f'{batch}/{index:05}-{kind}.png'
+        yield split, kind, Example(name_of, NORMAL, kind, source, None, _encode(pixels))
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+  if source.is_dir():
+    for path in sorted(source.iterdir()):
+      yield path.name, path.read_bytes()
+    return
+  try:
+    with tarfile.open(source) as archive:
+      for member in archive:
+        file = archive.extractfile(member)
+        if file:
+          yield member.name, file.read()
+  except (tarfile.TarError, EOFError, OSError) as error:
+    raise InputError(f'cannot read {source}: {error}; fetch it anew') from None
+
+
+class _ArraysOnly(pickle.Unpickler):
+  """Unpickles the official batches, and nothing that could run code."""
+
+  def find_class(self, module: str, name: str) -> object:
+    if module.split('.')[0] == 'numpy' and name in ('_reconstruct', 'ndarray', 'dtype'):
+      return super().find_class(module, name)
+    if (module, name) == ('_codecs', 'encode'):
+      return super().find_class(module, name)
+    raise pickle.UnpicklingError(f'it holds {module}.{name}')
+
+
+def _decode_python(content: bytes) -> Iterator[tuple[int, np.ndarray]]:
+  try:
+    batch = _ArraysOnly(io.BytesIO(content), encoding='bytes').load()
+    return zip(batch[b'labels'], batch[b'data'], strict=True)
+  except (pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError) as error:
+    raise InputError(f'a batch is not as CIFAR-10 has them: {error}; fetch it anew') from None
+
+
+def _decode_binary(content: bytes) -> Iterator[tuple[int, np.ndarray]]:
+  if len(content) % 3073:
+    raise InputError('a .bin batch is not a whole number of 3073-byte rows; fetch it anew')
+  rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+  return ((int(row[0]), row[1:]) for row in rows)
+
+
+def _encode(pixels: np.ndarray) -> bytes:
+  file = io.BytesIO()
+  image = np.asarray(pixels, np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
+  Image.fromarray(np.ascontiguousarray(image)).save(file, 'PNG', compress_level=1)
+  return file.getvalue()

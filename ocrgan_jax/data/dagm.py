@@ -1,0 +1,76 @@
+"""DAGM 2007: ten classes of artificial textures, weakly labelled defects.
+
+data_dir/Class1/Train/0001.PNG
+data_dir/Class1/Train/Label/Labels.txt      number, defective, image, _, mask
+data_dir/Class1/Train/Label/0001_label.PNG
+data_dir/Class1/Test/…
+"""
+
+from pathlib import Path
+
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  NORMAL_TYPE,
+  Example,
+  Examples,
+  image_files,
+  require_folder,
+)
+from ocrgan_jax.errors import InputError
+
+LAYOUT = '<data_dir>/Class1/Train/*.PNG with Label/Labels.txt, and Test alike'
+
+
+class Dagm(AnomalyDataset):
+  """DAGM 2007: trained on the defect-free images of `Train`, tested on all of `Test`."""
+
+  HOMEPAGE = 'https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection'
+  LICENSE = 'research use'
+  CITATION = (
+    'M. Wieler, T. Hahn: Weakly Supervised Learning for Industrial Optical Inspection. '
+    'DAGM Symposium 2007.'
+  )
+
+  def list_examples(self) -> Examples:
+    """Both halves of the config's class."""
+    root, name = require_folder(self.source, LAYOUT), self.settings.category
+    if not name or not (root / name).is_dir():
+      there = sorted(path.name for path in root.glob('Class*') if path.is_dir())
+      hint = f'classes there: {", ".join(there)}' if there else f'expected {LAYOUT}'
+      raise InputError(f'no class {name!r} in {root}; {hint}')
+    train, test = (_list_half(root / name, half) for half in ('Train', 'Test'))
+    normal = [example for example in train if example.label == NORMAL]
+    if not normal:
+      raise InputError(f'no defect-free images in {root / name / "Train"}; expected {LAYOUT}')
+    return Examples(normal, test)
+
+
+def _list_half(root: Path, half: str) -> list[Example]:
+  folder = root / half
+  table = folder / 'Label' / 'Labels.txt'
+  if not table.is_file():
+    raise InputError(f'no {table}; expected {LAYOUT}')
+  masks = {}
+  # The first line is a number of its own; fields are separated by tabs.
+  for row in table.read_text().splitlines():
+    fields = row.split()
+    if len(fields) >= 3:
+      _, defective, image, *rest = fields
+      masks[image.upper()] = rest[-1] if defective == '1' else None
+  examples = []
+  for path in image_files(folder):
+    if path.name.upper() not in masks:
+      raise InputError(f'{path} has no line in {table}; add one or take the image away')
+    mask = masks[path.name.upper()]
+    examples.append(
+      Example(
+        f'{half}/{path.name}',
+        NORMAL if mask is None else ANOMALOUS,
+        NORMAL_TYPE if mask is None else 'defect',
+        path,
+        None if mask is None else folder / 'Label' / mask,
+      )
+    )
+  return examples

@@ -1,0 +1,57 @@
+"""A user's own photographs: a folder in MVTec AD's layout, or just one of normal images.
+
+data_dir/*.jpg                        all normal
+test_dir/*.jpg                        optional, unlabelled: scored, but no AUROC
+test_dir/good/*.jpg, test_dir/<defect>/*.jpg    optional, labelled by folder
+"""
+
+from pathlib import Path
+
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  NORMAL_TYPE,
+  UNLABELLED,
+  Example,
+  Examples,
+  image_files,
+  require_folder,
+)
+from ocrgan_jax.data.mvtec_ad import TREE, list_tree
+from ocrgan_jax.errors import InputError
+
+LAYOUT = f'a folder of normal images, or one with {TREE}'
+
+
+class Folder(AnomalyDataset):
+  """The user's own images."""
+
+  LICENSE = "the user's own"
+
+  def list_examples(self) -> Examples:
+    """The tree in MVTec AD's layout if there is one, else the folder as it is."""
+    root = require_folder(self.source, LAYOUT)
+    if (root / 'train').is_dir():
+      return list_tree(root)
+    train = [Example(p.name, NORMAL, NORMAL_TYPE, p) for p in image_files(root)]
+    if not train:
+      raise InputError(f'no images in {root}; expected {LAYOUT}')
+    return Examples(train, _list_test(self.settings.test_dir))
+
+
+def _list_test(test_dir: str) -> list[Example]:
+  if not test_dir:
+    return []
+  root = require_folder(test_dir, 'a folder of test images')
+  test = [Example(p.name, UNLABELLED, 'unlabelled', p) for p in image_files(root)]
+  for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    label = NORMAL if folder.name == NORMAL_TYPE else ANOMALOUS
+    test += [_in_folder(path, label) for path in image_files(folder)]
+  if not test:
+    raise InputError(f'no images in data.test_dir = {root}')
+  return test
+
+
+def _in_folder(path: Path, label: int) -> Example:
+  return Example(f'{path.parent.name}/{path.name}', label, path.parent.name, path)

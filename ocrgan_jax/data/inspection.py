@@ -1,0 +1,174 @@
+"""Every image and mask is decoded once and checked before anything is trained on."""
+
+import hashlib
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ocrgan_jax.data.decoding import open_image, to_rgb
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
+from ocrgan_jax.errors import InputError
+
+NAMED = 3  # how many of many files a message names
+
+CONVERSIONS = {
+  '1': 'black and white, to three equal channels',
+  'L': 'grey, to three equal channels',
+  'LA': 'grey, its transparency dropped',
+  'P': 'palette, to RGB',
+  'RGBA': 'its transparency dropped',
+  'CMYK': 'to RGB',
+  'I': 'deep grey, scaled to 8 bits and three equal channels',
+  'I;16': '16-bit grey, scaled to 8 bits and three equal channels',
+  'F': 'float grey, taken as 0 to 65535',
+}
+
+
+class Inspected(NamedTuple):
+  """What one example turned out to be.
+
+  Attributes:
+    fault: why it cannot be used, or ''.
+    mask_fault: why its mask cannot be used, or ''.
+    size: 'width×height'.
+    mode: Pillow's word for its colours.
+    digest: of its pixels.
+  """
+
+  fault: str = ''
+  mask_fault: str = ''
+  size: str = ''
+  mode: str = ''
+  digest: bytes = b''
+
+
+def inspect(
+  examples: Examples, *, max_megapixels: float, skip_damaged: bool
+) -> tuple[Examples, dict[str, Any]]:
+  """Decodes and checks all images and masks of a dataset.
+
+  Args:
+    examples: of the dataset.
+    max_megapixels: larger images are refused; 10^6 pixels.
+    skip_damaged: leave damaged images and masks out instead of stopping.
+
+  Returns:
+    The examples that can be used, and a report: `counts` (split → defect type →
+    images), `sizes` and `modes` (→ images), `masks` (images with one), `skipped`
+    ([name, reason]) and `warnings`, a line each.
+
+  Raises:
+    InputError: if an image or mask is damaged and `skip_damaged` is off, or if no
+      normal training image is left.
+  """
+  everything = [*examples.train, *examples.test]
+  with ThreadPoolExecutor(os.cpu_count()) as pool:
+    found = pool.map(lambda e: _inspect_one(e, max_megapixels), everything)
+    results = list(tqdm(found, 'checking images', len(everything), unit='image', leave=False))
+
+  faults = [[e.name, r.fault] for e, r in zip(everything, results, strict=True) if r.fault]
+  mask_faults = [
+    [f'mask of {e.name}', r.mask_fault]
+    for e, r in zip(everything, results, strict=True)
+    if r.mask_fault
+  ]
+  if (faults or mask_faults) and not skip_damaged:
+    raise InputError(
+      f'{_count(faults + mask_faults, "damaged file")}: {_name(faults + mask_faults)}; repair '
+      'or remove them, or leave them out with --config.data.skip_damaged=True'
+    )
+
+  def usable(part: slice) -> list[tuple[Example, Inspected]]:
+    return [
+      (e._replace(mask=None) if r.mask_fault else e, r)
+      for e, r in zip(everything[part], results[part], strict=True)
+      if not r.fault
+    ]
+
+  count = len(examples.train)
+  train, test = usable(slice(count)), usable(slice(count, None))
+  if not train:
+    raise InputError('no normal training image is left; at least 2 are needed')
+
+  warnings = [*examples.warnings]
+  if faults or mask_faults:
+    warnings.append(
+      f'{_count(faults + mask_faults, "damaged file")} left out: {_name(faults + mask_faults)}'
+    )
+  warnings += _doubtful(train, test)
+  report = {
+    'counts': {
+      split: dict(sorted(Counter(e.defect_type for e, _ in side).items()))
+      for split, side in (('train', train), ('test', test))
+    },
+    'sizes': _most(Counter(r.size for _, r in train + test)),
+    'modes': _most(Counter(r.mode for _, r in train + test)),
+    'masks': sum(e.mask is not None for e, _ in train + test),
+    'skipped': faults + mask_faults,
+    'warnings': warnings,
+  }
+  return Examples([e for e, _ in train], [e for e, _ in test]), report
+
+
+def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
+  try:
+    image = open_image(example.read(), max_megapixels)
+  except (ValueError, OSError) as error:
+    return Inspected(fault=str(error))
+  mask_fault = ''
+  if example.mask is not None:
+    try:
+      mask = open_image(example.mask.read_bytes(), max_megapixels)
+      if mask.size != image.size:
+        mask_fault = f'it is {_size(mask)}, its image {_size(image)}'
+    except (ValueError, OSError) as error:
+      mask_fault = str(error)
+  pixels = np.asarray(to_rgb(image))
+  digest = hashlib.blake2b(f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16).digest()
+  return Inspected('', mask_fault, _size(image), image.mode, digest)
+
+
+def _doubtful(
+  train: list[tuple[Example, Inspected]], test: list[tuple[Example, Inspected]]
+) -> list[str]:
+  """What is allowed but should be known."""
+  warnings = []
+  trained = {r.digest: e.name for e, r in train}
+  leaked = [[e.name, f'is {trained[r.digest]}'] for e, r in test if r.digest in trained]
+  if leaked:
+    warnings.append(f'{_count(leaked, "test image")} also in training: {_name(leaked)}')
+  labels = {e.label for e, _ in test}
+  if ANOMALOUS not in labels:
+    warnings.append('no image is known to be anomalous: AUROC will not be reported')
+  elif NORMAL not in labels:
+    warnings.append('no test image is known to be normal: AUROC will not be reported')
+  unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
+  if unmasked and any(e.mask for e, _ in test):
+    warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name(unmasked)}')
+  return warnings
+
+
+def _size(image: Image.Image) -> str:
+  return f'{image.width}×{image.height}'
+
+
+def _count(items: list[Any], noun: str) -> str:
+  return f'{len(items)} {noun}' + ('' if len(items) == 1 else 's')
+
+
+def _name(items: list[list[str]]) -> str:
+  named = ', '.join(f'{name} ({reason})' for name, reason in items[:NAMED])
+  rest = len(items) - NAMED
+  return named + (f' and {rest} more' if rest > 0 else '')
+
+
+def _most(counter: Counter[str]) -> dict[str, int]:
+  """The commonest entries, and the others as one."""
+  common = dict(counter.most_common(8))
+  others = sum(counter.values()) - sum(common.values())
+  return common | ({'others': others} if others else {})

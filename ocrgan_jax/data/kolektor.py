@@ -1,0 +1,115 @@
+"""KolektorSDD: surfaces of 50 electrical commutators, eight images each.
+
+  data_dir/kos01/Part0.jpg
+  data_dir/kos01/Part0_label.bmp     any pixel that is not 0: defective
+
+The paper does not state its split. By default items are split: normal images of
+items drawn at random train until they are `data.train_share` of all normal images;
+the other normal and all defective images test. Items that share an image, as some
+do byte for byte, are kept on one side. With `data.split = 'image'` the normal
+images are drawn one by one instead, which puts near copies of test images into
+training.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  NORMAL_TYPE,
+  Example,
+  Examples,
+  image_files,
+  pick,
+  require_folder,
+)
+from ocrgan_jax.errors import InputError
+
+LAYOUT = '<data_dir>/kos01/Part0.jpg with Part0_label.bmp'
+SPLITS = ('item', 'image')
+
+
+class KolektorSdd(AnomalyDataset):
+  """KolektorSDD: grey images of about 500×1260, cracks of a few pixels' width."""
+
+  HOMEPAGE = 'https://www.vicos.si/resources/kolektorsdd/'
+  LICENSE = 'CC BY-NC-SA 4.0'
+  CITATION = (
+    'D. Tabernik, S. Šela, J. Skvarč, D. Skočaj: Segmentation-Based Deep-Learning Approach for '
+    'Surface-Defect Detection. Journal of Intelligent Manufacturing, 2019.'
+  )
+
+  def list_examples(self) -> Examples:
+    """The normal images, split by the config's rule, and all defective ones in test."""
+    root, settings = require_folder(self.source, LAYOUT), self.settings
+    if settings.split not in SPLITS:
+      raise InputError(f'data.split is {settings.split!r}; it must be one of {", ".join(SPLITS)}')
+    examples = [
+      _label(path, root)
+      for item in sorted(root.glob('kos*'))
+      for path in image_files(item)
+      if path.suffix.lower() != '.bmp'
+    ]
+    normal = [e for e in examples if e.label == NORMAL]
+    if not normal:
+      raise InputError(f'no normal images in {root}; expected {LAYOUT}')
+    split = pick if settings.split == 'image' else split_items
+    train, test = split(normal, settings.train_share, settings.split_seed)
+    return Examples(train, test + [e for e in examples if e.label == ANOMALOUS])
+
+
+def split_items(
+  examples: list[Example], share: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+  """Draws whole items, identical ones together, until they hold a share of the examples.
+
+  Args:
+    examples: whose `path.parent` is their item.
+    share: of the examples.
+    seed: of the draw.
+
+  Returns:
+    The examples of the items drawn, and the others.
+  """
+  group_of: dict[Path, Path] = {}  # item → the item that its group is named after
+
+  def find(item: Path) -> Path:
+    while group_of.setdefault(item, item) != item:
+      item = group_of[item]
+    return item
+
+  first_with: dict[bytes, Path] = {}
+  for example in examples:
+    item = find(example.path.parent)
+    group_of[find(first_with.setdefault(example.read(), item))] = item
+  groups = defaultdict(list)
+  for example in examples:
+    groups[find(example.path.parent)].append(example)
+
+  names = sorted(groups)
+  train: list[Example] = []
+  for index in np.random.default_rng(seed).permutation(len(names)):
+    if len(train) < round(share * len(examples)):
+      train += groups[names[index]]
+  chosen = set(train)
+  return sorted(train), [example for example in examples if example not in chosen]
+
+
+def _label(path: Path, root: Path) -> Example:
+  mask = path.with_name(f'{path.stem}_label.bmp')
+  if not mask.is_file():
+    raise InputError(f'{path} has no {mask.name} beside it; expected {LAYOUT}')
+  try:
+    with Image.open(mask) as image:
+      defective = bool(np.asarray(image).any())
+  except OSError as error:
+    raise InputError(f'cannot read {mask}: {error}; repair it or take both away') from None
+  name = path.relative_to(root).as_posix()
+  if defective:
+    return Example(name, ANOMALOUS, 'defect', path, mask)
+  return Example(name, NORMAL, NORMAL_TYPE, path)

@@ -1,0 +1,173 @@
+"""What real folders hold besides good images; each message names the file and what to do."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import folder, mvtec
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.__main__ import describe
+from ocrgan_jax.data.builder import Prepared
+from ocrgan_jax.data.decoding import decode_image, open_image
+from ocrgan_jax.errors import InputError
+from tests.conftest import smooth_image, write_images
+
+
+@pytest.fixture
+def tile(tmp_path: Path) -> Path:
+  """A category with a normal and an anomalous test image and its mask."""
+  rng = np.random.default_rng(5)
+  root = tmp_path / 'tile'
+  write_images(root / 'train/good', [smooth_image(rng, 16) for _ in range(4)])
+  write_images(root / 'test/good', [smooth_image(rng, 16)])
+  write_images(root / 'test/crack', [smooth_image(rng, 16)])
+  (root / 'ground_truth/crack').mkdir(parents=True)
+  Image.new('L', (16, 16)).save(root / 'ground_truth/crack/000_mask.png')
+  return root
+
+
+def prepare(tile: Path, **fields: object) -> Prepared:
+  config = mvtec.get_config('tile')
+  config.data.update(fields)
+  return prepare_dataset(str(tile.parent), config.data)
+
+
+def cut_short() -> bytes:
+  file = io.BytesIO()
+  Image.effect_noise((64, 64), 50).save(file, 'PNG')
+  return file.getvalue()[:800]
+
+
+@pytest.mark.parametrize(
+  ('content', 'reason'),
+  [(b'', 'the file is empty'), (b'hello', 'not an image'), (cut_short(), 'truncated')],
+)
+def test_damaged_files_stop_the_run_unless_skipping_is_allowed(
+  content: bytes, reason: str, tile: Path
+) -> None:
+  (tile / 'train/good/bad.png').write_bytes(content)
+  with pytest.raises(InputError, match='1 damaged file: train/good/bad.png') as error:
+    prepare(tile)
+  assert reason in str(error.value) and '--config.data.skip_damaged=True' in str(error.value)
+  dataset = prepare(tile, skip_damaged=True)
+  assert len(dataset.train.names) == 4
+  assert dataset.report['skipped'][0][0] == 'train/good/bad.png'
+  assert any('1 damaged file left out: train/good/bad.png' in w for w in dataset.report['warnings'])
+  assert 'left out train/good/bad.png' in describe(dataset.report)
+
+
+def test_many_damaged_files_are_counted_and_the_first_named(tile: Path) -> None:
+  for i in range(5):
+    (tile / f'train/good/bad{i}.png').write_bytes(b'')
+  with pytest.raises(InputError, match=r'5 damaged files: train/good/bad0.png .* and 2 more; '):
+    prepare(tile)
+
+
+def test_large_images_are_refused_before_they_are_decoded(tile: Path) -> None:
+  Image.new('1', (2000, 1000)).save(tile / 'test/good/huge.png')
+  with pytest.raises(InputError, match=r'huge.png \(2000x1000 pixels are over data.max_megapixels'):
+    prepare(tile, max_megapixels=1.0)
+  assert '2000×1000' in prepare(tile).report['sizes']
+
+
+def test_masks_must_be_of_their_images_size(tile: Path) -> None:
+  Image.new('L', (8, 8)).save(tile / 'ground_truth/crack/000_mask.png')
+  with pytest.raises(InputError, match=r'mask of test/crack/000.png \(it is 8×8, its image 16×16'):
+    prepare(tile)
+  dataset = prepare(tile, skip_damaged=True)
+  assert dataset.report['masks'] == 0 and dataset.test.records[0]['mask'] == b''
+
+
+def test_anomalous_images_without_a_mask_are_named(tile: Path) -> None:
+  Image.new('RGB', (16, 16)).save(tile / 'test/crack/more.png')
+  warnings = prepare(tile).report['warnings']
+  assert '1 anomalous image without a mask: test/crack/more.png (anomalous)' in warnings
+
+
+def test_the_same_image_in_training_and_test_is_named(tile: Path) -> None:
+  # By content: another format holds the same pixels.
+  with Image.open(tile / 'train/good/002.png') as image:
+    image.save(tile / 'test/good/copy.bmp')
+  warnings = prepare(tile).report['warnings']
+  assert '1 test image also in training: test/good/copy.bmp (is train/good/002.png)' in warnings
+
+
+def test_a_test_set_of_one_class_is_told_to_have_no_auroc(tile: Path) -> None:
+  for name in ('test/good/000.png', 'test/crack/000.png'):
+    content = (tile / name).read_bytes()
+    (tile / name).unlink()
+    missing = 'normal' if 'good' in name else 'anomalous'
+    assert any(missing in w and 'AUROC will not' in w for w in prepare(tile).report['warnings'])
+    (tile / name).write_bytes(content)
+
+
+def test_no_normal_image_left(tile: Path) -> None:
+  for path in (tile / 'train/good').iterdir():
+    path.write_bytes(b'')
+  with pytest.raises(InputError, match='no normal training image is left'):
+    prepare(tile, skip_damaged=True)
+
+
+def picture(mode: str) -> Image.Image:
+  grey = Image.new('L', (16, 16), 200)
+  if mode == 'I;16':
+    return Image.fromarray(np.full((16, 16), 200 * 257, np.uint16))
+  if mode in ('RGBA', 'LA'):
+    grey.putalpha(10)
+    return grey.convert(mode)
+  return Image.new(mode, (16, 16), (0, 0, 0, 55)) if mode == 'CMYK' else grey.convert(mode)
+
+
+@pytest.mark.parametrize(
+  ('mode', 'suffix'),
+  [
+    ('L', 'png'),
+    ('P', 'png'),
+    ('I;16', 'png'),
+    ('I;16', 'tif'),
+    ('RGBA', 'png'),
+    ('LA', 'png'),
+    ('CMYK', 'tif'),
+    ('F', 'tif'),
+  ],
+)
+def test_every_colour_mode_becomes_rgb_by_its_rule(mode: str, suffix: str, tile: Path) -> None:
+  path = tile / f'test/good/odd.{suffix}'
+  if mode == 'F':
+    Image.fromarray(np.full((16, 16), 200 * 257, np.float32)).save(path)
+  else:
+    picture(mode).save(path)
+  np.testing.assert_array_equal(decode_image(path.read_bytes(), 32), 200)
+  modes = prepare(tile).report['modes']
+  assert len(modes) == 2 and sum(modes.values()) == 7
+  assert ': ' in next(
+    line
+    for line in describe(
+      {'counts': {}, 'sizes': {}, 'modes': modes, 'masks': 0, 'skipped': [], 'warnings': []}
+    ).splitlines()
+    if 'RGB (6)' not in line and line.startswith('colour')
+  )
+
+
+def test_images_are_turned_as_the_camera_noted() -> None:
+  image = Image.new('RGB', (8, 4))
+  image.paste((255, 255, 255), (0, 0, 4, 4))  # left half white
+  exif = Image.Exif()
+  exif[0x0112] = 6  # to be turned a quarter clockwise
+  file = io.BytesIO()
+  image.save(file, 'PNG', exif=exif)
+  upright = np.asarray(open_image(file.getvalue()))
+  assert upright.shape == (8, 4, 3)
+  assert upright[:4].min() == 255 and upright[4:].max() == 0  # top half white
+
+
+def test_names_with_spaces_and_any_unicode(tmp_path: Path) -> None:
+  rng = np.random.default_rng(0)
+  names = ['photo 1.png', 'größe.PNG', '写真.png', 'naïve — copy.JPG']
+  for name in names:
+    Image.fromarray(smooth_image(rng, 16)).save(tmp_path / name)
+  dataset = prepare_dataset(str(tmp_path), folder.get_config().data)
+  assert sorted(dataset.train.names) == sorted(names)
