@@ -49,7 +49,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     (
       'mvtec.py:tile',
       ['--config.data_dir=/no/such'],
-      r'no such data folder: /no/such; expected <data_dir>/<category>/train/good',
+      r'no such data folder: /no/such; expected <data_dir>/<category>/ with train/good',
     ),
     ('mvtec.py:tyle', [], r"no category 'tyle' in .*; categories there: tile$"),
     ('mvtec.py:tile,fast', [], r"unknown preset 'fast': use one of paper, release"),

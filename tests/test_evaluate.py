@@ -50,7 +50,7 @@ def test_scores_do_not_depend_on_the_other_images(
   shutil.rmtree(tmp_path / 'data/tile/test/good')
   metrics = evaluate(trained, data_dir=str(tmp_path / 'data'))
   assert metrics['image_auroc'] is None and metrics['num_normal'] == 0  # one class: no AUROC
-  assert 'lacks a class' in report(metrics, trained)
+  assert 'lacks a labelled class' in report(metrics, trained)
   rows = (trained / 'scores.csv').read_text().splitlines()
   assert len(rows) == 7
   for row in rows[1:]:

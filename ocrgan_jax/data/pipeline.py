@@ -6,7 +6,6 @@ the number of workers, or on the number of processes that share a batch.
 """
 
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -122,7 +121,7 @@ def load_images(
   return images
 
 
-class TrainingBatches:
+class TrainingBatches(grain.DatasetIterator):
   """Endless shuffled batches: no image is dropped, batches run on across epochs.
 
   Its state is the number of the next batch, so a run can be taken up with another
@@ -150,6 +149,7 @@ class TrainingBatches:
       process_index: which part of each batch is this process's.
       process_count: of the processes that share a batch, a divisor of its size.
     """
+    super().__init__()
     # Order of every epoch, batched before it is split over processes.
     order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
     local = batch_size // process_count
@@ -168,23 +168,19 @@ class TrainingBatches:
       batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
     self._iterator = iter(batches)
 
-  def __iter__(self) -> Iterator[np.ndarray]:
-    """Itself."""
-    return self
-
   def __next__(self) -> np.ndarray:
     """uint8 [batch_size / process_count, size, size, 3]."""
     batch = next(self._iterator)
     self._number += 1
     return batch
 
-  def get_state(self) -> bytes:
-    """Where the iterator stands, for grain's checkpoint handler."""
-    return json.dumps({'next_batch': self._number}).encode()
+  def get_state(self) -> dict[str, int]:
+    """Where the iterator stands."""
+    return {'next_batch': self._number}
 
-  def set_state(self, state: bytes) -> None:
+  def set_state(self, state: dict[str, int]) -> None:
     """Goes to where an iterator stood."""
-    self._start(json.loads(state)['next_batch'])
+    self._start(state['next_batch'])
 
 
 def evaluation_batches(
