@@ -19,7 +19,7 @@ from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.data.pipeline import Images, evaluation_batches, load_images
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.metrics import image_auroc, trivial_aurocs
+from ocrgan_jax.metrics import image_metrics, per_defect_type, rates, trivial_aurocs
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.scoring import Calibration, scale
 from ocrgan_jax.settings import build_model
@@ -78,7 +78,7 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
   raw = np.concatenate(scores)
   trivial_values = {name: np.concatenate([t[name] for t in trivial]) for name in trivial[0]}
 
-  metrics = summarize(test.labels, raw, trivial_values, calibration)
+  metrics = summarize(test, raw, trivial_values, calibration)
   metrics |= {'protocol': protocol, 'step': int(state.step), 'seed': config.seed}
   write_json(workdir / 'metrics.json', metrics)
   write_text(workdir / 'scores.csv', scores_table(test, raw, calibration))
@@ -106,7 +106,7 @@ def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
 
 
 def summarize(
-  labels: np.ndarray,
+  test: Split,
   scores: np.ndarray,
   trivial: dict[str, np.ndarray],
   calibration: Calibration,
@@ -114,31 +114,31 @@ def summarize(
   """The numbers of `metrics.json`.
 
   Args:
-    labels: int [images], 1 for anomalous, -1 where nobody knows.
+    test: the test set.
     scores: raw scores, [images].
     trivial: name → trivial scores, [images].
     calibration: of the scores.
 
   Returns:
-    `image_auroc` (0 to 1, null where a class is missing), the numbers of images,
-    `trivial` (name → AUROC in its better direction), `trivial_direction` (name →
-    'high' or 'low', the side that counts as anomalous), the threshold, and the
-    shares of either class that lie above it.
+    `image_auroc` (0 to 1, null where a class is missing) and the other metrics of
+    `metrics.image_metrics`, the numbers of images, `trivial` (name → AUROC in its
+    better direction), `trivial_direction` (name → 'high' or 'low', the side that
+    counts as anomalous), the threshold saved with the model and the `rates` at it,
+    and `defect_types`, each alone. Unlabelled images are counted and left out.
   """
-  above = scores > calibration.threshold
+  labels = test.labels
   known = labels != UNLABELLED
-  share = lambda label: float(above[labels == label].mean()) if (labels == label).any() else None
   table = trivial_aurocs(labels[known], {name: values[known] for name, values in trivial.items()})
   return {
-    'image_auroc': image_auroc(labels[known], scores[known]),
+    **image_metrics(labels[known], scores[known]),
     'num_normal': int((labels == NORMAL).sum()),
     'num_anomalous': int((labels == ANOMALOUS).sum()),
     'num_unlabelled': int((~known).sum()),
     'trivial': {name: row['auroc'] for name, row in table.items()},
     'trivial_direction': {name: row['anomalous'] for name, row in table.items()},
     'threshold': calibration.threshold,
-    'false_alarm_rate': share(NORMAL),
-    'detection_rate': share(ANOMALOUS),
+    **rates(labels, scores, calibration.threshold),
+    'defect_types': per_defect_type(labels, test.defect_types, scores, calibration.threshold),
     'num_held_out': calibration.num_images,
   }
 
@@ -214,15 +214,28 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
   if metrics['image_auroc'] is None:
     lines.append('image AUROC: none, for the test set lacks a labelled class')
   else:
-    lines.append(f'image AUROC: {metrics["image_auroc"]:.3f}')
+    low, high = metrics['image_auroc_interval']
+    lines.append(
+      f'image AUROC: {metrics["image_auroc"]:.3f}  (95 % interval of a test set of this size: '
+      f'{low:.3f} to {high:.3f})'
+    )
+    lines.append(
+      f'average precision: {metrics["image_ap"]:.3f}, best F1: {metrics["image_f1_max"]:.3f} '
+      f'(at {metrics["image_f1_threshold"]:.4g}, chosen on these images)'
+    )
     lines.append('AUROC of trivial scores on the same images, in their better direction:')
     for name, auroc in metrics['trivial'].items():
       direction = metrics['trivial_direction'][name]
       lines.append(f'  {name.replace("_", " "):24} {auroc:.3f}  (anomalous if {direction})')
   lines.append(
-    f'above the default threshold: {number(metrics["detection_rate"])} of the anomalous, '
+    f'above the default threshold: {number(metrics["recall"])} of the anomalous, '
     f'{number(metrics["false_alarm_rate"])} of the normal images'
   )
+  lines += [
+    f'  {name:24} {row["num"]:4} images, AUROC {number(row["image_auroc"])}, '
+    f'{number(row["recall"])} above the threshold'
+    for name, row in metrics['defect_types'].items()
+  ]
   lines.append(f'pictures: {workdir / "figures"}')
   return '\n'.join(lines)
 
