@@ -8,17 +8,26 @@ from absl import app, flags, logging
 from ocrgan_jax.errors import InputError
 
 
-def run(main: Callable[[], int | None]) -> None:
+def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
   """Parses absl flags and runs a command.
 
   Args:
     main: the command; what it returns is the exit status.
+    takes_arguments: whether it is given what is no flag, as a list.
 
   An InputError, a wrong flag and an interruption end in one line on the standard
   error stream and a non-zero status; any other exception is a fault of ours and
   keeps its traceback.
   """
-  app.run(lambda _: _guarded(main), flags_parser=_parse)
+
+  def call(arguments: list[str]) -> int | None:
+    if takes_arguments:
+      return main(arguments[1:])
+    if len(arguments) > 1:
+      raise InputError(f'what is {arguments[1]!r}? flags begin with --; see --help')
+    return main()
+
+  app.run(lambda arguments: _guarded(lambda: call(arguments)), flags_parser=_parse)
 
 
 def _guarded(main: Callable[[], int | None]) -> int | None:
@@ -43,8 +52,6 @@ def _parse(arguments: list[str]) -> list[str]:
       flags.FLAGS.config.to_dict()
   except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
     sys.exit(_fail(_last_line(error)))
-  if len(rest) > 1:
-    sys.exit(_fail(f'what is {rest[1]!r}? flags begin with --; see --help'))
   return rest
 
 

@@ -13,18 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from ocrgan_jax import checkpoint, command_line, figures, runs, sharding
+from ocrgan_jax import command_line, figures
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
-from ocrgan_jax.data.pipeline import Images, evaluation_batches, load_images
+from ocrgan_jax.data.pipeline import Images, load_images
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.metrics import image_metrics, per_defect_type, rates, trivial_aurocs
 from ocrgan_jax.networks import frequency_decoupling
+from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.scoring import Calibration, scale
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import OCRGAN, State, create_state
-from ocrgan_jax.step import explain_step, score_step, to_float
+from ocrgan_jax.step import explain_step, to_float
 from ocrgan_jax.writer import write_json, write_text
 
 SHEET_ROWS = 8
@@ -45,15 +44,8 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
   Raises:
     InputError: if the run, its data or the protocol cannot be used.
   """
-  workdir, mesh = Path(workdir), sharding.make_mesh()
-  config = runs.load_config(workdir)
-  model = build_model(config)
-  like = jax.eval_shape(functools.partial(create_state, model), config.seed)
-  checkpoints = checkpoint.open_checkpoints(workdir)
-  state, calibration = checkpoint.restore_scoring(
-    checkpoints, like, sharding.replicated(mesh), protocol
-  )
-  checkpoints.close()
+  workdir, scorer = Path(workdir), load(workdir, protocol=protocol)
+  config = scorer.config
   test = prepare_dataset(data_dir or config.data_dir, config.data).test
   if not test.names:
     raise InputError('the dataset has no test images to evaluate; give data.test_dir in training')
@@ -63,26 +55,19 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
     memory_gib=config.data.memory_gib,
     description='decoding test images',
   )
-  # Padded to what the devices can share; a score does not depend on it.
-  batch_size = -(-config.train.batch_size // mesh.size) * mesh.size
-  score = jax.jit(
-    functools.partial(score_step, model=model),
-    in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
-    out_shardings=sharding.replicated(mesh),
-  )
   scores, trivial = [], []
-  for host_batch, count in evaluation_batches(images, batch_size):
-    batch = sharding.put_batch(host_batch, mesh)
-    scores.append(np.asarray(score(state, batch)['score'])[:count])
-    trivial.append(jax.tree.map(lambda x: np.asarray(x)[:count], trivial_scores(batch)))  # noqa: B023
+  for batch, of_batch in scorer.batches(images):
+    values = jax.device_get(trivial_scores(batch))
+    scores.append(of_batch)
+    trivial.append({name: column[: len(of_batch)] for name, column in values.items()})
   raw = np.concatenate(scores)
   trivial_values = {name: np.concatenate([t[name] for t in trivial]) for name in trivial[0]}
 
-  metrics = summarize(test, raw, trivial_values, calibration)
-  metrics |= {'protocol': protocol, 'step': int(state.step), 'seed': config.seed}
+  metrics = summarize(test, raw, trivial_values, scorer.calibration)
+  metrics |= {'protocol': protocol, 'step': int(scorer.state.step), 'seed': config.seed}
   write_json(workdir / 'metrics.json', metrics)
-  write_text(workdir / 'scores.csv', scores_table(test, raw, calibration))
-  _draw(workdir, model, state, images, test, raw, calibration, metrics)
+  write_text(workdir / 'scores.csv', scores_table(test, raw, scorer.calibration))
+  _draw(workdir, scorer, images, test, raw, metrics)
   return metrics
 
 
@@ -157,26 +142,24 @@ def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> s
 
 def _draw(
   workdir: Path,
-  model: OCRGAN,
-  state: State,
+  scorer: Scorer,
   images: Images,
   test: Split,
   scores: np.ndarray,
-  calibration: Calibration,
   metrics: dict[str, Any],
 ) -> None:
   auroc = metrics['image_auroc']
   title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
-  folder, scaled = workdir / 'figures', scale(scores, calibration)
-  figures.histogram(folder / 'histogram.png', test.labels, scaled, calibration, title)
+  folder, scaled = workdir / 'figures', scorer.scale(scores)
+  figures.histogram(folder / 'histogram.png', test.labels, scaled, scorer.calibration, title)
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   figures.loss_curves(folder / 'losses.png', [json.loads(line) for line in lines])
 
   chosen = choose_rows(test.labels, scores)
-  views = jax.jit(functools.partial(explain_step, model=model))(state, images[chosen])
+  views = jax.jit(functools.partial(explain_step, model=scorer.model))(scorer.state, images[chosen])
   views = jax.tree.map(np.asarray, views)
   columns = {'input': views['input']}
-  for number, band in zip(model.bands, views['bands'], strict=True):
+  for number, band in zip(scorer.model.bands, views['bands'], strict=True):
     columns[f'band {number + 1}'] = band
   columns['reconstruction'] = views['reconstruction']
   columns['difference'] = np.abs(views['input'] - views['reconstruction']).mean(-1)

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def decode_image(content: bytes, size: int) -> np.ndarray:
+def decode_image(content: bytes, size: int, max_megapixels: float | None = None) -> np.ndarray:
   """Decodes an image as RGB at the model's size.
 
   The whole image is kept and its aspect given up, as the paper does. Grey images
@@ -20,6 +20,7 @@ def decode_image(content: bytes, size: int) -> np.ndarray:
   Args:
     content: the encoded image, in any format that Pillow reads.
     size: side of the result in pixels.
+    max_megapixels: larger images are refused before they are decoded; 10^6 pixels.
 
   Returns:
     uint8 [size, size, 3].
@@ -27,7 +28,7 @@ def decode_image(content: bytes, size: int) -> np.ndarray:
   Raises:
     ValueError: with the reason, if it cannot be decoded.
   """
-  return np.asarray(resize(to_rgb(open_image(content)), size))
+  return np.asarray(resize(to_rgb(open_image(content, max_megapixels)), size))
 
 
 def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Image:

@@ -8,7 +8,8 @@ the number of workers, or on the number of processes that share a batch.
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import grain
@@ -181,6 +182,30 @@ class TrainingBatches(grain.DatasetIterator):
   def set_state(self, state: dict[str, int]) -> None:
     """Goes to where an iterator stood."""
     self._start(state['next_batch'])
+
+
+def decode_files(
+  paths: Sequence[Path | str], size: int, max_megapixels: float
+) -> Iterator[tuple[Path | str, np.ndarray | None, str]]:
+  """Decodes files with threads, in their order and a few ahead.
+
+  Args:
+    paths: of image files.
+    size: side in pixels that they are resized to.
+    max_megapixels: larger ones are refused; 10^6 pixels.
+
+  Yields:
+    The path, uint8 [size, size, 3] or None, and why it could not be read or ''.
+  """
+
+  def decode(path: Path | str) -> tuple[Path | str, np.ndarray | None, str]:
+    try:
+      return path, decode_image(Path(path).read_bytes(), size, max_megapixels), ''
+    except (ValueError, OSError) as error:
+      return path, None, str(error)
+
+  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=64)
+  yield from grain.MapDataset.source(paths).map(decode).to_iter_dataset(options)
 
 
 def evaluation_batches(

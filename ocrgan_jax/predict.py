@@ -1,0 +1,172 @@
+"""Scores any images: `python -m ocrgan_jax.predict --workdir=… PATH…`.
+
+A path is an image, a folder (searched with its subfolders) or a pattern. Images are
+streamed: any number of them takes the same memory. The exit status is 0, or with
+--fail-on-anomaly 2 if an image was called anomalous; 1 is kept for mistakes.
+"""
+
+import csv
+import glob
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from ocrgan_jax import command_line
+from ocrgan_jax.data.examples import IMAGE_SUFFIXES
+from ocrgan_jax.data.pipeline import decode_files
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.scorer import Scorer, load
+
+ANOMALY_STATUS = 2
+COLUMNS = ('path', 'score', 'scaled_score', 'decision', 'seconds', 'error')
+
+
+class Prediction(NamedTuple):
+  """What was found of one image.
+
+  Attributes:
+    path: as it was found.
+    score: raw anomaly score; not a number if the image could not be read.
+    scaled_score: 0 to 1 over held-out normal images.
+    decision: 'normal', 'anomalous', or '' if the image could not be read.
+    seconds: its share of the time that its batch took, reading included.
+    error: why the image could not be read, or ''.
+  """
+
+  path: str
+  score: float
+  scaled_score: float
+  decision: str
+  seconds: float
+  error: str
+
+
+def predict(
+  scorer: Scorer, paths: Iterable[Path | str], *, threshold: float | None = None
+) -> Iterator[Prediction]:
+  """Scores image files one after the other, in constant memory.
+
+  Args:
+    scorer: from `scorer.load`.
+    paths: of image files.
+    threshold: raw score above which an image is anomalous; by default the model's.
+
+  Yields:
+    One prediction a path, in their order. An unreadable file is reported in its own.
+  """
+  limit = scorer.calibration.threshold if threshold is None else threshold
+  size = scorer.config.image_size
+  decoded = decode_files(list(paths), size, scorer.config.data.max_megapixels)
+  start = time.perf_counter()
+  while batch := list(itertools.islice(decoded, scorer.batch_size)):
+    images = np.zeros((len(batch), size, size, 3), np.uint8)
+    for i, (_, image, _) in enumerate(batch):
+      if image is not None:
+        images[i] = image
+    scores = scorer.score(images)
+    scaled = scorer.scale(scores)
+    now = time.perf_counter()
+    seconds, start = (now - start) / len(batch), now
+    for (path, image, error), score, value in zip(batch, scores, scaled, strict=True):
+      if image is None:
+        yield Prediction(str(path), np.nan, np.nan, '', seconds, error)
+      else:
+        decision = 'anomalous' if score > limit else 'normal'
+        yield Prediction(str(path), float(score), float(value), decision, seconds, '')
+
+
+def find_images(arguments: list[str]) -> list[Path]:
+  """The image files that paths, folders and patterns stand for, each once.
+
+  Args:
+    arguments: of the command line. Files are taken whatever their ending.
+
+  Returns:
+    The files, those of a folder or pattern by name.
+
+  Raises:
+    InputError: if an argument stands for no image.
+  """
+  found: dict[Path, None] = {}
+  for argument in arguments:
+    path = Path(argument)
+    if path.is_file():
+      files = [path]
+    elif path.is_dir():
+      files = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
+    else:
+      files = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+    if not files:
+      raise InputError(
+        f'no images at {argument}; give image files, folders of them ({", ".join(IMAGE_SUFFIXES)}) '
+        'or a pattern'
+      )
+    found |= dict.fromkeys(files)
+  return list(found)
+
+
+def write_table(path: Path, predictions: Iterator[Prediction], count: int) -> tuple[int, int]:
+  """Writes predictions as they come to a CSV file that appears when it is whole.
+
+  Args:
+    path: of the file.
+    predictions: from `predict`.
+    count: how many, for the progress bar.
+
+  Returns:
+    The numbers of anomalous and of unreadable images.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.with_name(f'.{path.name}.partial')
+  anomalous = unreadable = 0
+  try:
+    with partial.open('w', newline='', encoding='utf-8') as file:
+      writer = csv.writer(file, lineterminator='\n')
+      writer.writerow(COLUMNS)
+      for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
+        number = lambda x, form: '' if np.isnan(x) else format(x, form)
+        scores = number(p.score, '.8g'), number(p.scaled_score, '.6g')
+        writer.writerow([p.path, *scores, p.decision, f'{p.seconds:.4f}', p.error])
+        anomalous += p.decision == 'anomalous'
+        unreadable += bool(p.error)
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+  return anomalous, unreadable
+
+
+def main(arguments: list[str]) -> int:
+  """Runs the command."""
+  values = flags.FLAGS
+  if not arguments:
+    raise InputError('no images given: name files, folders or patterns behind the flags')
+  paths = find_images(arguments)
+  scorer = load(values.workdir, protocol=values.protocol)
+  limit = scorer.calibration.threshold if values.threshold is None else values.threshold
+  output, start = Path(values.output), time.perf_counter()
+  predictions = predict(scorer, paths, threshold=limit)
+  anomalous, unreadable = write_table(output, predictions, len(paths))
+  rate = len(paths) / (time.perf_counter() - start)
+  print(f'{len(paths)} images, {anomalous} anomalous (score over {limit:.6g}), {rate:.1f} images/s')
+  if unreadable:
+    print(f'warning: {unreadable} could not be read, see the column error', file=sys.stderr)
+  print(f'table: {output}')
+  return ANOMALY_STATUS if anomalous and values['fail-on-anomaly'].value else 0
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  flags.DEFINE_string('output', 'scores.csv', 'where the table goes')
+  flags.DEFINE_float('threshold', None, "raw score that decides, in place of the model's")
+  flags.DEFINE_bool('fail-on-anomaly', False, f'exit with {ANOMALY_STATUS} if any is anomalous')
+  flags.mark_flag_as_required('workdir')
+  command_line.run(main, takes_arguments=True)
