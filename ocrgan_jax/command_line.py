@@ -7,6 +7,18 @@ from absl import app, flags, logging
 
 from ocrgan_jax.errors import InputError
 
+# What absl and ml_collections raise for flags and config files that are not right.
+MISTAKES = (
+  flags.Error,
+  AttributeError,
+  KeyError,
+  ValueError,
+  TypeError,
+  OSError,
+  ImportError,
+  SyntaxError,
+)
+
 
 def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
   """Parses absl flags and runs a command.
@@ -50,7 +62,7 @@ def _parse(arguments: list[str]) -> list[str]:
       getattr(flags.FLAGS, name)
     if 'config' in flags.FLAGS:
       flags.FLAGS.config.to_dict()
-  except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+  except MISTAKES as error:
     sys.exit(_fail(_last_line(error)))
   return rest
 

@@ -3,7 +3,6 @@
 import csv
 import functools
 import io
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from ocrgan_jax import command_line, figures
+from ocrgan_jax import command_line, figures, runs
 from ocrgan_jax.data import prepare_dataset
-from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.builder import Prepared, Split
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.data.pipeline import Images, load_images
 from ocrgan_jax.errors import InputError
@@ -24,12 +23,14 @@ from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.scoring import Calibration, scale
 from ocrgan_jax.step import explain_step, to_float
-from ocrgan_jax.writer import write_json, write_text
+from ocrgan_jax.writer import read_lines, write_json, write_text
 
 SHEET_ROWS = 8
 
 
-def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '') -> dict[str, Any]:
+def evaluate(
+  workdir: str | Path, *, protocol: str = 'last', data_dir: str = '', test_dir: str = ''
+) -> dict[str, Any]:
   """Scores the test set and writes `metrics.json`, `scores.csv` and pictures.
 
   Args:
@@ -37,6 +38,7 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
     protocol: which checkpoint: 'last', the headline, or 'validation', the best by
       held-out normal images against their forged copies.
     data_dir: where the dataset lies, if not where it was in training.
+    test_dir: where the test images of the dataset `folder` lie, if elsewhere.
 
   Returns:
     What `metrics.json` holds.
@@ -46,9 +48,12 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
   """
   workdir, scorer = Path(workdir), load(workdir, protocol=protocol)
   config = scorer.config
-  test = prepare_dataset(data_dir or config.data_dir, config.data).test
+  config.data.test_dir = test_dir or config.data.test_dir
+  dataset = prepare_dataset(data_dir or config.data_dir, config.data)
+  test = dataset.test
   if not test.names:
-    raise InputError('the dataset has no test images to evaluate; give data.test_dir in training')
+    raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
+  num_leaked = check_leaks(runs.training_set(workdir), dataset)
   images = load_images(
     test,
     config.image_size,
@@ -64,11 +69,45 @@ def evaluate(workdir: str | Path, *, protocol: str = 'last', data_dir: str = '')
   trivial_values = {name: np.concatenate([t[name] for t in trivial]) for name in trivial[0]}
 
   metrics = summarize(test, raw, trivial_values, scorer.calibration)
+  metrics['num_test_images_trained_on'] = num_leaked
   metrics |= {'protocol': protocol, 'step': int(scorer.state.step), 'seed': config.seed}
   write_json(workdir / 'metrics.json', metrics)
   write_text(workdir / 'scores.csv', scores_table(test, raw, scorer.calibration))
   _draw(workdir, scorer, images, test, raw, metrics)
   return metrics
+
+
+def check_leaks(trained_on: list[str], dataset: Prepared) -> int:
+  """Counts the test images that the model was trained on, by content.
+
+  Args:
+    trained_on: digests of the run's training images.
+    dataset: as it is now.
+
+  Returns:
+    Their number: those that a dataset has on both sides of itself, which is only
+    said.
+
+  Raises:
+    InputError: if there are any because the dataset was split anew since training.
+  """
+  known = set(trained_on)
+  leaked = [
+    name
+    for name, digest in zip(dataset.test.names, dataset.test.digests, strict=True)
+    if digest in known
+  ]
+  if leaked and trained_on != dataset.train.digests:
+    raise InputError(
+      f'{len(leaked)} test images, {leaked[0]} the first, are among those that the model was '
+      'trained on: the dataset has changed since; restore it, or train anew'
+    )
+  if leaked:
+    print(
+      f'warning: {len(leaked)} test images, {leaked[0]} the first, are also in training',
+      file=sys.stderr,
+    )
+  return len(leaked)
 
 
 @jax.jit
@@ -152,8 +191,7 @@ def _draw(
   title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
   folder, scaled = workdir / 'figures', scorer.scale(scores)
   figures.histogram(folder / 'histogram.png', test.labels, scaled, scorer.calibration, title)
-  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
-  figures.loss_curves(folder / 'losses.png', [json.loads(line) for line in lines])
+  figures.loss_curves(folder / 'losses.png', read_lines(workdir / 'metrics.jsonl'))
 
   chosen = choose_rows(test.labels, scores)
   views = jax.jit(functools.partial(explain_step, model=scorer.model))(scorer.state, images[chosen])
@@ -226,7 +264,10 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
 def main() -> None:
   """Runs the command."""
   workdir = Path(flags.FLAGS.workdir)
-  metrics = evaluate(workdir, protocol=flags.FLAGS.protocol, data_dir=flags.FLAGS.data_dir)
+  values = flags.FLAGS
+  metrics = evaluate(
+    workdir, protocol=values.protocol, data_dir=values.data_dir, test_dir=values.test_dir
+  )
   print(report(metrics, workdir))
   sys.stdout.flush()
 
@@ -235,5 +276,6 @@ if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
   flags.DEFINE_string('data_dir', '', 'where the dataset lies, if not where it was in training')
+  flags.DEFINE_string('test_dir', '', 'test images of the dataset `folder`, if elsewhere')
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -1,6 +1,7 @@
 """Pictures of what a model found. Each function writes one PNG, whole or not at all."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.scoring import Calibration
 
 matplotlib.use('agg')
@@ -17,9 +19,15 @@ NORMAL_COLOR, ANOMALOUS_COLOR, UNLABELLED_COLOR = 'tab:blue', 'tab:red', 'tab:gr
 
 def save(figure: Figure, path: Path) -> None:
   """Writes a figure as a PNG."""
-  path.parent.mkdir(parents=True, exist_ok=True)
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(f'cannot write {path}: {error}; choose another place') from None
   partial = path.with_name(f'.{path.name}.partial')
-  figure.savefig(partial, format='png', dpi=100, bbox_inches='tight')
+  with warnings.catch_warnings():
+    # A letter that the font lacks is drawn as a box, which the picture shows.
+    warnings.filterwarnings('ignore', 'Glyph', UserWarning)
+    figure.savefig(partial, format='png', dpi=100, bbox_inches='tight')
   os.replace(partial, path)
 
 
@@ -104,6 +112,8 @@ def sheet(
       if row == 0:
         axes.set_title(name, fontsize=8)
       if column == 0:
-        axes.set_ylabel(rows[row], fontsize=7, rotation=0, ha='right', va='center')
+        axes.set_ylabel(
+          rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
+        )
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
   save(figure, path)

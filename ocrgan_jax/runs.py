@@ -1,6 +1,7 @@
 """A run's folder: whose it is, and its config."""
 
 import json
+import os
 from pathlib import Path
 
 import ml_collections
@@ -8,8 +9,16 @@ import ml_collections
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.writer import write_json
 
-# What may change when a run is taken up again: how long it shall train.
-CHANGEABLE = ('train.epochs',)
+# What may change when a run is taken up again: how long it shall train, where the
+# images lie (they are compared by content) and how they are fetched.
+CHANGEABLE = (
+  'train.epochs',
+  'data_dir',
+  'data.test_dir',
+  'data.prepared_dir',
+  'data.memory_gib',
+  'data.workers',
+)
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
@@ -20,12 +29,15 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     config: the run's resolved config.
 
   Raises:
-    InputError: if the folder is not empty and not of a run with this config.
+    InputError: if the folder is not empty and not of a run with this config, or
+      cannot be written to.
   """
-  path = workdir / 'config.json'
-  if workdir.exists() and not workdir.is_dir():
-    raise InputError(f'{workdir} is a file; --workdir must be a folder')
-  if path.exists():
+  there = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+  if not there.is_dir():
+    raise InputError(f'{there} is a file; --workdir must be a folder')
+  if not os.access(there, os.W_OK):
+    raise InputError(f'cannot write to {there}; use another --workdir')
+  if (workdir / 'config.json').exists():
     saved, wanted = _flat(load_config(workdir)), _flat(config)
     changed = [
       name
@@ -42,9 +54,34 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     raise InputError(f'{workdir} is not empty and holds no run; use another --workdir')
 
 
-def claim(workdir: Path, config: ml_collections.ConfigDict) -> None:
-  """Makes a checked folder the run's: writes `config.json` into it."""
+def check_training_set(workdir: Path, digests: list[str]) -> None:
+  """Checks that a run, if there is one already, was trained on these images.
+
+  Args:
+    workdir: the run's folder.
+    digests: of the pixels of the normal training images, held-out ones included.
+
+  Raises:
+    InputError: if the images have changed since the run began.
+  """
+  saved = training_set(workdir)
+  if saved and saved != digests:
+    raise InputError(
+      f'the training images are not those that the run in {workdir} began with '
+      f'({len(saved)} then, {len(digests)} now); use another --workdir'
+    )
+
+
+def training_set(workdir: Path) -> list[str]:
+  """The digests of the images that a run was trained on; empty before it began."""
+  path = workdir / 'training_set.json'
+  return json.loads(path.read_text()) if path.exists() else []
+
+
+def claim(workdir: Path, config: ml_collections.ConfigDict, digests: list[str]) -> None:
+  """Makes a checked folder the run's: writes `config.json` and `training_set.json`."""
   write_json(workdir / 'config.json', config.to_dict())
+  write_json(workdir / 'training_set.json', digests)
 
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:

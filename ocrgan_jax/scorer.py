@@ -71,7 +71,12 @@ class Scorer:
     Yields:
       The batch on its devices, padded to `batch_size`, and the scores of its images.
     """
-    for host_batch, count in evaluation_batches(images, self.batch_size):
+    for host_batch, count in evaluation_batches(
+      images,
+      self.batch_size,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    ):
       batch = sharding.put_batch(host_batch, self.mesh)
       yield batch, np.asarray(self._step(self.state, batch)['score'])[:count]
 

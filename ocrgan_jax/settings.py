@@ -57,6 +57,11 @@ def _check(config: ml_collections.ConfigDict) -> None:
     ('model.width', model.width, 1),
     ('model.discriminator_width', model.discriminator_width, 1),
     ('model.branches', model.branches, 1),
+    ('seed', config.seed, 0),
+    ('data.split_seed', config.data.split_seed, 0),
+    ('data.workers', config.data.workers, 0),
+    ('data.memory_gib', config.data.memory_gib, 0),
+    ('data.max_megapixels', config.data.max_megapixels, 0),
     ('train.epochs', train.epochs, 1),
     ('train.batch_size', train.batch_size, 1),
     ('train.checkpoint_every', train.checkpoint_every, 1),
@@ -70,6 +75,9 @@ def _check(config: ml_collections.ConfigDict) -> None:
   ):
     if value < least:
       raise InputError(f'{name} is {value}; it must be at least {least}')
+  for name, seed in (('seed', config.seed), ('data.split_seed', config.data.split_seed)):
+    if seed >= 2**31:
+      raise InputError(f'{name} is {seed}; it must be under 2**31')
   if loss.content == loss.adversarial == loss.latent == 0:
     raise InputError('loss.content, loss.adversarial and loss.latent are all 0: G has no loss')
   for name, value in (

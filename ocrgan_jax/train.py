@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from ml_collections import config_flags
 
 from ocrgan_jax import checkpoint, command_line, runs, sharding
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data import absolute, prepare_dataset
 from ocrgan_jax.data.pipeline import (
   Images,
   TrainingBatches,
@@ -61,19 +61,33 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   chosen, held_out = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
   batch_size = choose_batch_size(config.train.batch_size, len(chosen), mesh.size)
   load = functools.partial(load_images, size=config.image_size, memory_gib=config.data.memory_gib)
+  runs.check_training_set(workdir, dataset.train.digests)
   images = load(dataset.train, chosen=chosen)
   validation_images = load(dataset.train, chosen=held_out)
-  runs.claim(workdir, config)
 
   state_sharding = sharding.replicated(mesh)
   state = jax.jit(functools.partial(create_state, model), out_shardings=state_sharding)(config.seed)
-  batches = TrainingBatches(images, batch_size, config.seed, workers=config.data.workers)
+  batches = TrainingBatches(
+    images,
+    batch_size,
+    config.seed,
+    workers=config.data.workers,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  if not runs.training_set(workdir):  # not begun yet
+    runs.claim(workdir, config, dataset.train.digests)
   checkpoints = checkpoint.open_checkpoints(workdir)
   step = checkpoints.latest_step() or 0
   if step:
     state = checkpoint.restore_training(checkpoints, state, state_sharding, batches)
     print(f'going on from step {step}', file=sys.stderr)
   num_steps = math.ceil(config.train.epochs * len(images) / batch_size)
+  if step >= num_steps:
+    print(f'nothing left to train: the run has come to step {step}', file=sys.stderr)
+    checkpoints.close()
+    return state
+  runs.claim(workdir, config, dataset.train.digests)  # perhaps with more epochs than before
   save_at = checkpoint_steps(config.train, len(images), batch_size)
   take_step = jax.jit(
     functools.partial(train_step, model=model),
@@ -113,10 +127,11 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """The config of a run as it is saved: free of references, its `data_dir` absolute."""
+  """The config of a run as it is saved: free of references, its folders absolute."""
   config = ml_collections.ConfigDict(config.copy_and_resolve_references())
-  if config.data_dir:
-    config.data_dir = str(Path(config.data_dir).absolute())
+  config.data_dir = absolute(config.data_dir)
+  config.data.test_dir = absolute(config.data.test_dir)
+  config.data.prepared_dir = absolute(config.data.prepared_dir)
   return config
 
 
@@ -187,7 +202,12 @@ def make_validation(
 
   def validate(state: State) -> tuple[Calibration, float]:
     normal, forged = [], []
-    for host_batch, count in evaluation_batches(images, batch_size):
+    for host_batch, count in evaluation_batches(
+      images,
+      batch_size,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    ):
       batch = sharding.put_batch(host_batch, mesh)
       normal.append(np.asarray(score(state, batch)['score'])[:count])
       if model.forges:

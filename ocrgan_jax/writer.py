@@ -26,6 +26,18 @@ def write_json(path: Path, content: Any) -> None:
   write_text(path, json.dumps(content, indent=2) + '\n')
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+  """The lines of a `metrics.jsonl`, up to one that was cut short by a kill."""
+  lines: list[dict[str, Any]] = []
+  if path.exists():
+    for line in path.read_text().splitlines():
+      try:
+        lines.append(json.loads(line))
+      except json.JSONDecodeError:
+        break
+  return lines
+
+
 class TrainingLog:
   """Metrics as JSON lines and TensorBoard events, and the progress bar of training.
 
@@ -45,9 +57,8 @@ class TrainingLog:
       num_images: images an epoch.
     """
     self._path = workdir / 'metrics.jsonl'
-    lines = self._path.read_text().splitlines() if self._path.exists() else []
-    kept = [line for line in lines if json.loads(line)['step'] <= step]
-    write_text(self._path, ''.join(f'{line}\n' for line in kept))
+    kept = [line for line in read_lines(self._path) if line['step'] <= step]
+    write_text(self._path, ''.join(f'{json.dumps(line)}\n' for line in kept))
     self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
     self._epoch = lambda step: step * batch_size / num_images
     self._batch_size = batch_size

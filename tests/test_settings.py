@@ -20,6 +20,9 @@ from tests.conftest import tiny_config, tiny_model
     ('score__content_distance', 'l3', 'one of l1, squared'),
     ('score__content_weight', 1.5, 'between 0 and 1'),
     ('loss__latent', -1.0, 'at least 0'),
+    ('seed', -1, 'seed is -1; it must be at least 0'),
+    ('seed', 2**31, 'under 2'),
+    ('data__workers', -1, 'data.workers is -1'),
   ],
 )
 def test_fields_that_cannot_be_are_named(field: str, value: object, message: str) -> None:

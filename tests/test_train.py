@@ -24,9 +24,9 @@ def test_training_stopped_and_resumed_equals_training_not_stopped(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
   train(tiny_config(mvtec_folder, train__epochs=1), tmp_path / 'run')
-  # As a kill after the checkpoint would leave it: with a line logged past it.
+  # As a kill after the checkpoint would leave it: lines logged past it, the last cut short.
   with (tmp_path / 'run/metrics.jsonl').open('a') as file:
-    file.write('{"step": 999, "epoch": 99.0, "generator": 0.0}\n')
+    file.write('{"step": 999, "epoch": 99.0, "generator": 0.0}\n{"step": 1000, "ep')
   resumed = train(tiny_config(mvtec_folder, train__epochs=2), tmp_path / 'run')
   # Trained once more from the start, to have the state: the fixture keeps only its folder.
   whole = train(tiny_config(mvtec_folder, train__epochs=2), tmp_path / 'whole')
@@ -100,3 +100,28 @@ def test_checkpoints_are_at_the_ends_of_epochs_and_at_the_last() -> None:
   # 20 images in batches of 8: epochs end within steps 3, 5, 8, 10 and 13.
   settings = tiny_config('', train__epochs=5, train__checkpoint_every=2).train
   assert checkpoint_steps(settings, 20, 8) == {5, 10, 13}
+
+
+def test_a_finished_run_is_left_as_it_is(
+  mvtec_folder: Path, trained: Path, capsys: pytest.CaptureFixture
+) -> None:
+  before = {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')}
+  state = train(tiny_config(mvtec_folder, train__epochs=1), trained)
+  assert 'nothing left to train' in capsys.readouterr().err and int(state.step) == 5
+  assert {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')} == before
+
+
+def test_a_run_goes_on_with_its_own_images_only(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  # The same images elsewhere will do; other ones will not.
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  train(tiny_config(tmp_path / 'data'), trained)
+  (tmp_path / 'data/tile/train/good/003.png').unlink()
+  with pytest.raises(InputError, match=r'not those that the run .* began with \(20 then, 19 now'):
+    train(tiny_config(tmp_path / 'data'), trained)
+  # Were a training image to come into the test set by a new split, evaluation would stop.
+  moved = mvtec_folder / 'tile/train/good/003.png'
+  shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
+  with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
+    evaluate(trained, data_dir=str(tmp_path / 'data'))

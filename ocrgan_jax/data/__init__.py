@@ -42,5 +42,12 @@ def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepa
   if settings.dataset not in DATASETS:
     known = ', '.join(DATASETS)
     raise InputError(f'no dataset {settings.dataset!r}; data.dataset is one of {known}')
-  prepared_dir = Path(settings.prepared_dir or default_prepared_dir()).expanduser().absolute()
-  return DATASETS[settings.dataset](data_dir, settings, prepared_dir).prepare()
+  settings = ml_collections.ConfigDict(settings)
+  settings.test_dir = absolute(settings.test_dir)
+  prepared_dir = Path(absolute(settings.prepared_dir) or default_prepared_dir())
+  return DATASETS[settings.dataset](absolute(data_dir), settings, prepared_dir).prepare()
+
+
+def absolute(path: str) -> str:
+  """A path of the config as it means the same from any folder; '' stays."""
+  return str(Path(path).expanduser().absolute()) if path else ''

@@ -70,12 +70,14 @@ class Split(NamedTuple):
     names: the images' paths relative to the dataset's folder.
     labels: 0 normal, 1 anomalous, -1 not known; int array.
     defect_types: 'good' for normal images.
+    digests: of the images' pixels.
   """
 
   records: Records
   names: list[str]
   labels: np.ndarray
   defect_types: list[str]
+  digests: list[str]
 
 
 class Prepared(NamedTuple):
@@ -181,11 +183,12 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       names=[row[0] for row in table],
       labels=np.array([row[1] for row in table], int),
       defect_types=[row[2] for row in table],
+      digests=metadata['digests'][name],
     )
 
   def _fingerprint(self) -> str:
     """Of what is read and how: another one means that the dataset must be read anew."""
-    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.sources()]
+    files = [_stamp(path) for path in self.sources()]
     asked = {k: v for k, v in self.settings.items() if k not in READING_ONLY}
     text = json.dumps([str(self.VERSION), self.source, files, asked], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -215,6 +218,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     splits = {'train': self.listed.train, 'test': self.listed.test}
     for name, examples in splits.items():
       self._metadata[name] = [[e.name, e.label, e.defect_type] for e in examples]
+    self._metadata['digests'] = self.report.pop('digests')
     self._metadata['report'] = self.report
     return {name: self._generate_examples(e) for name, e in splits.items() if e}
 
@@ -233,6 +237,15 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
           'path': example.name,
         },
       )
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+  """What a file was; a missing one is named when the images are inspected."""
+  try:
+    stat = path.stat()
+  except OSError:
+    return str(path), -1, -1
+  return str(path), stat.st_size, stat.st_mtime_ns
 
 
 # Fields of `data` that do not change what is in the records.

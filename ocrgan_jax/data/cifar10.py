@@ -48,6 +48,7 @@ ALIASES = {'plane': 'airplane', 'car': 'automobile'}  # the paper's names
 LAYOUT = (
   'cifar-10-python.tar.gz, cifar-10-binary.tar.gz, either unpacked, or {train,test}/<class>/*.jpg'
 )
+ROW = 1 + 3 * 32 * 32  # bytes of a label and its image in the binary form
 BATCHES = {
   'train': tuple(f'data_batch_{i}' for i in range(1, 6)),
   'test': ('test_batch',),
@@ -63,7 +64,7 @@ class Cifar10(AnomalyDataset):
 
   def sources(self) -> list[Path]:
     """The archive or the folder's files: listing them is cheaper than reading them."""
-    source = _find(require_folder(self.source, LAYOUT))
+    source = _find(require_folder(self.source, LAYOUT, or_file=True))
     return [source] if source.is_file() else sorted(p for p in source.rglob('*') if p.is_file())
 
   def list_examples(self) -> Examples:
@@ -76,7 +77,7 @@ class Cifar10(AnomalyDataset):
         f's2-<class> (anomalous), a class one of {", ".join((*ALIASES, *CLASSES))}'
       )
     train, test = [], []
-    for split, kind, example in _read(_find(require_folder(self.source, LAYOUT))):
+    for split, kind, example in _read(_find(require_folder(self.source, LAYOUT, or_file=True))):
       normal = (kind == name) == (protocol == 's1')
       example = example._replace(label=NORMAL if normal else ANOMALOUS, defect_type=kind)
       if split == 'test' or (not normal and protocol == 's2'):
@@ -111,9 +112,10 @@ def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
         for path in image_files(source / split / kind):
           yield split, kind, Example(f'{split}/{kind}/{path.name}', NORMAL, kind, path)
     return
+  seen: set[str] = set()
   for name, content in _files(source):
     if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-      split, kind = Path(name).parts[-3:-1]
+      split, kind = ('', '', *Path(name).parts)[-3:-1]
       if split in BATCHES and kind in CLASSES:
         example = Example(f'{split}/{kind}/{Path(name).name}', NORMAL, kind, source, None, content)
         yield split, kind, example
@@ -121,16 +123,21 @@ def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
     batch = Path(name).name.removesuffix('.bin')
     split = next((s for s, batches in BATCHES.items() if batch in batches), '')
     if split:
-      decode = _decode_binary if name.endswith('.bin') else _decode_python
-      for index, (label, pixels) in enumerate(decode(content)):
+      seen.add(batch)
+      labels, rows = (_decode_binary if name.endswith('.bin') else _decode_python)(content)
+      _check(labels, rows, name)
+      for index, (label, pixels) in enumerate(zip(labels, rows, strict=True)):
         kind = CLASSES[label]
         name_of = f'{batch}/{index:05}-{kind}.png'
         yield split, kind, Example(name_of, NORMAL, kind, source, None, _encode(pixels))
+  missing = [batch for batches in BATCHES.values() for batch in batches if batch not in seen]
+  if seen and missing:
+    raise InputError(f'{source} lacks {", ".join(missing)}; fetch it anew')
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
   if source.is_dir():
-    for path in sorted(source.iterdir()):
+    for path in sorted(p for p in source.iterdir() if p.is_file()):
       yield path.name, path.read_bytes()
     return
   try:
@@ -154,23 +161,29 @@ class _ArraysOnly(pickle.Unpickler):
     raise pickle.UnpicklingError(f'it holds {module}.{name}')
 
 
-def _decode_python(content: bytes) -> Iterator[tuple[int, np.ndarray]]:
+def _decode_python(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   try:
     batch = _ArraysOnly(io.BytesIO(content), encoding='bytes').load()
-    return zip(batch[b'labels'], batch[b'data'], strict=True)
-  except (pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError) as error:
+    return np.asarray(batch[b'labels'], int), np.asarray(batch[b'data'], np.uint8)
+  except Exception as error:  # whatever a hostile pickle makes of itself
     raise InputError(f'a batch is not as CIFAR-10 has them: {error}; fetch it anew') from None
 
 
-def _decode_binary(content: bytes) -> Iterator[tuple[int, np.ndarray]]:
-  if len(content) % 3073:
-    raise InputError('a .bin batch is not a whole number of 3073-byte rows; fetch it anew')
-  rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
-  return ((int(row[0]), row[1:]) for row in rows)
+def _decode_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+  if len(content) % ROW:
+    raise InputError(f'a .bin batch is not a whole number of {ROW}-byte rows; fetch it anew')
+  rows = np.frombuffer(content, np.uint8).reshape(-1, ROW)
+  return rows[:, 0].astype(int), rows[:, 1:]
+
+
+def _check(labels: np.ndarray, pixels: np.ndarray, name: str) -> None:
+  wanted = (len(labels), ROW - 1)
+  if labels.ndim != 1 or pixels.shape != wanted or not np.isin(labels, range(10)).all():
+    raise InputError(f'{name} does not hold images of 32×32 with labels 0 to 9; fetch it anew')
 
 
 def _encode(pixels: np.ndarray) -> bytes:
   file = io.BytesIO()
-  image = np.asarray(pixels, np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)
+  image = pixels.reshape(3, 32, 32).transpose(1, 2, 0)
   Image.fromarray(np.ascontiguousarray(image)).save(file, 'PNG', compress_level=1)
   return file.getvalue()

@@ -52,25 +52,28 @@ def _list_half(root: Path, half: str) -> list[Example]:
   table = folder / 'Label' / 'Labels.txt'
   if not table.is_file():
     raise InputError(f'no {table}; expected {LAYOUT}')
-  masks = {}
+  masks: dict[str, str | None] = {}
   # The first line is a number of its own; fields are separated by tabs.
-  for row in table.read_text().splitlines():
+  for row in table.read_text(errors='replace').splitlines()[1:]:
     fields = row.split()
-    if len(fields) >= 3:
+    if fields:
+      if len(fields) < 3:
+        raise InputError(f'{table} has a line {row!r}; expected number, 0 or 1, image, …')
       _, defective, image, *rest = fields
-      masks[image.upper()] = rest[-1] if defective == '1' else None
+      mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
+      masks[image.upper()] = mask if defective == '1' else None
   examples = []
   for path in image_files(folder):
     if path.name.upper() not in masks:
       raise InputError(f'{path} has no line in {table}; add one or take the image away')
-    mask = masks[path.name.upper()]
+    found = masks[path.name.upper()]
     examples.append(
       Example(
         f'{half}/{path.name}',
-        NORMAL if mask is None else ANOMALOUS,
-        NORMAL_TYPE if mask is None else 'defect',
+        NORMAL if found is None else ANOMALOUS,
+        NORMAL_TYPE if found is None else 'defect',
         path,
-        None if mask is None else folder / 'Label' / mask,
+        None if found is None else folder / 'Label' / found,
       )
     )
   return examples

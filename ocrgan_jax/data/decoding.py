@@ -5,6 +5,9 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
+# Sizes are limited by data.max_megapixels alone, before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
 # What Pillow raises for files that are no images, are cut short, or are bombs.
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -13,8 +16,8 @@ def decode_image(content: bytes, size: int, max_megapixels: float | None = None)
   """Decodes an image as RGB at the model's size.
 
   The whole image is kept and its aspect given up, as the paper does. Grey images
-  get three equal channels, palettes and CMYK become RGB, 16-bit and 32-bit grey
-  is scaled to 8 bits, transparency is dropped, and the orientation that a camera
+  get three equal channels, palettes and CMYK become RGB, 16-bit grey is scaled to
+  8 bits, transparency is dropped, and the orientation that a camera
   noted (EXIF) is applied.
 
   Args:
@@ -62,10 +65,24 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-  """Converts any Pillow mode to 8-bit RGB; 16-bit and 32-bit grey as 0…65535."""
-  if image.mode.startswith(('I', 'F')):
-    grey = np.asarray(image).astype(np.float64) / 257
-    image = Image.fromarray(np.clip(np.round(grey), 0, 255).astype(np.uint8))
+  """Converts a Pillow mode to 8-bit RGB, deep grey as 0…65535.
+
+  Args:
+    image: in any mode but float, whose scale nobody states.
+
+  Returns:
+    The image in mode RGB.
+
+  Raises:
+    ValueError: for float pixels, and for integers beyond 16 bits.
+  """
+  if image.mode == 'F':
+    raise ValueError('its pixels are floats, of no stated scale; save it with 8 or 16 bits')
+  if image.mode.startswith('I'):
+    grey = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65535:
+      raise ValueError('its pixels need more than 16 bits; save it with 8 or 16 bits')
+    image = Image.fromarray(np.round(grey / 257).astype(np.uint8))
   return image.convert('RGB')
 
 

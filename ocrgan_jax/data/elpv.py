@@ -40,19 +40,29 @@ class Elpv(AnomalyDataset):
     normal: list[Example] = []
     anomalous: list[Example] = []
     unsure = 0
-    for row in table.read_text().splitlines():
-      name, probability, cell = row.split()
+    for row in filter(str.strip, table.read_text().splitlines()):
+      name, probability, cell = _parse(row, table)
       if kind not in (cell, 'both'):
         continue
-      if float(probability) <= settings.normal_up_to:
+      if probability <= settings.normal_up_to:
         normal.append(Example(name, NORMAL, NORMAL_TYPE, root / name))
-      elif float(probability) >= settings.anomalous_from:
+      elif probability >= settings.anomalous_from:
         anomalous.append(Example(name, ANOMALOUS, 'defective', root / name))
       else:
         unsure += 1
     train, test = pick(normal, settings.train_share, settings.split_seed)
     left_out = (f'{unsure} cells with a defect probability in between are left out',)
     return Examples(train, test + anomalous, left_out if unsure else ())
+
+
+def _parse(row: str, table: Path) -> tuple[str, float, str]:
+  try:
+    name, probability, cell = row.split()
+    return name, float(probability), cell
+  except ValueError:
+    raise InputError(
+      f'{table} has a line {row!r}; expected an image, a probability and mono or poly'
+    ) from None
 
 
 def _package_folder() -> Path:

@@ -1,5 +1,6 @@
 """What every dataset comes down to: lists of labelled images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,12 +64,44 @@ def image_files(folder: Path) -> list[Path]:
   )
 
 
-def require_folder(data_dir: str, layout: str) -> Path:
+def other_files(folder: Path) -> list[str]:
+  """What lies directly in a folder of images and is neither an image nor hidden, by name."""
+  if not folder.is_dir():
+    return []
+  taken = set(image_files(folder))
+  return sorted(
+    path.name
+    for path in folder.iterdir()
+    if path not in taken and not path.is_dir() and not path.name.startswith('.')
+  )
+
+
+def left_out(folders: Sequence[Path]) -> list[str]:
+  """A warning for each folder of images in which other files lie."""
+  named = [(folder, other_files(folder)) for folder in folders]
+  return [
+    f'{len(names)} file(s) in {folder} left out, not images by their ending: '
+    + ', '.join(names[:3])
+    + (' …' if len(names) > 3 else '')
+    for folder, names in named
+    if names
+  ]
+
+
+def folder_label(folder: Path) -> tuple[int, str]:
+  """The label and defect type of a folder's images: `good`, however written, is normal."""
+  if folder.name.lower() == NORMAL_TYPE:
+    return NORMAL, NORMAL_TYPE
+  return ANOMALOUS, folder.name
+
+
+def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path:
   """The data folder.
 
   Args:
     data_dir: the config's field.
     layout: what is expected there, for the message.
+    or_file: whether a file, an archive, will do as well.
 
   Returns:
     Its path.
@@ -78,7 +111,7 @@ def require_folder(data_dir: str, layout: str) -> Path:
   """
   if not data_dir:
     raise InputError(f'no data folder given: pass --config.data_dir=…; expected {layout}')
-  if not Path(data_dir).exists():
+  if not Path(data_dir).is_dir() and not (or_file and Path(data_dir).is_file()):
     raise InputError(f'no such data folder: {data_dir}; expected {layout}')
   return Path(data_dir)
 

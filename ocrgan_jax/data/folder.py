@@ -5,17 +5,16 @@ test_dir/*.jpg                        optional, unlabelled: scored, but no AUROC
 test_dir/good/*.jpg, test_dir/<defect>/*.jpg    optional, labelled by folder
 """
 
-from pathlib import Path
-
 from ocrgan_jax.data.builder import AnomalyDataset
 from ocrgan_jax.data.examples import (
-  ANOMALOUS,
   NORMAL,
   NORMAL_TYPE,
   UNLABELLED,
   Example,
   Examples,
+  folder_label,
   image_files,
+  left_out,
   require_folder,
 )
 from ocrgan_jax.data.mvtec_ad import TREE, list_tree
@@ -32,12 +31,14 @@ class Folder(AnomalyDataset):
   def list_examples(self) -> Examples:
     """The tree in MVTec AD's layout if there is one, else the folder as it is."""
     root = require_folder(self.source, LAYOUT)
+    test_dir = self.settings.test_dir
     if (root / 'train').is_dir():
-      return list_tree(root)
+      tree = list_tree(root)
+      return tree._replace(test=_list_test(test_dir)) if test_dir else tree
     train = [Example(p.name, NORMAL, NORMAL_TYPE, p) for p in image_files(root)]
     if not train:
       raise InputError(f'no images in {root}; expected {LAYOUT}')
-    return Examples(train, _list_test(self.settings.test_dir))
+    return Examples(train, _list_test(test_dir), tuple(left_out([root])))
 
 
 def _list_test(test_dir: str) -> list[Example]:
@@ -46,12 +47,8 @@ def _list_test(test_dir: str) -> list[Example]:
   root = require_folder(test_dir, 'a folder of test images')
   test = [Example(p.name, UNLABELLED, 'unlabelled', p) for p in image_files(root)]
   for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-    label = NORMAL if folder.name == NORMAL_TYPE else ANOMALOUS
-    test += [_in_folder(path, label) for path in image_files(folder)]
+    label, kind = folder_label(folder)
+    test += [Example(f'{folder.name}/{p.name}', label, kind, p) for p in image_files(folder)]
   if not test:
     raise InputError(f'no images in data.test_dir = {root}')
   return test
-
-
-def _in_folder(path: Path, label: int) -> Example:
-  return Example(f'{path.parent.name}/{path.name}', label, path.parent.name, path)

@@ -23,9 +23,8 @@ CONVERSIONS = {
   'P': 'palette, to RGB',
   'RGBA': 'its transparency dropped',
   'CMYK': 'to RGB',
-  'I': 'deep grey, scaled to 8 bits and three equal channels',
+  'I': 'deep grey, taken as 16-bit',
   'I;16': '16-bit grey, scaled to 8 bits and three equal channels',
-  'F': 'float grey, taken as 0 to 65535',
 }
 
 
@@ -44,7 +43,7 @@ class Inspected(NamedTuple):
   mask_fault: str = ''
   size: str = ''
   mode: str = ''
-  digest: bytes = b''
+  digest: str = ''
 
 
 def inspect(
@@ -60,7 +59,7 @@ def inspect(
   Returns:
     The examples that can be used, and a report: `counts` (split → defect type →
     images), `sizes` and `modes` (→ images), `masks` (images with one), `skipped`
-    ([name, reason]) and `warnings`, a line each.
+    ([name, reason]), `warnings`, a line each, and `digests` (split → of the pixels).
 
   Raises:
     InputError: if an image or mask is damaged and `skip_damaged` is off, or if no
@@ -71,9 +70,11 @@ def inspect(
     found = pool.map(lambda e: _inspect_one(e, max_megapixels), everything)
     results = list(tqdm(found, 'checking images', len(everything), unit='image', leave=False))
 
-  faults = [[e.name, r.fault] for e, r in zip(everything, results, strict=True) if r.fault]
+  faults = [
+    [_printable(e.name), r.fault] for e, r in zip(everything, results, strict=True) if r.fault
+  ]
   mask_faults = [
-    [f'mask of {e.name}', r.mask_fault]
+    [f'mask of {_printable(e.name)}', r.mask_fault]
     for e, r in zip(everything, results, strict=True)
     if r.mask_fault
   ]
@@ -111,15 +112,22 @@ def inspect(
     'masks': sum(e.mask is not None for e, _ in train + test),
     'skipped': faults + mask_faults,
     'warnings': warnings,
+    'digests': {
+      split: [r.digest for _, r in side] for split, side in (('train', train), ('test', test))
+    },
   }
   return Examples([e for e, _ in train], [e for e, _ in test]), report
 
 
 def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
   try:
+    example.name.encode()
     image = open_image(example.read(), max_megapixels)
+    pixels = np.asarray(to_rgb(image))
+  except UnicodeEncodeError:
+    return Inspected(fault='its name is not valid Unicode')
   except (ValueError, OSError) as error:
-    return Inspected(fault=str(error))
+    return Inspected(fault=_reason(error))
   mask_fault = ''
   if example.mask is not None:
     try:
@@ -127,9 +135,10 @@ def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
       if mask.size != image.size:
         mask_fault = f'it is {_size(mask)}, its image {_size(image)}'
     except (ValueError, OSError) as error:
-      mask_fault = str(error)
-  pixels = np.asarray(to_rgb(image))
-  digest = hashlib.blake2b(f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16).digest()
+      mask_fault = _reason(error)
+  digest = hashlib.blake2b(
+    f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16
+  ).hexdigest()
   return Inspected('', mask_fault, _size(image), image.mode, digest)
 
 
@@ -151,6 +160,14 @@ def _doubtful(
   if unmasked and any(e.mask for e, _ in test):
     warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name(unmasked)}')
   return warnings
+
+
+def _reason(error: Exception) -> str:
+  return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _printable(name: str) -> str:
+  return name.encode(errors='backslashreplace').decode()
 
 
 def _size(image: Image.Image) -> str:

@@ -15,9 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.decoding import open_image
 from ocrgan_jax.data.examples import (
   ANOMALOUS,
   NORMAL,
@@ -105,9 +105,8 @@ def _label(path: Path, root: Path) -> Example:
   if not mask.is_file():
     raise InputError(f'{path} has no {mask.name} beside it; expected {LAYOUT}')
   try:
-    with Image.open(mask) as image:
-      defective = bool(np.asarray(image).any())
-  except OSError as error:
+    defective = bool(np.asarray(open_image(mask.read_bytes())).any())
+  except (OSError, ValueError) as error:
     raise InputError(f'cannot read {mask}: {error}; repair it or take both away') from None
   name = path.relative_to(root).as_posix()
   if defective:

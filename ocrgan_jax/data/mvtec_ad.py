@@ -10,12 +10,12 @@ from pathlib import Path
 
 from ocrgan_jax.data.builder import AnomalyDataset
 from ocrgan_jax.data.examples import (
-  ANOMALOUS,
-  NORMAL,
   NORMAL_TYPE,
   Example,
   Examples,
+  folder_label,
   image_files,
+  left_out,
   require_folder,
 )
 from ocrgan_jax.errors import InputError
@@ -62,13 +62,13 @@ def list_tree(root: Path) -> Examples:
   used: set[Path] = set()
 
   def examples(folder: Path) -> list[Example]:
-    label = NORMAL if folder.name == NORMAL_TYPE else ANOMALOUS
+    label, defect_type = folder_label(folder)
     found = []
     for path in image_files(folder):
       mask = find_mask(root / 'ground_truth' / folder.name, path.stem)
       if mask:
         used.add(mask)
-      found.append(Example(path.relative_to(root).as_posix(), label, folder.name, path, mask))
+      found.append(Example(path.relative_to(root).as_posix(), label, defect_type, path, mask))
     return found
 
   train = examples(root / 'train' / NORMAL_TYPE)
@@ -80,7 +80,13 @@ def list_tree(root: Path) -> Examples:
     mask for folder in sorted((root / 'ground_truth').glob('*')) for mask in image_files(folder)
   )
   orphans = [mask.relative_to(root).as_posix() for mask in masks if mask not in used]
-  warnings = [f'mask of no test image, left out: {name}' for name in orphans]
+  warnings = left_out([root / 'train' / NORMAL_TYPE, *folders])
+  warnings += [f'mask of no test image, left out: {name}' for name in orphans]
+  strays = [path.name for path in image_files(root / 'test')]
+  if strays:
+    warnings.append(
+      f'{len(strays)} image(s) directly in {root / "test"} left out: they need a folder'
+    )
   return Examples(train, test, tuple(warnings))
 
 

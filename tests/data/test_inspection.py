@@ -9,7 +9,7 @@ from PIL import Image
 
 from configs import folder, mvtec
 from ocrgan_jax.data import prepare_dataset
-from ocrgan_jax.data.__main__ import describe
+from ocrgan_jax.data.__main__ import contact_sheet, describe
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.decoding import decode_image, open_image
 from ocrgan_jax.errors import InputError
@@ -131,15 +131,11 @@ def picture(mode: str) -> Image.Image:
     ('RGBA', 'png'),
     ('LA', 'png'),
     ('CMYK', 'tif'),
-    ('F', 'tif'),
   ],
 )
 def test_every_colour_mode_becomes_rgb_by_its_rule(mode: str, suffix: str, tile: Path) -> None:
   path = tile / f'test/good/odd.{suffix}'
-  if mode == 'F':
-    Image.fromarray(np.full((16, 16), 200 * 257, np.float32)).save(path)
-  else:
-    picture(mode).save(path)
+  picture(mode).save(path)
   np.testing.assert_array_equal(decode_image(path.read_bytes(), 32), 200)
   modes = prepare(tile).report['modes']
   assert len(modes) == 2 and sum(modes.values()) == 7
@@ -150,6 +146,20 @@ def test_every_colour_mode_becomes_rgb_by_its_rule(mode: str, suffix: str, tile:
     ).splitlines()
     if 'RGB (6)' not in line and line.startswith('colour')
   )
+
+
+def test_float_pixels_have_no_stated_scale_and_are_refused(tile: Path) -> None:
+  Image.fromarray(np.full((16, 16), 0.7, np.float32)).save(tile / 'test/good/odd.tif')
+  with pytest.raises(InputError, match=r'test/good/odd.tif \(its pixels are floats'):
+    prepare(tile)
+
+
+def test_the_contact_sheet_takes_any_folder_name(tile: Path, tmp_path: Path) -> None:
+  (tile / 'test/crack').rename(tile / 'test/a$_$b^ 傷')
+  (tile / 'ground_truth/crack').rename(tile / 'ground_truth/a$_$b^ 傷')
+  contact_sheet(prepare(tile), tmp_path / 'sheet.png')
+  with Image.open(tmp_path / 'sheet.png') as image:
+    assert image.width > 200
 
 
 def test_images_are_turned_as_the_camera_noted() -> None:
