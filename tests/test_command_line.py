@@ -52,7 +52,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
       ['--config.data_dir=/no/such'],
       r'no such data folder: /no/such; expected <data_dir>/<category>/ with train/good',
     ),
-    ('mvtec.py:tyle', [], r"no category 'tyle' in .*; categories there: tile$"),
+    ('mvtec.py:tyle', [], r"no 'tyle' in .*; there are tile$"),
     ('mvtec.py:tile,fast', [], r"unknown preset 'fast': use one of paper, release"),
     ('mvtec.py:tile', ['--config.image_size=100'], r'image_size is 100; .*power of two'),
     ('mvtec.py:tile', ['--config.model.widht=4'], r'Did you mean "width"'),

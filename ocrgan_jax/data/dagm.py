@@ -16,6 +16,7 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   image_files,
+  require_category,
   require_folder,
 )
 from ocrgan_jax.errors import InputError
@@ -35,15 +36,13 @@ class Dagm(AnomalyDataset):
 
   def list_examples(self) -> Examples:
     """Both halves of the config's class."""
-    root, name = require_folder(self.source, LAYOUT), self.settings.category
-    if not name or not (root / name).is_dir():
-      there = sorted(path.name for path in root.glob('Class*') if path.is_dir())
-      hint = f'classes there: {", ".join(there)}' if there else f'expected {LAYOUT}'
-      raise InputError(f'no class {name!r} in {root}; {hint}')
-    train, test = (_list_half(root / name, half) for half in ('Train', 'Test'))
+    root = require_folder(self.source, LAYOUT)
+    there = [path.name for path in root.glob('Class*') if path.is_dir()]
+    folder = require_category(root, self.settings.category, there, LAYOUT)
+    train, test = (_list_half(folder, half) for half in ('Train', 'Test'))
     normal = [example for example in train if example.label == NORMAL]
     if not normal:
-      raise InputError(f'no defect-free images in {root / name / "Train"}; expected {LAYOUT}')
+      raise InputError(f'no defect-free images in {folder / "Train"}; expected {LAYOUT}')
     return Examples(normal, test)
 
 

@@ -116,6 +116,27 @@ def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path
   return Path(data_dir)
 
 
+def require_category(root: Path, name: str, there: list[str], layout: str) -> Path:
+  """The folder of a category.
+
+  Args:
+    root: the data folder.
+    name: of the category.
+    there: the categories that there are, for the message.
+    layout: what is expected in `root`, for the message.
+
+  Returns:
+    Its path.
+
+  Raises:
+    InputError: if there is no such folder.
+  """
+  if not name or not (root / name).is_dir():
+    hint = f'there are {", ".join(sorted(there))}' if there else f'expected {layout}'
+    raise InputError(f'no {name!r} in {root}; {hint}')
+  return root / name
+
+
 def pick(examples: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
   """A random share of examples, and the others, both in their first order."""
   order = np.random.default_rng(seed).permutation(len(examples))

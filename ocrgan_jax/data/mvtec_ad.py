@@ -16,6 +16,7 @@ from ocrgan_jax.data.examples import (
   folder_label,
   image_files,
   left_out,
+  require_category,
   require_folder,
 )
 from ocrgan_jax.errors import InputError
@@ -36,14 +37,12 @@ class MvtecAd(AnomalyDataset):
 
   def list_examples(self) -> Examples:
     """`train/good` and all of `test` of the config's category."""
-    root, category = require_folder(self.source, LAYOUT), self.settings.category
-    if not category or not (root / category).is_dir():
-      there = [path.name for path in sorted(root.iterdir()) if (path / 'train').is_dir()]
-      hint = f'categories there: {", ".join(there)}' if there else f'expected {LAYOUT}'
-      raise InputError(f'no category {category!r} in {root}; {hint}')
-    examples = list_tree(root / category)
+    root = require_folder(self.source, LAYOUT)
+    there = [path.name for path in root.iterdir() if (path / 'train').is_dir()]
+    folder = require_category(root, self.settings.category, there, LAYOUT)
+    examples = list_tree(folder)
     if not examples.test:
-      raise InputError(f'no images in the folders of {root / category / "test"}; expected {LAYOUT}')
+      raise InputError(f'no images in the folders of {folder / "test"}; expected {LAYOUT}')
     return examples
 
 

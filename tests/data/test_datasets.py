@@ -64,7 +64,7 @@ def test_mvtec_ad_mistakes(mvtec_folder: Path, tmp_path: Path) -> None:
     prepare(mvtec.get_config('tile'), '')
   with pytest.raises(InputError, match='no such data folder: /no/such; expected <data_dir>'):
     prepare(mvtec.get_config('tile'), '/no/such')
-  with pytest.raises(InputError, match="no category 'tyle' in .*; categories there: tile"):
+  with pytest.raises(InputError, match="no 'tyle' in .*; there are tile"):
     prepare(mvtec.get_config('tyle'), mvtec_folder)
   (tmp_path / 'tile/train/good').mkdir(parents=True)
   with pytest.raises(InputError, match='no images in .*train/good; expected'):
@@ -105,7 +105,7 @@ def test_dagm(tmp_path: Path) -> None:
   assert dataset.train.names == [f'Train/{i:04}.PNG' for i in (1, 3, 4)]
   assert dataset.test.labels.tolist() == [1, 0, 1, 0]
   assert dataset.report['masks'] == 2
-  with pytest.raises(InputError, match="no class 'Class4' in .*; classes there: Class3"):
+  with pytest.raises(InputError, match="no 'Class4' in .*; there are Class3"):
     prepare(dagm.get_config('Class4'), tmp_path)
   save(tmp_path / 'Class3/Test/0009.PNG')
   with pytest.raises(InputError, match=r'0009.PNG has no line in .*Labels.txt'):
