@@ -1,4 +1,4 @@
-"""From prepared datasets to batches: every call of grain is here.
+"""From prepared datasets to batches, with grain (checkpoint.py saves its state).
 
 A pipeline shuffles and batches *indices*, then fetches the images of a batch at
 once. So the order depends on the seed alone: not on where the images are kept, on
