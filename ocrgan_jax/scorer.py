@@ -43,11 +43,7 @@ class Scorer:
 
   @functools.cached_property
   def _step(self) -> Callable[[State, jax.Array], dict[str, jax.Array]]:
-    return jax.jit(
-      functools.partial(score_step, model=self.model),
-      in_shardings=(sharding.replicated(self.mesh), sharding.batch_sharding(self.mesh)),
-      out_shardings=sharding.replicated(self.mesh),
-    )
+    return sharding.jit_over_batch(functools.partial(score_step, model=self.model), self.mesh)
 
   def score(self, images: Images) -> np.ndarray:
     """Raw anomaly scores by Eq. 13, larger for more anomalous, each of its image alone.

@@ -1,10 +1,12 @@
 """The mesh of devices, and where arrays lie on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped as JitWrapped
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -21,6 +23,25 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """The first axis split over the devices: batches."""
   return NamedSharding(mesh, PartitionSpec('data'))
+
+
+def jit_over_batch(function: Callable[..., Any], mesh: Mesh, *, donate: bool = False) -> JitWrapped:
+  """Compiles a function of (state, batch) for a mesh, its results replicated.
+
+  Args:
+    function: pure, of a replicated state and a batch split over the devices.
+    mesh: of the devices.
+    donate: whether the state's memory is given to the result.
+
+  Returns:
+    The jitted function.
+  """
+  return jax.jit(
+    function,
+    in_shardings=(replicated(mesh), batch_sharding(mesh)),
+    out_shardings=replicated(mesh),
+    donate_argnums=0 if donate else (),
+  )
 
 
 def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:

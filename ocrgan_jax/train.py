@@ -89,12 +89,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     return state
   runs.claim(workdir, config, dataset.train.digests)  # perhaps with more epochs than before
   save_at = checkpoint_steps(config.train, len(images), batch_size)
-  take_step = jax.jit(
-    functools.partial(train_step, model=model),
-    in_shardings=(state_sharding, sharding.batch_sharding(mesh)),
-    out_shardings=state_sharding,
-    donate_argnums=0,
-  )
+  step_of_model = functools.partial(train_step, model=model)
+  take_step = sharding.jit_over_batch(step_of_model, mesh, donate=True)
   print('compiling the training step', file=sys.stderr)
   first_batch = jax.ShapeDtypeStruct((batch_size, *[config.image_size] * 2, 3), np.uint8)
   compiled_step = take_step.lower(state, first_batch).compile()
@@ -192,13 +188,8 @@ def make_validation(
     image has a part in. Without forging there is nothing to tell apart and the
     AUROC is 0.5 by definition, so that the last of equals is the best.
   """
-  compile_step = functools.partial(
-    jax.jit,
-    in_shardings=(sharding.replicated(mesh), sharding.batch_sharding(mesh)),
-    out_shardings=sharding.replicated(mesh),
-  )
-  score = compile_step(functools.partial(score_step, model=model))
-  forge = compile_step(functools.partial(forged_step, model=model))
+  score = sharding.jit_over_batch(functools.partial(score_step, model=model), mesh)
+  forge = sharding.jit_over_batch(functools.partial(forged_step, model=model), mesh)
 
   def validate(state: State) -> tuple[Calibration, float]:
     normal, forged = [], []
