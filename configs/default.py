@@ -71,11 +71,19 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   train.beta2 = 0.999
   train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
   train.checkpoint_every = 10  # epochs between validations, each saved
+  # Keep every checkpoint, not the last and the best alone: for --protocol=oracle.
+  train.keep_checkpoints = False
   train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
 
   config.score = score = ml_collections.ConfigDict()
+  score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
+  # The anomaly map is |I - Î|, smoothed. Its sizes are given at 256 pixels and keep
+  # their share of the image at other sizes.
+  score.map_sigma = 4.0  # standard deviation of the Gaussian; pixels
+  score.map_units = 'overall'  # 1 is what normal images show over all, or 'pixel': at that pixel
+  score.map_top = 200  # k, the largest values that 'map' is the mean of; pixels
   score.threshold_quantile = 0.99  # of held-out normal scores: the default threshold
   return config
 

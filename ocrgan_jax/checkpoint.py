@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `checkpoints/<step>` with four items: `state` (the arrays),
 `batches` (where the data iterator stands), `calibration` (the scale and threshold
-of the scores) and `config`. Kept are the last one and the best by validation.
+of the scores, the units of the anomaly map) and `config`. Kept are the last one and the
+best by validation, or all.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import flax.serialization
 import grain
 import jax
 import ml_collections
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import preservation_policy
@@ -22,19 +24,27 @@ from ocrgan_jax.scoring import Calibration
 from ocrgan_jax.state import State
 
 VALIDATION = 'validation_auroc'
-PROTOCOLS = ('last', 'validation')
+PROTOCOLS = ('last', 'validation', 'oracle')
 
 
-def open_checkpoints(workdir: Path) -> ocp.CheckpointManager:
-  """Opens the checkpoints of a run, which keep the last and the best by validation."""
+def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> ocp.CheckpointManager:
+  """Opens the checkpoints of a run.
+
+  Args:
+    workdir: the run's folder.
+    keep_all: whether a new checkpoint leaves all others where they are; else the
+      last and the best by validation are kept.
+
+  Returns:
+    The manager, to be closed.
+  """
   by_validation = lambda metrics: metrics[VALIDATION]
+  policies = preservation_policy
+  kept = [policies.LatestN(1), policies.BestN(get_metric_fn=by_validation, n=1)]
   options = ocp.CheckpointManagerOptions(
     best_fn=by_validation,
-    preservation_policy=preservation_policy.AnyPreservationPolicy(
-      [
-        preservation_policy.LatestN(1),
-        preservation_policy.BestN(get_metric_fn=by_validation, n=1),
-      ]
+    preservation_policy=(
+      policies.PreserveAll() if keep_all else policies.AnyPreservationPolicy(kept)
     ),
     enable_async_checkpointing=False,
   )
@@ -64,7 +74,7 @@ def save(
     args=ocp.args.Composite(
       state=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
       batches=grain.checkpoint.CheckpointSave(batches),
-      calibration=ocp.args.JsonSave(calibration._asdict()),
+      calibration=ocp.args.StandardSave(jax.tree.map(np.asarray, calibration._asdict())),
       config=ocp.args.JsonSave(config.to_dict()),
     ),
     metrics={VALIDATION: validation_auroc},
@@ -95,37 +105,57 @@ def restore_training(
   return flax.serialization.from_state_dict(like, restored['state'])
 
 
-def restore_scoring(
-  manager: ocp.CheckpointManager, like: State, sharding: Sharding, protocol: str
-) -> tuple[State, Calibration]:
-  """Restores the checkpoint that a protocol names.
+def steps(manager: ocp.CheckpointManager, protocol: str) -> list[int]:
+  """The checkpoints that a protocol looks at.
 
   Args:
     manager: from `open_checkpoints`.
-    like: a state, or its shapes.
-    sharding: where the restored arrays shall lie.
-    protocol: 'last' or 'validation', the best by validation.
+    protocol: 'last', 'validation' (the best by validation) or 'oracle' (all that
+      were kept, for the best on the test set is among them).
 
   Returns:
-    The state and its calibration.
+    Their steps; one but for 'oracle'.
 
   Raises:
     InputError: if there is no checkpoint yet, or no such protocol.
   """
   if protocol not in PROTOCOLS:
     raise InputError(f'no protocol {protocol!r}; there are {", ".join(PROTOCOLS)}')
-  step = manager.latest_step() if protocol == 'last' else manager.best_step()
-  if step is None:
+  kept = sorted(manager.all_steps())
+  if not kept:
     raise InputError(f'no checkpoint in {manager.directory}; train first')
+  if protocol == 'oracle':
+    return kept
+  best = kept[-1] if protocol == 'last' else manager.best_step()
+  assert best is not None
+  return [best]
+
+
+def restore_scoring(
+  manager: ocp.CheckpointManager, like: State, sharding: Sharding, step: int
+) -> tuple[State, Calibration]:
+  """Restores a checkpoint for scoring.
+
+  Args:
+    manager: from `open_checkpoints`.
+    like: a state, or its shapes.
+    sharding: where the restored arrays shall lie.
+    step: of the checkpoint.
+
+  Returns:
+    The state and its calibration.
+  """
   restored = manager.restore(
     step,
     args=ocp.args.Composite(
       state=ocp.args.StandardRestore(_abstract(like, sharding)),
-      calibration=ocp.args.JsonRestore(),
+      calibration=ocp.args.StandardRestore(),
     ),
   )
   state = flax.serialization.from_state_dict(like, restored['state'])
-  return state, Calibration(**restored['calibration'])
+  found = {name: np.asarray(value) for name, value in restored['calibration'].items()}
+  scalars = {name: value.item() for name, value in found.items() if not value.ndim}
+  return state, Calibration(**{**found, **scalars})
 
 
 def _abstract(like: State, sharding: Sharding) -> dict[str, Any]:

@@ -3,78 +3,242 @@
 import csv
 import functools
 import io
+import itertools
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from absl import flags
+from ml_collections import config_flags
+from tqdm import tqdm
 
-from ocrgan_jax import command_line, figures, runs
+from ocrgan_jax import command_line, report, runs
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Prepared, Split
+from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
-from ocrgan_jax.data.pipeline import Images, load_images
+from ocrgan_jax.data.pipeline import Images, hold_out, load_images
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.metrics import image_metrics, per_defect_type, rates, trivial_aurocs
+from ocrgan_jax.metrics import (
+  image_auroc,
+  image_metrics,
+  per_defect_type,
+  pixel_metrics,
+  rates,
+  trivial_aurocs,
+)
 from ocrgan_jax.networks import frequency_decoupling
-from ocrgan_jax.scorer import Scorer, load
-from ocrgan_jax.scoring import Calibration, scale
-from ocrgan_jax.step import explain_step, to_float
+from ocrgan_jax.scorer import Scorer, load_each, with_score
+from ocrgan_jax.scoring import Calibration, Score, scale
+from ocrgan_jax.step import to_float
 from ocrgan_jax.writer import read_lines, write_json, write_text
 
-SHEET_ROWS = 8
+ORACLE_NOTE = (
+  'oracle: the checkpoint was chosen by its AUROC on this very test set, as the release of the '
+  'paper does; no number below can be expected of other images'
+)
 
 
 def evaluate(
-  workdir: str | Path, *, protocol: str = 'last', data_dir: str = '', test_dir: str = ''
+  workdir: str | Path,
+  *,
+  protocol: str = 'last',
+  data_dir: str = '',
+  test_dir: str = '',
+  score: dict[str, Any] | None = None,
+  output: str | Path = '',
 ) -> dict[str, Any]:
-  """Scores the test set and writes `metrics.json`, `scores.csv` and pictures.
+  """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
 
   Args:
     workdir: the run's folder.
-    protocol: which checkpoint: 'last', the headline, or 'validation', the best by
-      held-out normal images against their forged copies.
+    protocol: which checkpoint: 'last', the headline; 'validation', the best by
+      held-out normal images against their forged copies; or 'oracle', the best on
+      the test set of those that were kept.
     data_dir: where the dataset lies, if not where it was in training.
     test_dir: where the test images of the dataset `folder` lie, if elsewhere.
+    score: fields of the config's section `score` that shall differ from the run's;
+      the scale and the threshold are fitted anew to the held-out images.
+    output: where the results go; the run's folder by default, its subfolder
+      `validation` or `oracle` for these protocols.
 
   Returns:
     What `metrics.json` holds.
 
   Raises:
-    InputError: if the run, its data or the protocol cannot be used.
+    InputError: if the run, its data, the protocol or the score cannot be used.
   """
-  workdir, scorer = Path(workdir), load(workdir, protocol=protocol)
-  config = scorer.config
+  workdir = Path(workdir)
+  if score and not output:
+    raise InputError("--score is not the run's: name a folder for its results with --output")
+  folder = output_folder(workdir, protocol, output)
+  config = runs.load_config(workdir)
   config.data.test_dir = test_dir or config.data.test_dir
   dataset = prepare_dataset(data_dir or config.data_dir, config.data)
   test = dataset.test
   if not test.names:
     raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
   num_leaked = check_leaks(runs.training_set(workdir), dataset)
-  images = load_images(
-    test,
-    config.image_size,
-    memory_gib=config.data.memory_gib,
-    description='decoding test images',
+  load_split = functools.partial(
+    load_images, size=config.image_size, memory_gib=config.data.memory_gib
   )
-  scores, trivial = [], []
-  for batch, of_batch in scorer.batches(images):
-    values = jax.device_get(trivial_scores(batch))
-    scores.append(of_batch)
-    trivial.append({name: column[: len(of_batch)] for name, column in values.items()})
-  raw = np.concatenate(scores)
-  trivial_values = {name: np.concatenate([t[name] for t in trivial]) for name in trivial[0]}
+  images = load_split(test, description='decoding test images')
+  scorers = load_each(workdir, protocol)
+  if score:
+    runs.check_training_set(workdir, dataset.train.digests)
+    _, held_out = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
+    normal = load_split(dataset.train, chosen=held_out)
+    scorers = (with_score(scorer, score, normal) for scorer in scorers)
+  scorer = next(scorers)
+  about_oracle: dict[str, Any] = {}
+  if protocol == 'oracle':
+    scorer, about_oracle = best_on_test_set(itertools.chain([scorer], scorers), images, test)
 
-  metrics = summarize(test, raw, trivial_values, scorer.calibration)
-  metrics['num_test_images_trained_on'] = num_leaked
-  metrics |= {'protocol': protocol, 'step': int(scorer.state.step), 'seed': config.seed}
-  write_json(workdir / 'metrics.json', metrics)
-  write_text(workdir / 'scores.csv', scores_table(test, raw, scorer.calibration))
-  _draw(workdir, scorer, images, test, raw, metrics)
+  masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
+  found = score_test_set(scorer, images, test, masks)
+  metrics = {
+    'protocol': protocol,
+    **about_oracle,
+    'step': int(scorer.state.step),
+    'seed': config.seed,
+    'score': scorer.config.score.to_dict(),
+    **summarize(test, found.scores, found.trivial, scorer.calibration),
+    **pixel_metrics(found.maps, np.array([masks[i] for i in sorted(masks)], bool)),
+    'num_masks': sum(mask.any() for mask in masks.values()),
+    'num_test_images_trained_on': num_leaked,
+  }
+  write_json(folder / 'metrics.json', metrics)
+  write_text(folder / 'scores.csv', scores_table(test, found.scores, scorer.calibration))
+  report.draw(
+    folder,
+    scorer=scorer,
+    images=images,
+    test=test,
+    masks=masks,
+    scores=found.scores,
+    features=found.features,
+    trivial=found.trivial,
+    metrics=metrics,
+    log=read_lines(workdir / 'metrics.jsonl'),
+  )
   return metrics
+
+
+def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
+  """Where the results of a protocol go unless an output is given."""
+  return Path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
+
+
+class Found(NamedTuple):
+  """What scoring a test set gave, image by image.
+
+  Attributes:
+    scores: raw, float32 [images].
+    features: D's latent features, float32 [images, 100].
+    trivial: name → trivial scores, float32 [images].
+    maps: of those with a mask, in their order, float32 [masks, size, size].
+  """
+
+  scores: np.ndarray
+  features: np.ndarray
+  trivial: dict[str, np.ndarray]
+  maps: np.ndarray
+
+
+def score_test_set(
+  scorer: Scorer, images: Images, test: Split, masks: dict[int, np.ndarray]
+) -> Found:
+  """Scores all images once.
+
+  Args:
+    scorer: of the checkpoint.
+    images: of the test set.
+    test: the test set.
+    masks: from `load_masks`.
+
+  Returns:
+    What was found.
+  """
+  outputs = ('score', 'features', 'map') if masks else ('score', 'features')
+  columns: dict[str, list[np.ndarray]] = defaultdict(list)
+  maps, start = [], 0
+  with tqdm(None, 'scoring', len(images), unit='image', leave=False) as bar:
+    for batch, values in scorer.batches(images, outputs):
+      count = len(values['score'])
+      for name, column in {**values, **jax.device_get(trivial_scores(batch))}.items():
+        if name != 'map':
+          columns[name].append(column[:count])
+      if masks:
+        maps += [values['map'][i] for i in range(count) if start + i in masks]
+      start += count
+      bar.update(count)
+  merged = {name: np.concatenate(parts) for name, parts in columns.items()}
+  size = scorer.model.image_size
+  return Found(
+    scores=merged.pop('score'),
+    features=merged.pop('features'),
+    trivial=merged,
+    maps=np.stack(maps) if maps else np.zeros((0, size, size), np.float32),
+  )
+
+
+def load_masks(test: Split, size: int) -> dict[int, np.ndarray]:
+  """The masks of the test images that metrics of pixels can be taken of.
+
+  Args:
+    test: the test set.
+    size: side in pixels that masks are resized to, see `decoding.decode_mask`.
+
+  Returns:
+    index of the image → bool [size, size], all False for normal images. Anomalous
+    images without a mask are left out.
+  """
+  masks = {}
+  for i, label in enumerate(test.labels):
+    if label == NORMAL:
+      masks[i] = np.zeros((size, size), bool)
+    elif label == ANOMALOUS and (content := test.records[i]['mask']):
+      masks[i] = decode_mask(content, size)
+      if not masks[i].any():
+        print(f'warning: the mask of {test.names[i]} has no defective pixel left', file=sys.stderr)
+  return masks
+
+
+def best_on_test_set(
+  scorers: Iterator[Scorer], images: Images, test: Split
+) -> tuple[Scorer, dict[str, Any]]:
+  """Chooses a checkpoint by the test set: for the protocol `oracle` alone.
+
+  Args:
+    scorers: of the checkpoints.
+    images: of the test set.
+    test: the test set.
+
+  Returns:
+    The scorer with the highest AUROC, the later of equals, and what
+    `metrics.json` shall say about the choice.
+
+  Raises:
+    InputError: if there is no AUROC to choose by.
+  """
+  known = test.labels != UNLABELLED
+  best, aurocs = None, {}
+  for scorer in scorers:
+    auroc = image_auroc(test.labels[known], scorer.score(images)[known])
+    if auroc is None:
+      raise InputError('the test set lacks a labelled class: there is no AUROC to choose by')
+    aurocs[int(scorer.state.step)] = auroc
+    if auroc >= max(aurocs.values()):
+      best = scorer
+  assert best is not None
+  note = f'{ORACLE_NOTE} ({len(aurocs)} checkpoints were kept)'
+  return best, {'oracle_note': note, 'oracle_aurocs': aurocs}
 
 
 def check_leaks(trained_on: list[str], dataset: Prepared) -> int:
@@ -179,58 +343,14 @@ def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> s
   return file.getvalue()
 
 
-def _draw(
-  workdir: Path,
-  scorer: Scorer,
-  images: Images,
-  test: Split,
-  scores: np.ndarray,
-  metrics: dict[str, Any],
-) -> None:
-  auroc = metrics['image_auroc']
-  title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
-  folder, scaled = workdir / 'figures', scorer.scale(scores)
-  figures.histogram(folder / 'histogram.png', test.labels, scaled, scorer.calibration, title)
-  figures.loss_curves(folder / 'losses.png', read_lines(workdir / 'metrics.jsonl'))
-
-  chosen = choose_rows(test.labels, scores)
-  views = jax.jit(functools.partial(explain_step, model=scorer.model))(scorer.state, images[chosen])
-  views = jax.tree.map(np.asarray, views)
-  columns = {'input': views['input']}
-  for number, band in zip(scorer.model.bands, views['bands'], strict=True):
-    columns[f'band {number + 1}'] = band
-  columns['reconstruction'] = views['reconstruction']
-  columns['difference'] = np.abs(views['input'] - views['reconstruction']).mean(-1)
-  rows = [f'{test.defect_types[i]}\nscore {scaled[i]:.2f}' for i in chosen]
-  figures.sheet(folder / 'sheet.png', rows, columns)
-
-
-def choose_rows(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-  """The images worth a look, by index: of either class the highest and the lowest scores.
-
-  Args:
-    labels: int [images].
-    scores: float [images].
-
-  Returns:
-    Indices of up to SHEET_ROWS images, the highest score first within a class,
-    anomalous ones first.
-  """
-  rows: list[int] = []
-  for label in (ANOMALOUS, NORMAL, UNLABELLED):
-    order = [i for i in np.argsort(-scores, kind='stable') if labels[i] == label]
-    half = SHEET_ROWS // 4
-    rows += order if len(order) <= 2 * half else order[:half] + order[-half:]
-  return np.array(rows)
-
-
-def report(metrics: dict[str, Any], workdir: Path) -> str:
+def summary(metrics: dict[str, Any]) -> str:
   """What the command prints."""
   number = lambda x: 'none' if x is None else f'{x:.3f}'
   lines = [
     f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous, '
     f'{metrics["num_unlabelled"]} unlabelled images',
     f'checkpoint: {metrics["protocol"]}, step {metrics["step"]}',
+    *([metrics['oracle_note']] if 'oracle_note' in metrics else []),
   ]
   if metrics['image_auroc'] is None:
     lines.append('image AUROC: none, for the test set lacks a labelled class')
@@ -248,6 +368,11 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
     for name, auroc in metrics['trivial'].items():
       direction = metrics['trivial_direction'][name]
       lines.append(f'  {name.replace("_", " "):24} {auroc:.3f}  (anomalous if {direction})')
+  if metrics['num_masks']:
+    lines.append(
+      f'pixels, by {metrics["num_masks"]} masks: AUROC {number(metrics["pixel_auroc"])}, average '
+      f'precision {number(metrics["pixel_ap"])}, AUPRO {number(metrics["aupro"])}'
+    )
   lines.append(
     f'above the default threshold: {number(metrics["recall"])} of the anomalous, '
     f'{number(metrics["false_alarm_rate"])} of the normal images'
@@ -257,25 +382,33 @@ def report(metrics: dict[str, Any], workdir: Path) -> str:
     f'{number(row["recall"])} above the threshold'
     for name, row in metrics['defect_types'].items()
   ]
-  lines.append(f'pictures: {workdir / "figures"}')
   return '\n'.join(lines)
 
 
 def main() -> None:
   """Runs the command."""
-  workdir = Path(flags.FLAGS.workdir)
   values = flags.FLAGS
   metrics = evaluate(
-    workdir, protocol=values.protocol, data_dir=values.data_dir, test_dir=values.test_dir
+    values.workdir,
+    protocol=values.protocol,
+    data_dir=values.data_dir,
+    test_dir=values.test_dir,
+    score=config_flags.get_override_values(values['score']),
+    output=values.output,
   )
-  print(report(metrics, workdir))
+  print(summary(metrics))
+  folder = output_folder(values.workdir, values.protocol, values.output)
+  print(f'report: {folder / "report.html"}')
   sys.stdout.flush()
 
 
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last', 'validation' or 'oracle'")
   flags.DEFINE_string('data_dir', '', 'where the dataset lies, if not where it was in training')
   flags.DEFINE_string('test_dir', '', 'test images of the dataset `folder`, if elsewhere')
+  flags.DEFINE_string('output', '', "folder of the results, if not the run's")
+  score = ml_collections.ConfigDict(Score()._asdict())
+  config_flags.DEFINE_config_dict('score', score, 'fields of score to change', lock_config=True)
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -8,13 +8,26 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.ndimage import binary_dilation
+from sklearn.manifold import TSNE
+from sklearn.metrics import (
+  average_precision_score,
+  precision_recall_curve,
+  roc_auc_score,
+  roc_curve,
+)
 
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.scoring import Calibration
 
 matplotlib.use('agg')
 
-NORMAL_COLOR, ANOMALOUS_COLOR, UNLABELLED_COLOR = 'tab:blue', 'tab:red', 'tab:gray'
+ANOMALOUS_COLOR = 'tab:red'
+CLASSES = (
+  (0, 'normal', 'tab:blue'),
+  (1, 'anomalous', ANOMALOUS_COLOR),
+  (-1, 'unlabelled', 'tab:gray'),
+)
+OUTLINE = (0, 255, 0)  # of masks
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -32,7 +45,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def histogram(
-  path: Path, labels: np.ndarray, scores: np.ndarray, calibration: Calibration, title: str
+  path: Path, labels: np.ndarray, scores: np.ndarray, threshold: float, title: str
 ) -> None:
   """Scaled scores of normal against anomalous images (Fig. 8), with the threshold.
 
@@ -40,31 +53,121 @@ def histogram(
     path: of the PNG.
     labels: int [images], 1 for anomalous.
     scores: float [images], scaled by Eq. 14.
-    calibration: whose scaled threshold is drawn.
+    threshold: scaled alike.
     title: over the picture.
   """
   figure = Figure(figsize=(7, 4))
   axes = figure.subplots()
-  bins = np.histogram_bin_edges(scores, bins=40).tolist()
-  for value, name, color in (
-    (0, 'normal', NORMAL_COLOR),
-    (1, 'anomalous', ANOMALOUS_COLOR),
-    (-1, 'unlabelled', UNLABELLED_COLOR),
-  ):
-    chosen = scores[labels == value]
+  # A few scores far out would press all others into one bar.
+  quartiles = np.quantile(scores, [0.25, 0.75])
+  end = max(float(quartiles[1] + 4 * np.diff(quartiles)[0]), threshold, 1.0)
+  beyond = int((scores > end).sum())
+  shown = np.minimum(scores, end)
+  bins = np.histogram_bin_edges(shown, bins=40).tolist()
+  for value, name, color in CLASSES:
+    chosen = shown[labels == value]
     if len(chosen):
       # As shares, since the two classes are seldom of a size.
       weights = np.full(len(chosen), 1 / len(chosen))
       axes.hist(
         chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})'
       )
-  width = calibration.maximum - calibration.minimum
-  if width > 0:
-    threshold = (calibration.threshold - calibration.minimum) / width
-    axes.axvline(threshold, color='black', linestyle='--', label='default threshold')
-  axes.set(xlabel='scaled anomaly score (0 to 1: held-out normal images)', ylabel='share of images')
+  axes.axvline(threshold, color='black', linestyle='--', label='default threshold')
+  label = 'scaled anomaly score (0 to 1: held-out normal images)'
+  if beyond:
+    label += f'\nthe last bar holds {beyond} scores up to {scores.max():.3g}'
+  axes.set(xlabel=label, ylabel='share of images')
   axes.set_title(title)
   axes.legend()
+  save(figure, path)
+
+
+def roc_and_precision_recall(
+  path: Path, labels: np.ndarray, scores: dict[str, np.ndarray], threshold: float
+) -> None:
+  """ROC and precision/recall curves of the model and of trivial scores.
+
+  Args:
+    path: of the PNG.
+    labels: int [images], 1 for anomalous; both classes.
+    scores: name → float [images], larger for more anomalous, the model's first.
+    threshold: of the model's, marked on its curves.
+  """
+  figure = Figure(figsize=(10, 4.5))
+  left, right = figure.subplots(1, 2)
+  for number, (name, values) in enumerate(scores.items()):
+    style = {'linewidth': 2.0, 'color': ANOMALOUS_COLOR} if not number else {'linewidth': 0.9}
+    fpr, tpr, _ = roc_curve(labels, values)
+    left.plot(fpr, tpr, label=f'{name}, area {roc_auc_score(labels, values):.3f}', **style)
+    precision, recall, _ = precision_recall_curve(labels, values)
+    area = average_precision_score(labels, values)
+    right.plot(recall, precision, label=f'{name}, average {area:.3f}', **style)
+  above = next(iter(scores.values())) > threshold
+  caught = (above & (labels == 1)).sum() / (labels == 1).sum()
+  mark = {'color': 'black', 'marker': 'o', 'linestyle': 'none', 'label': 'default threshold'}
+  left.plot([(above & (labels == 0)).sum() / (labels == 0).sum()], [caught], **mark)
+  if above.any():
+    right.plot([caught], [(above & (labels == 1)).sum() / above.sum()], **mark)
+  left.plot([0, 1], [0, 1], color='gray', linestyle=':', label='chance')
+  right.axhline((labels == 1).mean(), color='gray', linestyle=':', label='chance')
+  left.set(title='ROC', xlabel='share of normal images above', ylabel='share of anomalous above')
+  right.set(title='precision and recall', xlabel='recall', ylabel='precision', ylim=(0, 1.02))
+  for axes in (left, right):
+    axes.legend(fontsize=7, loc='lower right')
+  save(figure, path)
+
+
+def latent_features(path: Path, labels: np.ndarray, features: np.ndarray) -> None:
+  """D's latent features of images in two dimensions, by t-SNE (Fig. 10).
+
+  Args:
+    path: of the PNG.
+    labels: int [images], 1 for anomalous; at least four.
+    features: float [images, 100].
+  """
+  perplexity = min(30.0, (len(features) - 1) / 3)
+  places = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
+  figure = Figure(figsize=(6, 5))
+  axes = figure.subplots()
+  for value, name, color in CLASSES:
+    chosen = places[labels == value]
+    if len(chosen):
+      axes.scatter(
+        chosen[:, 0], chosen[:, 1], s=12, color=color, alpha=0.7, label=f'{name} ({len(chosen)})'
+      )
+  axes.set(title='latent features of the test images, t-SNE', xticks=[], yticks=[])
+  axes.legend()
+  save(figure, path)
+
+
+def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[str]) -> None:
+  """The weights that CS gives each band at each stage, over its channels.
+
+  Args:
+    path: of the PNG.
+    weights: name of the stage's CS → float [branches, images, channels].
+    bands: names of the branches.
+  """
+  figure = Figure(figsize=(1.3 * len(weights) + 2, 3.5))
+  axes = figure.subplots()
+  width = 0.8 / len(bands)
+  for b, band in enumerate(bands):
+    color = f'C{b}'
+    boxes = axes.boxplot(
+      [stage[b].mean(0) for stage in weights.values()],  # of each channel, over the images
+      positions=np.arange(len(weights)) + (b - (len(bands) - 1) / 2) * width,
+      widths=0.9 * width,
+      patch_artist=True,
+      flierprops={'markersize': 2},
+      medianprops={'color': 'black'},
+    )
+    for box in boxes['boxes']:
+      box.set_facecolor(color)
+    axes.plot([], [], color=color, linewidth=6, label=band)
+  axes.axhline(1 / len(bands), color='gray', linestyle=':', label='all bands alike')
+  axes.set_xticks(range(len(weights)), [f'{n}\n{w.shape[-1]} ch.' for n, w in weights.items()])
+  axes.set(title='channel weights of CS by stage and band', ylabel='weight')
+  axes.legend(fontsize=8)
   save(figure, path)
 
 
@@ -95,18 +198,14 @@ def sheet(
   Args:
     path: of the PNG.
     rows: what stands before each row.
-    columns: name → float [rows, size, size, 3] in [-1, 1], shown as colours, or
-      [rows, size, size], shown on one heat scale for the whole column.
+    columns: name → uint8 [rows, size, size, 3].
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
   grid = figure.subplots(len(rows), len(columns), squeeze=False)
   for column, (name, images) in enumerate(columns.items()):
     for row, image in enumerate(images):
       axes = grid[row, column]
-      if image.ndim == 2:
-        axes.imshow(image, cmap='inferno', vmin=0, vmax=max(float(images.max()), 1e-6))
-      else:
-        axes.imshow(np.clip((image + 1) / 2, 0, 1))
+      axes.imshow(image)
       axes.set_xticks([])
       axes.set_yticks([])
       if row == 0:
@@ -117,3 +216,60 @@ def sheet(
         )
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
   save(figure, path)
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+  """Maps float [..., size, size, 3] in [-1, 1] → uint8, what lies outside cut off."""
+  return np.round(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
+
+
+def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+  """An image with the border of a mask drawn around it.
+
+  Args:
+    image: uint8 [size, size, 3].
+    mask: bool [size, size], or None if there is none.
+
+  Returns:
+    uint8 [size, size, 3].
+  """
+  if mask is None or not mask.any():
+    return image
+  thickness = max(1, len(mask) // 128)
+  drawn = image.copy()
+  drawn[binary_dilation(mask, iterations=thickness) & ~mask] = OUTLINE
+  return drawn
+
+
+def overlaid(image: np.ndarray, anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
+  """An image with its anomaly map over it.
+
+  Heat begins where a map leaves what held-out normal images show at most, and is full
+  at three times that: where nothing is anomalous, the image stays as it is.
+
+  Args:
+    image: uint8 [size, size, 3].
+    anomaly_map: float [size, size].
+    normal_maximum: of the calibration, `map_maximum`.
+
+  Returns:
+    uint8 [size, size, 3].
+  """
+  heat = np.clip((anomaly_map / max(normal_maximum, 1e-12) - 1) / 2, 0, 1)
+  color = matplotlib.colormaps['autumn'](1 - heat)[..., :3] * 255
+  opacity = np.where(heat > 0, 0.35 + 0.45 * heat, 0)[..., None]
+  return np.round(image * (1 - opacity) + color * opacity).astype(np.uint8)
+
+
+def heated(anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
+  """An anomaly map as colours, from 0 to three times the most that normal images show.
+
+  Args:
+    anomaly_map: float [size, size].
+    normal_maximum: see `overlaid`.
+
+  Returns:
+    uint8 [size, size, 3].
+  """
+  share = np.clip(anomaly_map / (3 * max(normal_maximum, 1e-12)), 0, 1)
+  return np.round(matplotlib.colormaps['inferno'](share)[..., :3] * 255).astype(np.uint8)

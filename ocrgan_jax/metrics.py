@@ -3,8 +3,17 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from scipy import ndimage
+from sklearn.metrics import (
+  average_precision_score,
+  precision_recall_curve,
+  roc_auc_score,
+  roc_curve,
+)
 
+INTERVAL_METRICS = ('image_auroc', 'image_ap', 'image_f1_max')
+PIXEL_METRICS = ('pixel_auroc', 'pixel_ap', 'aupro')
+FPR_LIMIT = 0.3  # of AUPRO
 BOOTSTRAP_SAMPLES = 1000
 CONFIDENCE = 0.95
 
@@ -24,69 +33,148 @@ def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
   return float(roc_auc_score(labels, scores))
 
 
-def auroc_interval(
-  labels: np.ndarray,
-  scores: np.ndarray,
-  *,
-  samples: int = BOOTSTRAP_SAMPLES,
-  confidence: float = CONFIDENCE,
-  seed: int = 0,
-) -> tuple[float, float]:
-  """A percentile bootstrap interval of the AUROC: how sure a test set of this size is.
-
-  Images are drawn anew with replacement, as many of either class as there are. An
-  AUROC is the share of pairs (anomalous, normal) that are in order, so a draw is a
-  weighing of the rows and columns of the table of pairs.
-
-  Args:
-    labels: int [images], 1 for anomalous; both classes.
-    scores: float [images].
-    samples: number of draws.
-    confidence: of the interval.
-    seed: of the draws.
-
-  Returns:
-    Its ends.
-  """
-  positive, negative = scores[labels == 1], scores[labels == 0]
-  pairs = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
-  rng = np.random.default_rng(seed)
-  shares = lambda n: rng.multinomial(n, np.full(n, 1 / n), samples) / n
-  aurocs = ((shares(len(positive)) @ pairs) * shares(len(negative))).sum(1)
-  low, high = np.quantile(aurocs, [(1 - confidence) / 2, (1 + confidence) / 2])
-  return float(low), float(high)
-
-
 def image_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-  """The threshold-free metrics of `metrics.json`.
+  """The threshold-free metrics of `metrics.json`, with their 95 % bootstrap intervals.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: float [images], larger for more anomalous.
 
   Returns:
-    `image_auroc`, its 95 % bootstrap interval `image_auroc_interval`, average
-    precision `image_ap`, and the best F1, `image_f1_max`, with the threshold that
-    it is reached at (chosen on these images, so no operating point to be
-    expected of others). All None where a class is missing.
+    `image_auroc`, average precision `image_ap`, and the best F1, `image_f1_max`, with
+    the threshold that it is reached at, `image_f1_threshold` (chosen on these images,
+    so no operating point to be expected of others); `image_auroc_interval` and so on
+    from `intervals`. All None where a class is missing.
   """
-  names = 'image_auroc', 'image_auroc_interval', 'image_ap', 'image_f1_max', 'image_f1_threshold'
   auroc = image_auroc(labels, scores)
   if auroc is None:
-    return dict.fromkeys(names)
+    names = [name + end for name in INTERVAL_METRICS for end in ('', '_interval')]
+    return dict.fromkeys([*names, 'image_f1_threshold'])
   precision, recall, thresholds = precision_recall_curve(labels, scores)
   # The curve's last point, recall 0, has no threshold.
   total = np.maximum(precision + recall, np.finfo(float).tiny)[:-1]
   f1 = 2 * (precision * recall)[:-1] / total
   best = int(f1.argmax())
-  values = (
-    auroc,
-    list(auroc_interval(labels, scores)),
-    float(average_precision_score(labels, scores)),
-    float(f1[best]),
-    float(thresholds[best]),
+  return {
+    'image_auroc': auroc,
+    'image_ap': float(average_precision_score(labels, scores)),
+    'image_f1_max': float(f1[best]),
+    'image_f1_threshold': float(thresholds[best]),
+    **{f'{name}_interval': list(ends) for name, ends in intervals(labels, scores).items()},
+  }
+
+
+def intervals(
+  labels: np.ndarray,
+  scores: np.ndarray,
+  *,
+  samples: int = BOOTSTRAP_SAMPLES,
+  confidence: float = CONFIDENCE,
+  seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+  """Percentile bootstrap intervals: how sure a test set of this size is.
+
+  Images are drawn anew with replacement, as many of either class as there are. A
+  draw is a weighing of the images, so they are sorted once for all draws.
+
+  Args:
+    labels: int [images], 1 for anomalous; both classes.
+    scores: float [images].
+    samples: number of draws.
+    confidence: of the intervals.
+    seed: of the draws.
+
+  Returns:
+    The ends of the intervals of `image_auroc`, `image_ap` and `image_f1_max`.
+  """
+  order = np.argsort(-scores, kind='stable')
+  positive = labels[order] == 1
+  # Equal scores stand or fall together: the curves have a point after each group of them.
+  points = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+  rng = np.random.default_rng(seed)
+
+  def draw(chosen: np.ndarray) -> np.ndarray:
+    """How many images of a class lie above each point, as a share, with a 0 before."""
+    count = int(chosen.sum())
+    weights = np.zeros(len(scores))
+    weights[chosen] = rng.multinomial(count, np.full(count, 1 / count)) / count
+    return np.concatenate([[0], np.cumsum(weights)[points]])
+
+  drawn = []
+  ratio = (~positive).sum() / positive.sum()
+  for _ in range(samples):
+    recall, false_alarms = draw(positive), draw(~positive)
+    called = recall + false_alarms * ratio
+    precision = recall / np.maximum(called, np.finfo(float).tiny)
+    average_precision = (np.diff(recall) * precision[1:]).sum()
+    f1 = 2 * recall / (1 + called)
+    drawn.append((np.trapezoid(recall, false_alarms), average_precision, f1.max()))
+  ends = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+  columns = zip(INTERVAL_METRICS, *ends.tolist(), strict=True)
+  return {name: (low, high) for name, low, high in columns}
+
+
+def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
+  """How well anomaly maps find the defective pixels.
+
+  Args:
+    maps: float [images, size, size], larger for more anomalous.
+    masks: bool [images, size, size], all False for normal images.
+
+  Returns:
+    `pixel_auroc`, `pixel_ap` and `aupro`; None where no pixel or every pixel is
+    defective.
+  """
+  if masks.all() or not masks.any():
+    return dict.fromkeys(PIXEL_METRICS)
+  # Sorted once: what is in order already takes little time to sort again.
+  order = np.argsort(maps, axis=None, kind='stable')
+  defective, values = masks.ravel()[order], maps.ravel()[order]
+  results = (
+    roc_auc_score(defective, values),
+    average_precision_score(defective, values),
+    _area_under_pro(defective, values, _region_weights(masks).ravel()[order], FPR_LIMIT),
   )
-  return dict(zip(names, values, strict=True))
+  return dict(zip(PIXEL_METRICS, map(float, results), strict=True))
+
+
+def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = FPR_LIMIT) -> float:
+  """The area under the per-region overlap (PRO), up to a rate of false positives.
+
+  PRO at a threshold is the mean, over all connected defective regions (diagonal
+  neighbours belong together), of the share of the region above it; the false
+  positives are the sound pixels above it. That is a ROC curve in which each
+  region weighs the same (Bergmann et al., the MVTec AD dataset, IJCV 2021).
+
+  Args:
+    maps: float [images, size, size].
+    masks: bool [images, size, size], with pixels of either kind.
+    limit: of the rate of false positives.
+
+  Returns:
+    0 to 1, divided by `limit`.
+  """
+  return _area_under_pro(masks.ravel(), maps.ravel(), _region_weights(masks).ravel(), limit)
+
+
+def _region_weights(masks: np.ndarray) -> np.ndarray:
+  """1 for sound pixels, 1 / the size of their region for defective ones; as `masks`."""
+  weights = np.ones(masks.shape, np.float32)
+  for weight, mask in zip(weights, masks, strict=True):
+    if mask.any():
+      regions, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+      weight[mask] = 1 / np.bincount(regions.ravel())[regions[mask]]
+  return weights
+
+
+def _area_under_pro(
+  defective: np.ndarray, values: np.ndarray, weights: np.ndarray, limit: float
+) -> float:
+  fpr, pro, _ = roc_curve(defective, values, sample_weight=weights)
+  inside = fpr <= limit
+  last = np.interp(limit, fpr, pro)
+  area = np.trapezoid(np.append(pro[inside], last), np.append(fpr[inside], limit))
+  return float(area / limit)
 
 
 def rates(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:

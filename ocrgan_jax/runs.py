@@ -13,6 +13,7 @@ from ocrgan_jax.writer import write_json
 # images lie (they are compared by content) and how they are fetched.
 CHANGEABLE = (
   'train.epochs',
+  'train.keep_checkpoints',
   'data_dir',
   'data.test_dir',
   'data.prepared_dir',

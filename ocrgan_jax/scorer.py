@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_collections
@@ -12,10 +13,15 @@ from jax.sharding import Mesh
 
 from ocrgan_jax import checkpoint, runs, sharding
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.scoring import Calibration, scale
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import OCRGAN, State, create_state
-from ocrgan_jax.step import score_step
+from ocrgan_jax.step import explain_step, score_step
+from ocrgan_jax.validation import make_validation
+
+# (state, map unit, batch) → arrays of the images.
+Step = Callable[[State, np.ndarray, jax.Array], dict[str, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +47,8 @@ class Scorer:
     """Images scored at once, as many as in training. A score does not depend on it."""
     return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size
 
-  @functools.cached_property
-  def _step(self) -> Callable[[State, jax.Array], dict[str, jax.Array]]:
-    return sharding.jit_over_batch(functools.partial(score_step, model=self.model), self.mesh)
-
   def score(self, images: Images) -> np.ndarray:
-    """Raw anomaly scores by Eq. 13, larger for more anomalous, each of its image alone.
+    """Raw anomaly scores, larger for more anomalous, each of its image alone.
 
     Args:
       images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or
@@ -55,18 +57,49 @@ class Scorer:
     Returns:
       float32 [images].
     """
-    parts = [scores for _, scores in self.batches(images)]
+    parts = [outputs['score'] for _, outputs in self.batches(images)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-  def batches(self, images: Images) -> Iterator[tuple[jax.Array, np.ndarray]]:
-    """Scores batch by batch.
+  def maps(self, images: Images) -> np.ndarray:
+    """Anomaly maps; 1 is what held-out normal images show, see `scoring.Score`.
 
     Args:
       images: see `score`.
 
-    Yields:
-      The batch on its devices, padded to `batch_size`, and the scores of its images.
+    Returns:
+      float32 [images, size, size].
     """
+    parts = [outputs['map'] for _, outputs in self.batches(images, ('map',))]
+    size = self.model.image_size
+    return np.concatenate(parts) if parts else np.zeros((0, size, size), np.float32)
+
+  def batches(
+    self, images: Images, outputs: tuple[str, ...] = ('score',)
+  ) -> Iterator[tuple[jax.Array, dict[str, np.ndarray]]]:
+    """Scores batch by batch.
+
+    Args:
+      images: see `score`.
+      outputs: what is wanted of the results of `step.score_step`.
+
+    Yields:
+      The batch on its devices, padded to `batch_size`, and the outputs of its images.
+    """
+    yield from self._run(_scoring(self.model, self.mesh, outputs), images)
+
+  def explain(self, images: Images) -> dict[str, np.ndarray]:
+    """What the model sees and makes of images.
+
+    Args:
+      images: see `score`; at least one.
+
+    Returns:
+      The results of `step.explain_step`.
+    """
+    parts = [values for _, values in self._run(_explaining(self.model, self.mesh), images)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+  def _run(self, step: Step, images: Images) -> Iterator[tuple[jax.Array, dict[str, np.ndarray]]]:
     for host_batch, count in evaluation_batches(
       images,
       self.batch_size,
@@ -74,11 +107,26 @@ class Scorer:
       process_count=jax.process_count(),
     ):
       batch = sharding.put_batch(host_batch, self.mesh)
-      yield batch, np.asarray(self._step(self.state, batch)['score'])[:count]
+      values = step(self.state, self.calibration.map_unit, batch)
+      yield batch, {name: np.asarray(value)[:count] for name, value in values.items()}
 
   def scale(self, scores: np.ndarray) -> np.ndarray:
     """Scaled scores, Eq. 14: 0 to 1 over held-out normal images."""
     return scale(scores, self.calibration)
+
+
+@functools.cache
+def _scoring(model: OCRGAN, mesh: Mesh, outputs: tuple[str, ...]) -> Step:
+  def step(state: State, map_unit: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
+    values = score_step(state, map_unit, images, model=model)
+    return {name: values[name] for name in outputs}
+
+  return sharding.jit_over_batch(step, mesh, others=2)
+
+
+@functools.cache
+def _explaining(model: OCRGAN, mesh: Mesh) -> Step:
+  return sharding.jit_over_batch(functools.partial(explain_step, model=model), mesh, others=2)
 
 
 def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
@@ -94,15 +142,65 @@ def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
   Raises:
     InputError: if the folder holds no run or no checkpoint, or there is no such protocol.
   """
+  if protocol == 'oracle':
+    raise InputError(
+      "the protocol 'oracle' chooses by the test set, so only evaluation has it; "
+      "use 'last' or 'validation'"
+    )
+  return next(load_each(workdir, protocol))
+
+
+def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
+  """Restores the checkpoints that a protocol looks at, one after the other.
+
+  Args:
+    workdir: the run's folder.
+    protocol: see `checkpoint.steps`.
+
+  Yields:
+    Scorers, the earliest first.
+
+  Raises:
+    InputError: as `load`.
+  """
   workdir, mesh = Path(workdir), sharding.make_mesh()
   config = runs.load_config(workdir)
   model = build_model(config)
   like = jax.eval_shape(functools.partial(create_state, model), config.seed)
   checkpoints = checkpoint.open_checkpoints(workdir)
   try:
-    state, calibration = checkpoint.restore_scoring(
-      checkpoints, like, sharding.replicated(mesh), protocol
-    )
+    for step in checkpoint.steps(checkpoints, protocol):
+      state, calibration = checkpoint.restore_scoring(
+        checkpoints, like, sharding.replicated(mesh), step
+      )
+      yield Scorer(config, model, state, calibration, mesh)
   finally:
     checkpoints.close()
-  return Scorer(config, model, state, calibration, mesh)
+
+
+def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images) -> Scorer:
+  """The same model under another rule of scoring, calibrated anew.
+
+  Args:
+    scorer: of a run.
+    changes: fields of the config's section `score`.
+    held_out: the normal images that the run held out.
+
+  Returns:
+    The new scorer.
+
+  Raises:
+    InputError: if the score cannot be, or would look at a discriminator that the
+      run never trained.
+  """
+  config = scorer.config.copy_and_resolve_references()
+  config.score.update(changes)
+  model = build_model(config)
+  if model.trains_discriminator and not scorer.model.trains_discriminator:
+    raise InputError(
+      'this score looks at the discriminator, which the run did not train; '
+      'use --score.kind=map or --score.content_weight=1'
+    )
+  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size)
+  calibration, _ = validate(scorer.state)
+  return Scorer(config, model, scorer.state, calibration, scorer.mesh)

@@ -5,7 +5,7 @@ import ml_collections
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.losses import ADVERSARIAL_FORMS, Loss
 from ocrgan_jax.networks import Discriminator, Generator
-from ocrgan_jax.scoring import CONTENT_DISTANCES, Score
+from ocrgan_jax.scoring import CONTENT_DISTANCES, KINDS, MAP_UNITS, Score
 from ocrgan_jax.state import OCRGAN, Forgery, adam
 
 SMALLEST_IMAGE = 32
@@ -72,6 +72,8 @@ def _check(config: ml_collections.ConfigDict) -> None:
     ('loss.adversarial', loss.adversarial, 0),
     ('loss.latent', loss.latent, 0),
     ('loss.discriminator_latent', loss.discriminator_latent, 0),
+    ('score.map_sigma', config.score.map_sigma, 0),
+    ('score.map_top', config.score.map_top, 1),
   ):
     if value < least:
       raise InputError(f'{name} is {value}; it must be at least {least}')
@@ -90,7 +92,9 @@ def _check(config: ml_collections.ConfigDict) -> None:
       raise InputError(f'{name} is {value}; it must lie between 0 and 1')
   for name, value, known in (
     ('loss.adversarial_form', loss.adversarial_form, ADVERSARIAL_FORMS),
+    ('score.kind', config.score.kind, KINDS),
     ('score.content_distance', config.score.content_distance, CONTENT_DISTANCES),
+    ('score.map_units', config.score.map_units, MAP_UNITS),
     ('train.generator_input', train.generator_input, GENERATOR_INPUTS),
   ):
     if value not in known:

@@ -25,12 +25,16 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec('data'))
 
 
-def jit_over_batch(function: Callable[..., Any], mesh: Mesh, *, donate: bool = False) -> JitWrapped:
-  """Compiles a function of (state, batch) for a mesh, its results replicated.
+def jit_over_batch(
+  function: Callable[..., Any], mesh: Mesh, *, others: int = 1, donate: bool = False
+) -> JitWrapped:
+  """Compiles a function of (state, …, batch) for a mesh, its results replicated.
 
   Args:
-    function: pure, of a replicated state and a batch split over the devices.
+    function: pure, of replicated arguments, the state first, and a batch split
+      over the devices.
     mesh: of the devices.
+    others: how many arguments come before the batch.
     donate: whether the state's memory is given to the result.
 
   Returns:
@@ -38,7 +42,7 @@ def jit_over_batch(function: Callable[..., Any], mesh: Mesh, *, donate: bool = F
   """
   return jax.jit(
     function,
-    in_shardings=(replicated(mesh), batch_sharding(mesh)),
+    in_shardings=(*[replicated(mesh)] * others, batch_sharding(mesh)),
     out_shardings=replicated(mesh),
     donate_argnums=0 if donate else (),
   )

@@ -33,7 +33,7 @@ class OCRGAN(NamedTuple):
       'forged', to be restored to the normal image.
     loss: Eq. 9-12.
     forgery: CutPaste and CutOut.
-    score: Eq. 13.
+    score: Eq. 13, or of the anomaly map.
   """
 
   generator: Generator
@@ -55,8 +55,8 @@ class OCRGAN(NamedTuple):
   @property
   def trains_discriminator(self) -> bool:
     """Whether anything, G's loss or the score, looks at D."""
-    weights = self.loss.adversarial, self.loss.latent, 1 - self.score.content_weight
-    return any(weight > 0 for weight in weights)
+    in_loss = self.loss.adversarial > 0 or self.loss.latent > 0
+    return in_loss or self.score.looks_at_discriminator
 
 
 class NetworkState(flax.struct.PyTreeNode):

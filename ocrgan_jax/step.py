@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from ocrgan_jax import losses, scoring
@@ -120,52 +121,69 @@ def update_discriminator(
   return _update(model, state.discriminator, gradient, batch_stats), metrics
 
 
-def score_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str, jax.Array]:
-  """Scores images by Eq. 13, with running statistics.
+def score_step(
+  state: State, map_unit: jax.Array | np.ndarray, images: jax.Array, *, model: OCRGAN
+) -> dict[str, jax.Array]:
+  """Scores images, with running statistics.
+
+  Under jit only what is taken of the result is computed.
 
   Args:
     state: the state.
+    map_unit: float32 [size, size], of the calibration.
     images: uint8 [batch, size, size, 3].
     model: the static description.
 
   Returns:
-    float32 [batch] each: `score`, and of its parts `content` and `latent` those
-    whose weight is not 0.
+    float32 arrays: `score` [batch]; the terms of Eq. 13, `content` and `latent`
+    [batch]; `map`, the anomaly map in its units [batch, size, size]; and `features`,
+    D's latent features of the images [batch, 100].
   """
+  rule = model.score
   bands, real = split(model, to_float(images))
   fake = _sum(_reconstruct(model, state, bands))
-  weight = model.score.content_weight
-  parts, score = {}, jnp.zeros(len(images))
-  if weight > 0:
-    parts['content'] = scoring.content_error(real, fake, model.score.content_distance)
-    score += weight * parts['content']
-  if weight < 1:
-    _, latent = _judge(model, state, real)
-    _, fake_latent = _judge(model, state, fake)
-    parts['latent'] = scoring.latent_error(latent, fake_latent)
-    score += (1 - weight) * parts['latent']
-  return {'score': score, **parts}
+  (_, features), (_, fake_features) = _judge(model, state, real), _judge(model, state, fake)
+  content = scoring.content_error(real, fake, rule.content_distance)
+  latent = scoring.latent_error(features, fake_features)
+  maps = scoring.anomaly_map(real, fake, rule.map_sigma) / map_unit
+  if rule.kind == 'map':
+    score = scoring.map_score(maps, rule.map_top)
+  else:
+    # A term of weight 0 is left out, not multiplied, so that it is not computed.
+    terms = (rule.content_weight, content), (1 - rule.content_weight, latent)
+    score = _sum([weight * term for weight, term in terms if weight > 0])
+  return {'score': score, 'content': content, 'latent': latent, 'map': maps, 'features': features}
 
 
-def explain_step(state: State, images: jax.Array, *, model: OCRGAN) -> dict[str, jax.Array]:
+def explain_step(
+  state: State, map_unit: jax.Array | np.ndarray, images: jax.Array, *, model: OCRGAN
+) -> dict[str, jax.Array]:
   """What the model sees and makes of images, with running statistics.
 
   Args:
     state: the state.
+    map_unit: float32 [size, size], of the calibration.
     images: uint8 [batch, size, size, 3].
     model: the static description.
 
   Returns:
-    float32 arrays: `input` and `reconstruction` [batch, size, size, 3], and
-    `bands`, `reconstructed_bands` [branches, batch, size, size, 3].
+    float32 arrays: `input` and `reconstruction` [batch, size, size, 3]; `map`, the
+    anomaly map in its units [batch, size, size]; `bands` and `reconstructed_bands`
+    [batch, branches, size, size, 3]; and one for each CS by its name, `cs1` …, its
+    channel weights [batch, branches, channels].
   """
   bands, real = split(model, to_float(images))
-  made = _reconstruct(model, state, bands)
+  made, sown = model.generator.apply(
+    state.generator.variables, bands, train=False, mutable=['intermediates']
+  )
+  fake, selections = _sum(made), dict(sown.get('intermediates', {}))
   return {
     'input': real,
-    'reconstruction': _sum(made),
-    'bands': jnp.stack(bands),
-    'reconstructed_bands': jnp.stack(made),
+    'reconstruction': fake,
+    'map': scoring.anomaly_map(real, fake, model.score.map_sigma) / map_unit,
+    'bands': jnp.stack(bands, axis=1),
+    'reconstructed_bands': jnp.stack(made, axis=1),
+    **{name: chosen['weights'][0].swapaxes(0, 1) for name, chosen in selections.items()},
   }
 
 

@@ -6,31 +6,22 @@ Started again with the same config and folder, it goes on where it was.
 import functools
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import ml_collections
 import numpy as np
 from absl import flags
-from jax.sharding import Mesh
 from ml_collections import config_flags
 
 from ocrgan_jax import checkpoint, command_line, runs, sharding
 from ocrgan_jax.data import absolute, prepare_dataset
-from ocrgan_jax.data.pipeline import (
-  Images,
-  TrainingBatches,
-  evaluation_batches,
-  hold_out,
-  load_images,
-)
+from ocrgan_jax.data.pipeline import TrainingBatches, hold_out, load_images
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.metrics import image_auroc
-from ocrgan_jax.scoring import Calibration, calibrate
 from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import OCRGAN, State, create_state
-from ocrgan_jax.step import forged_step, score_step, train_step
+from ocrgan_jax.state import State, create_state
+from ocrgan_jax.step import train_step
+from ocrgan_jax.validation import make_validation
 from ocrgan_jax.writer import TrainingLog
 
 # Under this the release threw its discriminator away; here it is only reported.
@@ -77,7 +68,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   )
   if not runs.training_set(workdir):  # not begun yet
     runs.claim(workdir, config, dataset.train.digests)
-  checkpoints = checkpoint.open_checkpoints(workdir)
+  checkpoints = checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
   step = checkpoints.latest_step() or 0
   if step:
     state = checkpoint.restore_training(checkpoints, state, state_sharding, batches)
@@ -169,50 +160,6 @@ def checkpoint_steps(
   """The steps after which to validate and save: the ends of some epochs, and the last."""
   epochs = [*range(settings.checkpoint_every, settings.epochs, settings.checkpoint_every)]
   return {math.ceil(epoch * num_images / batch_size) for epoch in [*epochs, settings.epochs]}
-
-
-def make_validation(
-  model: OCRGAN, mesh: Mesh, images: Images, batch_size: int
-) -> Callable[[State], tuple[Calibration, float]]:
-  """Makes the function that validates a state on held-out normal images.
-
-  Args:
-    model: the static description.
-    mesh: of the devices.
-    images: held-out normal ones.
-    batch_size: of the batches they are scored in.
-
-  Returns:
-    A function from a state to the calibration of its scores and the AUROC of the
-    held-out images against their own forged copies: a validation that no test
-    image has a part in. Without forging there is nothing to tell apart and the
-    AUROC is 0.5 by definition, so that the last of equals is the best.
-  """
-  score = sharding.jit_over_batch(functools.partial(score_step, model=model), mesh)
-  forge = sharding.jit_over_batch(functools.partial(forged_step, model=model), mesh)
-
-  def validate(state: State) -> tuple[Calibration, float]:
-    normal, forged = [], []
-    for host_batch, count in evaluation_batches(
-      images,
-      batch_size,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    ):
-      batch = sharding.put_batch(host_batch, mesh)
-      normal.append(np.asarray(score(state, batch)['score'])[:count])
-      if model.forges:
-        forged.append(np.asarray(score(state, forge(state, batch))['score'])[:count])
-    scores = np.concatenate(normal)
-    calibration = calibrate(scores, model.score.threshold_quantile)
-    if not forged:
-      return calibration, 0.5
-    labels = np.repeat([0, 1], len(scores))
-    auroc = image_auroc(labels, np.concatenate([scores, *forged]))
-    assert auroc is not None
-    return calibration, auroc
-
-  return validate
 
 
 def _report_faults(log: TrainingLog, step: int, means: dict[str, float]) -> None:

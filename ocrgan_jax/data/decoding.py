@@ -64,6 +64,20 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
     raise ValueError(str(error)) from None
 
 
+def decode_mask(content: bytes, size: int) -> np.ndarray:
+  """Decodes a mask as inspection let it through.
+
+  Args:
+    content: the encoded mask.
+    size: side in pixels that it is resized to; each pixel takes the nearest one's.
+
+  Returns:
+    bool [size, size], True where defective: any pixel that is not 0.
+  """
+  mask = Image.fromarray(np.asarray(open_image(content).convert('L')) > 0)
+  return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST))
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
   """Converts a Pillow mode to 8-bit RGB, deep grey as 0…65535.
 
