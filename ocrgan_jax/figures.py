@@ -1,6 +1,6 @@
 """Pictures of what a model found. Each function writes one PNG, whole or not at all."""
 
-import os
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from sklearn.metrics import (
   roc_curve,
 )
 
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.writer import write_bytes
 
 matplotlib.use('agg')
 
@@ -32,16 +32,12 @@ OUTLINE = (0, 255, 0)  # of masks
 
 def save(figure: Figure, path: Path) -> None:
   """Writes a figure as a PNG."""
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(f'cannot write {path}: {error}; choose another place') from None
-  partial = path.with_name(f'.{path.name}.partial')
+  file = io.BytesIO()
   with warnings.catch_warnings():
     # A letter that the font lacks is drawn as a box, which the picture shows.
     warnings.filterwarnings('ignore', 'Glyph', UserWarning)
-    figure.savefig(partial, format='png', dpi=100, bbox_inches='tight')
-  os.replace(partial, path)
+    figure.savefig(file, format='png', dpi=100, bbox_inches='tight')
+  write_bytes(path, file.getvalue())
 
 
 def histogram(

@@ -23,10 +23,12 @@ from ocrgan_jax import command_line
 from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 from ocrgan_jax.data.pipeline import decode_files
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.figures import overlaid
 from ocrgan_jax.scorer import Scorer, load
+from ocrgan_jax.writer import write_image
 
 ANOMALY_STATUS = 2
-COLUMNS = ('path', 'score', 'scaled_score', 'decision', 'seconds', 'error')
+COLUMNS = ('path', 'score', 'scaled_score', 'decision', 'seconds', 'error', 'map')
 
 
 class Prediction(NamedTuple):
@@ -39,6 +41,7 @@ class Prediction(NamedTuple):
     decision: 'normal', 'anomalous', or '' if the image could not be read.
     seconds: its share of the time that its batch took, reading included.
     error: why the image could not be read, or ''.
+    map: the file with the anomaly map over the image, or ''.
   """
 
   path: str
@@ -47,10 +50,15 @@ class Prediction(NamedTuple):
   decision: str
   seconds: float
   error: str
+  map: str = ''
 
 
 def predict(
-  scorer: Scorer, paths: Iterable[Path | str], *, threshold: float | None = None
+  scorer: Scorer,
+  paths: Iterable[Path | str],
+  *,
+  threshold: float | None = None,
+  maps: Path | None = None,
 ) -> Iterator[Prediction]:
   """Scores image files one after the other, in constant memory.
 
@@ -58,10 +66,13 @@ def predict(
     scorer: from `scorer.load`.
     paths: of image files.
     threshold: raw score above which an image is anomalous; by default the model's.
+    maps: the folder for pictures of the anomaly maps over the images, if wanted.
 
   Yields:
     One prediction a path, in their order. An unreadable file is reported in its own.
   """
+  outputs = ('score', 'map') if maps else ('score',)
+  done = 0
   limit = scorer.calibration.threshold if threshold is None else threshold
   size = scorer.config.image_size
   decoded = decode_files(list(paths), size, scorer.config.data.max_megapixels)
@@ -71,16 +82,26 @@ def predict(
     for i, (_, image, _) in enumerate(batch):
       if image is not None:
         images[i] = image
-    scores = scorer.score(images)
-    scaled = scorer.scale(scores)
+    values = scorer.score_batch(images, outputs)
+    scores, scaled = values['score'], scorer.scale(values['score'])
+    drawn = [''] * len(batch)
+    for i, (path, image, _) in enumerate(batch):
+      if maps and image is not None:
+        # The number keeps images of one name in several folders apart.
+        drawn[i] = str(maps / f'{done + i:06}_{Path(path).stem}.png')
+        picture = overlaid(image, values['map'][i], scorer.calibration.map_maximum)
+        write_image(Path(drawn[i]), picture)
+    done += len(batch)
     now = time.perf_counter()
     seconds, start = (now - start) / len(batch), now
-    for (path, image, error), score, value in zip(batch, scores, scaled, strict=True):
+    for (path, image, error), score, value, drawing in zip(
+      batch, scores, scaled, drawn, strict=True
+    ):
       if image is None:
         yield Prediction(str(path), np.nan, np.nan, '', seconds, error)
       else:
         decision = 'anomalous' if score > limit else 'normal'
-        yield Prediction(str(path), float(score), float(value), decision, seconds, '')
+        yield Prediction(str(path), float(score), float(value), decision, seconds, '', drawing)
 
 
 def find_images(arguments: list[str]) -> list[Path]:
@@ -134,7 +155,7 @@ def write_table(path: Path, predictions: Iterator[Prediction], count: int) -> tu
       for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
         number = lambda x, form: '' if np.isnan(x) else format(x, form)
         scores = number(p.score, '.8g'), number(p.scaled_score, '.6g')
-        writer.writerow([p.path, *scores, p.decision, f'{p.seconds:.4f}', p.error])
+        writer.writerow([p.path, *scores, p.decision, f'{p.seconds:.4f}', p.error, p.map])
         anomalous += p.decision == 'anomalous'
         unreadable += bool(p.error)
     os.replace(partial, path)
@@ -152,13 +173,16 @@ def main(arguments: list[str]) -> int:
   scorer = load(values.workdir, protocol=values.protocol)
   limit = scorer.calibration.threshold if values.threshold is None else values.threshold
   output, start = Path(values.output), time.perf_counter()
-  predictions = predict(scorer, paths, threshold=limit)
+  maps = output.with_name(f'{output.stem}_maps') if values.maps else None
+  predictions = predict(scorer, paths, threshold=limit, maps=maps)
   anomalous, unreadable = write_table(output, predictions, len(paths))
   rate = len(paths) / (time.perf_counter() - start)
   print(f'{len(paths)} images, {anomalous} anomalous (score over {limit:.6g}), {rate:.1f} images/s')
   if unreadable:
     print(f'warning: {unreadable} could not be read, see the column error', file=sys.stderr)
   print(f'table: {output}')
+  if maps:
+    print(f'anomaly maps: {maps}')
   return ANOMALY_STATUS if anomalous and values['fail-on-anomaly'].value else 0
 
 
@@ -167,6 +191,7 @@ if __name__ == '__main__':
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
   flags.DEFINE_string('output', 'scores.csv', 'where the table goes')
   flags.DEFINE_float('threshold', None, "raw score that decides, in place of the model's")
+  flags.DEFINE_bool('maps', False, 'draw the anomaly maps over the images, into <output>_maps')
   flags.DEFINE_bool('fail-on-anomaly', False, f'exit with {ANOMALY_STATUS} if any is anomalous')
   flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

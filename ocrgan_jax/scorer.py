@@ -87,6 +87,23 @@ class Scorer:
     """
     yield from self._run(_scoring(self.model, self.mesh, outputs), images)
 
+  def score_batch(
+    self, images: np.ndarray, outputs: tuple[str, ...] = ('score',)
+  ) -> dict[str, np.ndarray]:
+    """Scores one batch, for callers that batch by themselves.
+
+    Args:
+      images: uint8 [n, size, size, 3], n at most `batch_size`.
+      outputs: what is wanted of the results of `step.score_step`.
+
+    Returns:
+      The outputs.
+    """
+    padding = [(0, self.batch_size - len(images))] + [(0, 0)] * 3
+    step = _scoring(self.model, self.mesh, outputs)
+    _, values = self._run_batch(step, np.pad(images, padding))
+    return {name: value[: len(images)] for name, value in values.items()}
+
   def explain(self, images: Images) -> dict[str, np.ndarray]:
     """What the model sees and makes of images.
 
@@ -106,9 +123,15 @@ class Scorer:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     ):
-      batch = sharding.put_batch(host_batch, self.mesh)
-      values = step(self.state, self.calibration.map_unit, batch)
-      yield batch, {name: np.asarray(value)[:count] for name, value in values.items()}
+      batch, values = self._run_batch(step, host_batch)
+      yield batch, {name: value[:count] for name, value in values.items()}
+
+  def _run_batch(
+    self, step: Step, host_batch: np.ndarray
+  ) -> tuple[jax.Array, dict[str, np.ndarray]]:
+    batch = sharding.put_batch(host_batch, self.mesh)
+    values = step(self.state, self.calibration.map_unit, batch)
+    return batch, {name: np.asarray(value) for name, value in values.items()}
 
   def scale(self, scores: np.ndarray) -> np.ndarray:
     """Scaled scores, Eq. 14: 0 to 1 over held-out normal images."""

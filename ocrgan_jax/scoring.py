@@ -72,6 +72,11 @@ class Calibration(NamedTuple):
   map_unit: np.ndarray
   map_maximum: float
 
+  @property
+  def width(self) -> float:
+    """The range of scores that Eq. 14 maps to 0…1; 1 if all held-out scores were equal."""
+    return self.maximum - self.minimum or 1.0
+
 
 def content_error(images: jax.Array, reconstructions: jax.Array, distance: str) -> jax.Array:
   """L_con of each image alone: [batch, size, size, 3] twice → [batch]."""
@@ -175,5 +180,4 @@ def scale(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
     Scores that are 0 to 1 over the held-out images; anomalous ones exceed 1.
     If all held-out scores were equal, the scale is of unit width.
   """
-  width = calibration.maximum - calibration.minimum
-  return (scores - calibration.minimum) / (width if width > 0 else 1.0)
+  return (scores - calibration.minimum) / calibration.width

@@ -1,5 +1,6 @@
 """What a run leaves in its folder while it trains: metrics, events, a progress bar."""
 
+import io
 import json
 import os
 import sys
@@ -9,21 +10,45 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from PIL import Image
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from ocrgan_jax.errors import InputError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+  """Writes a file whole or not at all, and the folders that it lies in.
+
+  Raises:
+    InputError: if it cannot be written there.
+  """
+  partial = path.with_name(f'.{path.name}.partial')
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(content)
+    os.replace(partial, path)
+  except OSError as error:
+    partial.unlink(missing_ok=True)
+    raise InputError(f'cannot write {path}: {error}; choose another place') from None
 
 
 def write_text(path: Path, text: str) -> None:
   """Writes a text file whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f'.{path.name}.partial')
-  partial.write_text(text, encoding='utf-8')
-  os.replace(partial, path)
+  write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
   """Writes a JSON file whole or not at all."""
   write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+  """Writes a uint8 image [height, width, 3] as a PNG, whole or not at all."""
+  file = io.BytesIO()
+  Image.fromarray(image).save(file, 'PNG')
+  write_bytes(path, file.getvalue())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

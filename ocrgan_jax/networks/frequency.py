@@ -4,6 +4,7 @@ Everything here has no parameters, and works on float images of any scale.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ def low_pass(images: jax.Array) -> jax.Array:
 def _shrink(x: jax.Array, axis: int) -> jax.Array:
   """Filters one axis with TAPS and keeps its positions 0, 2, 4, …."""
   size = x.shape[axis]
-  x = jnp.pad(x, _pad_width(x, axis, 2, 2), mode='reflect')
+  x = _pad(x, axis, (2, 1), (size - 2, size - 3))
   parts = (lax.slice_in_dim(x, i, i + size, stride=2, axis=axis) for i in range(5))
   return sum(tap * part for tap, part in zip(TAPS, parts, strict=True))  # type: ignore[return-value]
 
@@ -78,8 +79,7 @@ def _expand(x: jax.Array, axis: int) -> jax.Array:
   puts x[1] before x[0]; about its last (a zero) puts x[-1] after x[-1].
   """
   size = x.shape[axis]
-  x = jnp.pad(x, _pad_width(x, axis, 1, 0), mode='reflect')
-  x = jnp.pad(x, _pad_width(x, axis, 0, 1), mode='edge')
+  x = _pad(x, axis, (1,), (size - 1,))
   before, here, after = (lax.slice_in_dim(x, i, i + size, axis=axis) for i in range(3))
   even = 2 * TAPS[0] * (before + after) + 2 * TAPS[2] * here
   odd = 2 * TAPS[1] * (here + after)
@@ -87,5 +87,7 @@ def _expand(x: jax.Array, axis: int) -> jax.Array:
   return pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
 
 
-def _pad_width(x: jax.Array, axis: int, before: int, after: int) -> list[tuple[int, int]]:
-  return [(before, after) if i == axis else (0, 0) for i in range(x.ndim)]
+def _pad(x: jax.Array, axis: int, before: Sequence[int], after: Sequence[int]) -> jax.Array:
+  """Puts copies of positions of an axis before and after it."""
+  at = lambda i: lax.slice_in_dim(x, i, i + 1, axis=axis)
+  return jnp.concatenate([*map(at, before), x, *map(at, after)], axis=axis)

@@ -1,0 +1,231 @@
+"""Exports a trained model to run without this package.
+
+`python -m ocrgan_jax.export --workdir=…` writes the scorer as StableHLO (and ONNX with
+--onnx): uint8 images in, scores and anomaly maps out, for any number of images at once.
+It is compared with the checkpoint on real images before anything is written.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from ocrgan_jax import command_line
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.pipeline import StreamedImages, decode_files
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.predict import find_images
+from ocrgan_jax.scorer import Scorer, load
+from ocrgan_jax.step import score_step
+from ocrgan_jax.writer import write_bytes, write_json
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+OUTPUTS = ('score', 'scaled_score', 'map')
+TOLERANCE = 1e-5
+CHECKED_IMAGES = 16
+
+
+def export(
+  workdir: str | Path,
+  output: str | Path,
+  *,
+  protocol: str = 'last',
+  images: Sequence[Path] = (),
+  onnx: bool = False,
+) -> dict[str, Any]:
+  """Exports a trained model, compares it with its checkpoint, and writes it.
+
+  Args:
+    workdir: the run's folder.
+    output: the folder that gets `scorer.stablehlo`, `scorer.onnx` if wanted, and
+      `scorer.json`, which says what goes in, what comes out and where the threshold is.
+    protocol: which checkpoint: 'last' or 'validation'.
+    images: files to compare on; by default of the run's test set.
+    onnx: whether ONNX is written too.
+
+  Returns:
+    What `scorer.json` holds.
+
+  Raises:
+    InputError: if there is no such run, there are no images to compare on, or the
+      exported scores differ from the checkpoint's by more than 1e-5.
+  """
+  scorer = load(workdir, protocol=protocol)
+  samples = read_samples(scorer, images)
+  size, calibration = scorer.model.image_size, scorer.calibration
+  contents = {'scorer.stablehlo': to_stablehlo(scorer)}
+  if onnx:
+    contents['scorer.onnx'] = to_onnx(scorer)
+  runners = {'scorer.stablehlo': run_stablehlo, 'scorer.onnx': run_onnx}
+  description = {
+    'input': {'shape': ['batch', size, size, 3], 'dtype': 'uint8', 'colours': 'RGB'},
+    'resizing': 'the whole image to the square, area-averaged where it shrinks',
+    'outputs': {
+      'score': 'float32 [batch], larger is more anomalous',
+      'scaled_score': 'float32 [batch], 0 to 1 over held-out normal images',
+      'map': f'float32 [batch, {size}, {size}], 1 is what normal images show on average',
+    },
+    'threshold': calibration.threshold,
+    'map_maximum': calibration.map_maximum,
+    'protocol': protocol,
+    'step': int(scorer.state.step),
+    'files': {
+      name: {
+        'images_compared': len(samples),
+        'largest_difference': compare(scorer, samples, runners[name](content), name),
+      }
+      for name, content in contents.items()
+    },
+  }
+  for name, content in contents.items():
+    write_bytes(Path(output) / name, content)
+  write_json(Path(output) / 'scorer.json', description)
+  return description
+
+
+def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
+  """Real images to compare on.
+
+  Args:
+    scorer: of the run.
+    paths: of image files; if there are none, images spread over the test set are taken.
+
+  Returns:
+    uint8 [images, size, size, 3].
+
+  Raises:
+    InputError: if there are none, or one cannot be read.
+  """
+  size, settings = scorer.model.image_size, scorer.config.data
+  if not paths:
+    test = prepare_dataset(scorer.config.data_dir, settings).test
+    if not test.names:
+      raise InputError('the run has no test images to compare on; name some behind the flags')
+    chosen = np.linspace(0, len(test.names) - 1, CHECKED_IMAGES).astype(int)
+    everything = StreamedImages(test.records, np.arange(len(test.names)), size)
+    return everything[np.unique(chosen)]
+  found = []
+  for path, image, error in decode_files(paths[:CHECKED_IMAGES], size, settings.max_megapixels):
+    if image is None:
+      raise InputError(f'cannot read {path}: {error}')
+    found.append(image)
+  return np.stack(found)
+
+
+def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
+  """The pure function that is exported, its weights inside: images to OUTPUTS."""
+  state = jax.tree.map(np.asarray, scorer.state)
+  minimum, width = scorer.calibration.minimum, scorer.calibration.width
+
+  def score(images: Any) -> tuple[Any, ...]:
+    values = score_step(state, scorer.calibration.map_unit, images, model=scorer.model)
+    return values['score'], (values['score'] - minimum) / width, values['map']
+
+  return score
+
+
+def to_stablehlo(scorer: Scorer) -> bytes:
+  """The scorer as `jax.export` serializes it, for all of PLATFORMS and any batch size."""
+  (batch,) = jax.export.symbolic_shape('batch')
+  shape = jax.ShapeDtypeStruct((batch, *[scorer.model.image_size] * 2, 3), np.uint8)
+  function = jax.jit(scoring_function(scorer))
+  return bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
+
+
+def to_onnx(scorer: Scorer) -> bytes:
+  """The scorer as an ONNX model of any batch size, converted by jax2onnx."""
+  try:
+    import jax2onnx
+  except ImportError:
+    raise InputError("ONNX needs more packages: pip install -e '.[onnx]'") from None
+  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it tells of each shape it leaves out
+  size = scorer.model.image_size
+  shape = jax.ShapeDtypeStruct(('batch', size, size, 3), np.uint8)
+  model = jax2onnx.to_onnx(
+    scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
+  )
+  # Some of the shapes that the converter notes for values in between are wrong; they are
+  # optional, and runtimes infer them.
+  del model.graph.value_info[:]
+  return model.SerializeToString()
+
+
+def run_stablehlo(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+  """The exported function, read back from its bytes."""
+  return jax.export.deserialize(bytearray(content)).call
+
+
+def run_onnx(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+  """The ONNX model in ONNX Runtime."""
+  import onnxruntime
+
+  session = onnxruntime.InferenceSession(content)
+  return lambda images: session.run(list(OUTPUTS), {'images': images})
+
+
+def compare(
+  scorer: Scorer,
+  images: np.ndarray,
+  exported: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+  name: str,
+) -> float:
+  """Compares an exported function with its checkpoint, in one batch and image by image.
+
+  Args:
+    scorer: of the checkpoint.
+    images: uint8 [images, size, size, 3].
+    exported: the function, images to OUTPUTS.
+    name: of the file, for the message.
+
+  Returns:
+    The largest difference: of scores relative to themselves, of maps relative to
+    the largest value of each.
+
+  Raises:
+    InputError: if it is over 1e-5.
+  """
+  scores, maps = scorer.score(images), scorer.maps(images)
+  largest = 0.0
+  for part in (slice(None), slice(0, 1)):
+    score, scaled, anomaly_map = map(np.asarray, exported(images[part]))
+    expected = maps[part]
+    differences = (
+      np.abs(score / scores[part] - 1),
+      np.abs(scaled - scorer.scale(scores[part])) / np.maximum(np.abs(scaled), 1),
+      np.abs(anomaly_map - expected) / expected.max((1, 2), keepdims=True),
+    )
+    largest = max(largest, *(float(d.max()) for d in differences))
+  if not largest <= TOLERANCE:
+    raise InputError(
+      f'{name} differs from the checkpoint by {largest:.2g}, over {TOLERANCE:g}; '
+      'nothing was written'
+    )
+  return largest
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command."""
+  values = flags.FLAGS
+  output = Path(values.output or Path(values.workdir) / 'export')
+  images = find_images(arguments) if arguments else []
+  written = export(
+    values.workdir, output, protocol=values.protocol, images=images, onnx=values.onnx
+  )
+  for name, row in written['files'].items():
+    print(
+      f'{output / name}: {row["images_compared"]} images compared with the checkpoint, '
+      f'largest difference {row["largest_difference"]:.1g}'
+    )
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  flags.DEFINE_string('output', '', 'folder for the exported files, <workdir>/export by default')
+  flags.DEFINE_bool('onnx', False, 'write ONNX too')
+  flags.mark_flag_as_required('workdir')
+  command_line.run(main, takes_arguments=True)
