@@ -53,6 +53,7 @@ def evaluate(
   test_dir: str = '',
   score: dict[str, Any] | None = None,
   output: str | Path = '',
+  pictures: bool = True,
 ) -> dict[str, Any]:
   """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
 
@@ -67,6 +68,7 @@ def evaluate(
       the scale and the threshold are fitted anew to the held-out images.
     output: where the results go; the run's folder by default, its subfolder
       `validation` or `oracle` for these protocols.
+    pictures: whether figures and the report are made.
 
   Returns:
     What `metrics.json` holds.
@@ -110,23 +112,24 @@ def evaluate(
     'score': scorer.config.score.to_dict(),
     **summarize(test, found.scores, found.trivial, scorer.calibration),
     **pixel_metrics(found.maps, np.array([masks[i] for i in sorted(masks)], bool)),
-    'num_masks': sum(mask.any() for mask in masks.values()),
+    'num_masks': sum(bool(mask.any()) for mask in masks.values()),
     'num_test_images_trained_on': num_leaked,
   }
   write_json(folder / 'metrics.json', metrics)
   write_text(folder / 'scores.csv', scores_table(test, found.scores, scorer.calibration))
-  report.draw(
-    folder,
-    scorer=scorer,
-    images=images,
-    test=test,
-    masks=masks,
-    scores=found.scores,
-    features=found.features,
-    trivial=found.trivial,
-    metrics=metrics,
-    log=read_lines(workdir / 'metrics.jsonl'),
-  )
+  if pictures:
+    report.draw(
+      folder,
+      scorer=scorer,
+      images=images,
+      test=test,
+      masks=masks,
+      scores=found.scores,
+      features=found.features,
+      trivial=found.trivial,
+      metrics=metrics,
+      log=read_lines(workdir / 'metrics.jsonl'),
+    )
   return metrics
 
 
@@ -395,10 +398,11 @@ def main() -> None:
     test_dir=values.test_dir,
     score=config_flags.get_override_values(values['score']),
     output=values.output,
+    pictures=values.pictures,
   )
   print(summary(metrics))
   folder = output_folder(values.workdir, values.protocol, values.output)
-  print(f'report: {folder / "report.html"}')
+  print(f'results: {folder / ("report.html" if values.pictures else "metrics.json")}')
   sys.stdout.flush()
 
 
@@ -408,6 +412,7 @@ if __name__ == '__main__':
   flags.DEFINE_string('data_dir', '', 'where the dataset lies, if not where it was in training')
   flags.DEFINE_string('test_dir', '', 'test images of the dataset `folder`, if elsewhere')
   flags.DEFINE_string('output', '', "folder of the results, if not the run's")
+  flags.DEFINE_bool('pictures', True, 'draw the figures and the report')
   score = ml_collections.ConfigDict(Score()._asdict())
   config_flags.DEFINE_config_dict('score', score, 'fields of score to change', lock_config=True)
   flags.mark_flag_as_required('workdir')

@@ -59,6 +59,9 @@ def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
   write_images(root / 'tile/train/good', [smooth_image(rng, 40) for _ in range(20)])
   write_images(root / 'tile/test/good', [smooth_image(rng, 40) for _ in range(5)])
   write_images(root / 'tile/test/scratch', scratched)
+  mask = np.zeros((40, 40), np.uint8)
+  mask[18:22] = 255
+  write_images(root / 'tile/ground_truth/scratch', [mask] * 6)
   return root
 
 
@@ -85,7 +88,7 @@ def tiny_model(**fields: object) -> OCRGAN:
 def trained(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
   """The folder of a tiny finished run."""
   workdir = tmp_path_factory.mktemp('runs') / 'tile'
-  train(tiny_config(mvtec_folder), workdir)
+  train(tiny_config(mvtec_folder, train__keep_checkpoints=True), workdir)
   return workdir
 
 

@@ -41,6 +41,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     'metrics.json',
     'scores.csv',
     'figures',
+    'report.html',
   }
 
 

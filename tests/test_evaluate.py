@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocrgan_jax.data.decoding import decode_image, decode_mask
+from ocrgan_jax.data.pipeline import hold_out
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.evaluate import choose_rows, evaluate, report
-from ocrgan_jax.metrics import image_auroc
+from ocrgan_jax.evaluate import evaluate, summary
+from ocrgan_jax.metrics import image_auroc, pixel_metrics
+from ocrgan_jax.report import FIGURES, choose_gallery, choose_rows, errors_of
+from ocrgan_jax.scorer import load
 
 
 def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
@@ -34,23 +38,23 @@ def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
   np.testing.assert_array_equal(
     np.argsort(scaled, kind='stable'), np.argsort(scores, kind='stable')
   )
-  for name in ('histogram', 'sheet', 'losses'):
+  for name in FIGURES:
     with Image.open(trained / f'figures/{name}.png') as picture:
       assert picture.width > 200 and len(picture.convert('RGB').getcolors(2**24)) > 10
-  text = report(metrics, trained)
+  text = summary(metrics)
   assert 'anomalous if high' in text and f'{metrics["image_auroc"]:.3f}' in text
 
 
 def test_scores_do_not_depend_on_the_other_images(
   trained: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
-  evaluate(trained)
+  evaluate(trained, pictures=False)
   everything = {r.split(',')[0]: r for r in (trained / 'scores.csv').read_text().splitlines()}
   shutil.copytree(mvtec_folder, tmp_path / 'data')
   shutil.rmtree(tmp_path / 'data/tile/test/good')
-  metrics = evaluate(trained, data_dir=str(tmp_path / 'data'))
+  metrics = evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
   assert metrics['image_auroc'] is None and metrics['num_normal'] == 0  # one class: no AUROC
-  assert 'lacks a labelled class' in report(metrics, trained)
+  assert 'lacks a labelled class' in summary(metrics)
   rows = (trained / 'scores.csv').read_text().splitlines()
   assert len(rows) == 7
   for row in rows[1:]:
@@ -59,7 +63,7 @@ def test_scores_do_not_depend_on_the_other_images(
 
 
 def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) -> None:
-  with pytest.raises(InputError, match='last, validation'):
+  with pytest.raises(InputError, match='last, validation, oracle'):
     evaluate(trained, protocol='best')
   with pytest.raises(InputError, match='no run in'):
     evaluate(tmp_path)
@@ -67,4 +71,70 @@ def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) 
 
 def test_the_sheet_shows_both_ends_of_both_classes() -> None:
   labels, scores = np.array([0] * 10 + [1] * 3), np.arange(13.0)
-  assert choose_rows(labels, scores).tolist() == [12, 11, 10, 9, 8, 1, 0]
+  assert choose_rows(labels, scores) == [12, 11, 10, 9, 8, 1, 0]
+
+
+def test_the_gallery_begins_with_the_worst_errors() -> None:
+  labels, scores = np.array([0, 0, 1, 1, -1]), np.array([1.0, 5.0, 2.0, 9.0, 4.5])
+  errors = errors_of(labels, scores, threshold=4.0)
+  # A missed defect by 2, a false alarm by 1, then the right ones; the unlabelled by its doubt.
+  assert choose_gallery(errors) == [2, 1, 4, 0, 3]
+  many = choose_gallery(np.arange(1000.0))
+  assert len(many) == len(set(many)) == 64 and many[:32] == list(range(999, 967, -1))
+  assert many[-1] == 0  # the other half is spread over all the rest
+
+
+def test_masks_are_compared_with_the_maps(trained: Path) -> None:
+  metrics = evaluate(trained, pictures=False)
+  assert metrics['num_masks'] == 6
+  # Computed anew from the public pieces: images and masks read here, maps from the scorer.
+  scorer = load(trained)
+  folder = Path(scorer.config.data_dir) / 'tile'
+  read = lambda path: decode_image(path.read_bytes(), 32)
+  images = [read(path) for path in sorted((folder / 'test').glob('*/*.png'))]
+  mask = decode_mask((folder / 'ground_truth/scratch/000.png').read_bytes(), 32)
+  masks = np.stack([np.zeros_like(mask)] * 5 + [mask] * 6)
+  expected = pixel_metrics(scorer.maps(np.stack(images)), masks)
+  for name, value in expected.items():
+    assert metrics[name] == pytest.approx(value, abs=1e-6), name
+  assert 'by 6 masks' in summary(metrics)
+
+
+def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
+  metrics = evaluate(trained, protocol='oracle')
+  aurocs = metrics['oracle_aurocs']
+  assert len(aurocs) == 2  # the fixture keeps both its checkpoints
+  assert metrics['image_auroc'] == pytest.approx(max(aurocs.values()))
+  assert 'chosen by its AUROC on this very test set' in summary(metrics)
+  assert json.loads((trained / 'oracle/metrics.json').read_text())['protocol'] == 'oracle'
+  report = (trained / 'oracle/report.html').read_text()
+  assert 'chosen by its AUROC on this very test set' in report
+  assert 'oracle' not in summary(evaluate(trained, pictures=False))
+  with pytest.raises(InputError, match='only evaluation has it'):
+    load(trained, protocol='oracle')
+
+
+def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Path) -> None:
+  """As if it had been trained with that score: the map's has no part in training."""
+  with pytest.raises(InputError, match='--output'):
+    evaluate(trained, score={'kind': 'map'})
+  metrics = evaluate(
+    trained, score={'kind': 'map', 'map_units': 'pixel'}, output=tmp_path, pictures=False
+  )
+  assert metrics['score']['kind'] == 'map' and metrics['score']['map_top'] == 200
+  with (tmp_path / 'scores.csv').open() as file:
+    scores = [float(row['score']) for row in csv.DictReader(file)]
+  # By hand: in units of the held-out images at each pixel, the mean of the three largest
+  # (200 at 256 pixels) of each map.
+  scorer = load(trained)
+  folder = Path(scorer.config.data_dir) / 'tile'
+  read = lambda pattern: np.stack(
+    [decode_image(path.read_bytes(), 32) for path in sorted(folder.glob(pattern))]
+  )
+  _, held_out = hold_out(20, 0.1, 0)
+  normal = scorer.maps(read('train/good/*.png')[held_out]).mean(0)
+  maps = scorer.maps(read('test/*/*.png')) / np.maximum(normal, 0.1 * normal.mean())
+  expected = np.sort(maps.reshape(len(maps), -1))[:, -3:].mean(1)
+  np.testing.assert_allclose(scores, expected, rtol=1e-4)
+  with pytest.raises(InputError, match="score.kind is 'best'"):
+    evaluate(trained, score={'kind': 'best'}, output=tmp_path, pictures=False)

@@ -1,16 +1,23 @@
+import itertools
+from collections.abc import Callable
 from statistics import NormalDist
 
+import cv2
 import numpy as np
 import pytest
 
+from ocrgan_jax.data.decoding import decode_image, decode_mask
 from ocrgan_jax.metrics import (
-  auroc_interval,
+  aupro,
   image_auroc,
   image_metrics,
+  intervals,
   per_defect_type,
+  pixel_metrics,
   rates,
   trivial_aurocs,
 )
+from tests.conftest import DATA
 
 LABELS = np.array([0, 0, 1, 1])
 
@@ -63,9 +70,13 @@ def test_bootstrap_intervals_cover_as_they_should() -> None:
   covered = 0
   for trial in range(trials):
     scores = rng.normal(size=100) + shift * labels
-    low, high = auroc_interval(labels, scores, samples=400, seed=trial)
+    found = intervals(labels, scores, samples=200, seed=trial)
+    low, high = found['image_auroc']
     covered += low <= truth <= high
-    assert low <= image_auroc(labels, scores) <= high
+    metrics = {} if trial % 30 else image_metrics(labels, scores)  # slow
+    for name in found if metrics else ():
+      low, high = found[name]
+      assert low <= metrics[name] <= high
   # 95 % wanted; the percentile bootstrap is known to fall a little short at this size.
   assert 0.91 <= covered / trials <= 0.98
 
@@ -76,3 +87,86 @@ def test_trivial_scores_are_taken_in_their_better_direction_and_say_so() -> None
     'falling': {'auroc': 1.0, 'anomalous': 'low'},
     'rising': {'auroc': 0.75, 'anomalous': 'high'},
   }
+
+
+def test_the_bootstrap_draws_the_metrics_that_scikit_learn_computes() -> None:
+  """Without a spread between images there is none in a draw: all scores of a class alike."""
+  labels = np.repeat([0, 1], [30, 10])
+  for scores in (labels * 1.0, np.zeros(40), 1.0 - labels):
+    metrics = image_metrics(labels, scores)
+    for name, ends in intervals(labels, scores, samples=5).items():
+      assert ends == pytest.approx((metrics[name], metrics[name])), name
+
+
+def plain_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
+  """The definition, threshold by threshold and region by region, with OpenCV's regions."""
+  regions = []
+  for i, mask in enumerate(masks):
+    count, numbered = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    regions += [(i, numbered == n) for n in range(1, count)]
+  points = [(0.0, 0.0)]
+  for threshold in np.unique(maps)[::-1]:
+    above = maps >= threshold
+    overlap = [above[i][region].mean() for i, region in regions]
+    points.append((above[~masks].mean(), float(np.mean(overlap))))
+  area = 0.0
+  for (x0, y0), (x1, y1) in itertools.pairwise(points):
+    if x0 < limit:
+      if x1 > limit:
+        x1, y1 = limit, y0 + (y1 - y0) * (limit - x0) / (x1 - x0)
+      area += (x1 - x0) * (y0 + y1) / 2
+  return area / limit
+
+
+def plain_auroc(maps: np.ndarray, masks: np.ndarray) -> float:
+  """The share of pairs of a defective and a sound pixel that are in order."""
+  sound = np.sort(maps[~masks])
+  under = np.searchsorted(sound, maps[masks], 'left') + np.searchsorted(sound, maps[masks], 'right')
+  return float(under.mean() / 2 / len(sound))
+
+
+def random_maps() -> tuple[np.ndarray, np.ndarray]:
+  """Few levels, so that many values are equal, and regions that touch at corners alone."""
+  rng = np.random.default_rng(0)
+  masks = rng.random((5, 16, 16)) < 0.15
+  masks[0] = False
+  return np.round(rng.random(masks.shape) + 0.4 * masks, 1), masks
+
+
+def real_maps() -> tuple[np.ndarray, np.ndarray]:
+  """Defects of real leather with their masks, and how far each pixel is from its surroundings."""
+  root = DATA / 'mvtec_ad/leather'
+  if not root.exists():
+    pytest.skip(f'the real images are not at {DATA}')
+  found = []
+  for path in sorted(root.glob('test/*/*.png')):
+    image = decode_image(path.read_bytes(), 64).mean(-1)
+    mask = root / f'ground_truth/{path.parent.name}/{path.stem}_mask.png'
+    defective = decode_mask(mask.read_bytes(), 64) if mask.exists() else np.zeros((64, 64), bool)
+    found.append((np.abs(image - cv2.blur(image, (9, 9))).round(), defective))
+  maps, masks = zip(*found, strict=True)
+  assert sum(mask.any() for mask in masks) == 5
+  return np.stack(maps), np.stack(masks)
+
+
+@pytest.mark.parametrize('data', [random_maps, real_maps])
+def test_pixel_metrics_agree_with_their_definitions(
+  data: Callable[[], tuple[np.ndarray, np.ndarray]],
+) -> None:
+  maps, masks = data()
+  metrics = pixel_metrics(maps, masks)
+  assert metrics['aupro'] == pytest.approx(plain_aupro(maps, masks, 0.3), abs=1e-6)
+  assert metrics['pixel_auroc'] == pytest.approx(plain_auroc(maps, masks), abs=1e-9)
+  for limit in (0.05, 1.0):
+    assert aupro(maps, masks, limit) == pytest.approx(plain_aupro(maps, masks, limit), abs=1e-6)
+  assert pixel_metrics(masks * 1.0, masks) == {'pixel_auroc': 1, 'pixel_ap': 1, 'aupro': 1}
+  assert set(pixel_metrics(maps, np.zeros_like(masks)).values()) == {None}
+
+
+def test_each_region_weighs_the_same_in_aupro() -> None:
+  masks = np.zeros((1, 8, 8), bool)
+  masks[0, :4, :4] = masks[0, 7, 7] = True
+  maps = np.zeros((1, 8, 8))
+  maps[0, 7, 7] = 1.0  # the small one of two regions is found, the large one like any other pixel
+  # From half at no false alarm it rises straight to 1 at all of them.
+  assert aupro(maps, masks, 0.3) == pytest.approx(0.5 + 0.5 * 0.3 / 2)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocrgan_jax.data.decoding import decode_image
 from ocrgan_jax.errors import InputError
@@ -35,7 +36,7 @@ def test_an_image_scores_the_same_alone_in_a_batch_in_predict_and_in_evaluate(
   predicted = list(predict(scorer, paths))
   assert [p.path for p in predicted] == [str(path) for path in paths]
   np.testing.assert_allclose([p.score for p in predicted], together, rtol=1e-5)
-  evaluate(trained)
+  evaluate(trained, pictures=False)
   with (trained / 'scores.csv').open() as file:
     evaluated = {row['path']: float(row['score']) for row in csv.DictReader(file)}
   for path, score in zip(paths, together, strict=True):
@@ -86,6 +87,7 @@ def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
     f'--output={tmp_path}/out.csv',
     '--threshold=-1',
     '--fail-on-anomaly',
+    '--maps',
     str(mvtec_folder / 'tile/test'),
     str(tmp_path / 'bad.png'),
   ]
@@ -96,7 +98,12 @@ def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   with (tmp_path / 'out.csv').open() as file:
     rows = list(csv.DictReader(file))
   assert [row['decision'] for row in rows] == ['anomalous'] * 11 + ['']
+  assert [Path(row['map']).name for row in rows[:2]] == ['000000_000.png', '000001_001.png']
+  for row in rows[:11]:
+    with Image.open(row['map']) as picture:
+      assert picture.size == (32, 32)
+  assert rows[-1]['map'] == '' and len(list((tmp_path / 'out_maps').iterdir())) == 11
   assert rows[-1]['error'] == 'not an image' and rows[-1]['score'] == ''
-  assert {p.name for p in tmp_path.iterdir()} == {'bad.png', 'out.csv'}
+  assert {p.name for p in tmp_path.iterdir()} == {'bad.png', 'out.csv', 'out_maps'}
   nothing = run_module('ocrgan_jax.predict', f'--workdir={trained}')
   assert nothing.returncode == 1 and nothing.stderr.startswith('error: no images given')

@@ -54,7 +54,7 @@ def test_data_without_signal_scores_half(tmp_path: Path) -> None:
   write_images(root / 'test/defect', draw(100))
   train(tiny_config(root.parent, train__epochs=4, train__checkpoint_every=4), tmp_path / 'run')
   for protocol in ('last', 'validation'):
-    metrics = evaluate(tmp_path / 'run', protocol=protocol)
+    metrics = evaluate(tmp_path / 'run', protocol=protocol, pictures=False)
     assert (metrics['num_normal'], metrics['num_anomalous']) == (100, 100)
     # Three standard errors of an AUROC that is 0.5, Mann and Whitney's
     # sqrt((n + m + 1) / (12 n m)); the seed is fixed, so this never flickers.
@@ -124,4 +124,4 @@ def test_a_run_goes_on_with_its_own_images_only(
   moved = mvtec_folder / 'tile/train/good/003.png'
   shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
   with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
-    evaluate(trained, data_dir=str(tmp_path / 'data'))
+    evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
