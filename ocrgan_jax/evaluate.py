@@ -112,7 +112,7 @@ def evaluate(
     'score': scorer.config.score.to_dict(),
     **summarize(test, found.scores, found.trivial, scorer.calibration),
     **pixel_metrics(found.maps, np.array([masks[i] for i in sorted(masks)], bool)),
-    'num_masks': sum(bool(mask.any()) for mask in masks.values()),
+    'num_masks': sum(label == ANOMALOUS for label in test.labels[sorted(masks)].tolist()),
     'num_test_images_trained_on': num_leaked,
   }
   write_json(folder / 'metrics.json', metrics)
@@ -200,16 +200,22 @@ def load_masks(test: Split, size: int) -> dict[int, np.ndarray]:
 
   Returns:
     index of the image → bool [size, size], all False for normal images. Anomalous
-    images without a mask are left out.
+    images without a mask, or whose mask has no pixel left, are left out.
   """
   masks = {}
   for i, label in enumerate(test.labels):
     if label == NORMAL:
       masks[i] = np.zeros((size, size), bool)
     elif label == ANOMALOUS and (content := test.records[i]['mask']):
-      masks[i] = decode_mask(content, size)
-      if not masks[i].any():
-        print(f'warning: the mask of {test.names[i]} has no defective pixel left', file=sys.stderr)
+      mask = decode_mask(content, size)
+      if mask.any():
+        masks[i] = mask
+      else:
+        print(
+          f'warning: the mask of {test.names[i]} has no defective pixel at {size}x{size}: '
+          'it does not count',
+          file=sys.stderr,
+        )
   return masks
 
 
