@@ -49,6 +49,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   model.discriminator_width = model.get_oneway_ref('width')
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
+  model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and losses are float32
   model.channel_selection = True  # CS at every encoder stage (III-C, Table V)
 
   config.loss = loss = ml_collections.ConfigDict()

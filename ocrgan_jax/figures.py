@@ -258,7 +258,7 @@ def overlaid(image: np.ndarray, anomaly_map: np.ndarray, normal_maximum: float) 
 
 
 def heated(anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
-  """An anomaly map as colours, from 0 to three times the most that normal images show.
+  """An anomaly map as colours: black for 0, full brightness from the most that normal images show.
 
   Args:
     anomaly_map: float [size, size].
@@ -267,5 +267,5 @@ def heated(anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
   Returns:
     uint8 [size, size, 3].
   """
-  share = np.clip(anomaly_map / (3 * max(normal_maximum, 1e-12)), 0, 1)
+  share = np.clip(anomaly_map / max(normal_maximum, 1e-12), 0, 1)
   return np.round(matplotlib.colormaps['inferno'](share)[..., :3] * 255).astype(np.uint8)

@@ -1,5 +1,6 @@
 """The one place where a config becomes the objects that the code works with."""
 
+import jax.numpy as jnp
 import ml_collections
 
 from ocrgan_jax.errors import InputError
@@ -10,6 +11,7 @@ from ocrgan_jax.state import OCRGAN, Forgery, adam
 
 SMALLEST_IMAGE = 32
 GENERATOR_INPUTS = ('normal', 'forged')
+DTYPES = ('float32', 'bfloat16')
 
 
 def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
@@ -28,8 +30,10 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
   model, train, loss, score = config.model, config.train, config.loss, config.score
   bands = _parse_bands(model.bands, model.branches)
   return OCRGAN(
-    generator=Generator(model.width, channel_selection=model.channel_selection),
-    discriminator=Discriminator(model.discriminator_width),
+    generator=Generator(
+      model.width, channel_selection=model.channel_selection, dtype=jnp.dtype(model.dtype)
+    ),
+    discriminator=Discriminator(model.discriminator_width, dtype=jnp.dtype(model.dtype)),
     optimizer=adam(
       train.learning_rate,
       beta1=train.beta1,
@@ -91,6 +95,7 @@ def _check(config: ml_collections.ConfigDict) -> None:
     if not 0 <= value <= 1:
       raise InputError(f'{name} is {value}; it must lie between 0 and 1')
   for name, value, known in (
+    ('model.dtype', model.dtype, DTYPES),
     ('loss.adversarial_form', loss.adversarial_form, ADVERSARIAL_FORMS),
     ('score.kind', config.score.kind, KINDS),
     ('score.content_distance', config.score.content_distance, CONTENT_DISTANCES),
