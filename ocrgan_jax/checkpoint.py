@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import flax.serialization
-import grain
 import jax
 import ml_collections
 import numpy as np
@@ -73,7 +72,8 @@ def save(
     int(state.step),
     args=ocp.args.Composite(
       state=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
-      batches=grain.checkpoint.CheckpointSave(batches),
+      # Not by grain's own handler, which saves for as many processes as there are.
+      batches=ocp.args.JsonSave(batches.get_state()),
       calibration=ocp.args.StandardSave(jax.tree.map(np.asarray, calibration._asdict())),
       config=ocp.args.JsonSave(config.to_dict()),
     ),
@@ -99,9 +99,10 @@ def restore_training(
     manager.latest_step(),
     args=ocp.args.Composite(
       state=ocp.args.StandardRestore(_abstract(like, sharding)),
-      batches=grain.checkpoint.CheckpointRestore(batches),
+      batches=ocp.args.JsonRestore(),
     ),
   )
+  batches.set_state(restored['batches'])
   return flax.serialization.from_state_dict(like, restored['state'])
 
 

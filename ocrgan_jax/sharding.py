@@ -1,12 +1,16 @@
-"""The mesh of devices, and where arrays lie on it."""
+"""The mesh of devices, where arrays lie on it, and the processes that share it."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped as JitWrapped
+
+from ocrgan_jax.errors import InputError
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -26,15 +30,22 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def jit_over_batch(
-  function: Callable[..., Any], mesh: Mesh, *, others: int = 1, donate: bool = False
+  function: Callable[..., Any],
+  mesh: Mesh,
+  *,
+  others: int = 1,
+  makes_batch: bool = False,
+  donate: bool = False,
 ) -> JitWrapped:
-  """Compiles a function of (state, …, batch) for a mesh, its results replicated.
+  """Compiles a function of (state, …, batch) for a mesh.
 
   Args:
     function: pure, of replicated arguments, the state first, and a batch split
       over the devices.
     mesh: of the devices.
     others: how many arguments come before the batch.
+    makes_batch: whether the result is a batch, split over the devices; else it is
+      replicated.
     donate: whether the state's memory is given to the result.
 
   Returns:
@@ -43,7 +54,7 @@ def jit_over_batch(
   return jax.jit(
     function,
     in_shardings=(*[replicated(mesh)] * others, batch_sharding(mesh)),
-    out_shardings=replicated(mesh),
+    out_shardings=batch_sharding(mesh) if makes_batch else replicated(mesh),
     donate_argnums=0 if donate else (),
   )
 
@@ -51,3 +62,41 @@ def jit_over_batch(
 def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
   """Puts this process's share of a batch on its devices."""
   return jax.make_array_from_process_local_data(batch_sharding(mesh), images)
+
+
+def start_processes(
+  coordinator: str = '', num_processes: int | None = None, process_id: int | None = None
+) -> None:
+  """Joins this process with the others of a run, before JAX is used.
+
+  Args:
+    coordinator: `host:port` of the first process. Without it JAX finds all three on a
+      SLURM or cloud cluster.
+    num_processes: of the run.
+    process_id: of this process, from 0.
+
+  Raises:
+    InputError: if they cannot be found or do not meet.
+  """
+  try:
+    jax.distributed.initialize(coordinator or None, num_processes, process_id)
+  except (RuntimeError, ValueError) as error:
+    raise InputError(
+      f'the processes of the run did not meet ({str(error).splitlines()[0]}); give each '
+      '--coordinator=host:port, --num_processes and --process_id'
+    ) from None
+
+
+def is_first_process() -> bool:
+  """Whether this process writes the run's folder; orbax saves for all."""
+  return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def first_process_first(what: str) -> Iterator[None]:
+  """Lets the first process of a run do something before the others do it."""
+  if not is_first_process():
+    multihost_utils.sync_global_devices(what)
+  yield
+  if is_first_process():
+    multihost_utils.sync_global_devices(what)

@@ -46,7 +46,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   config = resolve(config)
   model = build_model(config)
   runs.check(workdir, config)
-  dataset = prepare_dataset(config.data_dir, config.data)
+  # On one disk the others find what the first has prepared; on disks of their own they do it.
+  with sharding.first_process_first('dataset'):
+    dataset = prepare_dataset(config.data_dir, config.data)
   for warning in dataset.report['warnings']:
     print(f'warning: {warning}', file=sys.stderr)
   chosen, held_out = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
@@ -66,7 +68,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-  if not runs.training_set(workdir):  # not begun yet
+  if sharding.is_first_process() and not runs.training_set(workdir):  # not begun yet
     runs.claim(workdir, config, dataset.train.digests)
   checkpoints = checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
   step = checkpoints.latest_step() or 0
@@ -78,7 +80,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     print(f'nothing left to train: the run has come to step {step}', file=sys.stderr)
     checkpoints.close()
     return state
-  runs.claim(workdir, config, dataset.train.digests)  # perhaps with more epochs than before
+  if sharding.is_first_process():
+    runs.claim(workdir, config, dataset.train.digests)  # perhaps with more epochs than before
   save_at = checkpoint_steps(config.train, len(images), batch_size)
   step_of_model = functools.partial(train_step, model=model)
   take_step = sharding.jit_over_batch(step_of_model, mesh, donate=True)
@@ -88,7 +91,12 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   validate = make_validation(model, mesh, validation_images, batch_size)
 
   log = TrainingLog(
-    workdir, step=step, num_steps=num_steps, batch_size=batch_size, num_images=len(images)
+    workdir,
+    step=step,
+    num_steps=num_steps,
+    batch_size=batch_size,
+    num_images=len(images),
+    writes=sharding.is_first_process(),
   )
   try:
     metrics: dict[str, jax.Array] = {}
@@ -174,11 +182,18 @@ def _report_faults(log: TrainingLog, step: int, means: dict[str, float]) -> None
 
 def main() -> None:
   """Runs the command."""
-  train(flags.FLAGS.config, flags.FLAGS.workdir)
+  values = flags.FLAGS
+  if values.distributed or values.coordinator:
+    sharding.start_processes(values.coordinator, values.num_processes, values.process_id)
+  train(values.config, values.workdir)
 
 
 if __name__ == '__main__':
   config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
   flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_bool('distributed', False, 'one of several processes, found by SLURM or the cloud')
+  flags.DEFINE_string('coordinator', '', 'or: host:port of the first of several processes')
+  flags.DEFINE_integer('num_processes', None, 'with --coordinator: how many processes')
+  flags.DEFINE_integer('process_id', None, 'with --coordinator: which of them this is, from 0')
   flags.mark_flags_as_required(['config', 'workdir'])
   command_line.run(main)

@@ -79,7 +79,7 @@ def make_validation(
 def _programs(model: OCRGAN, mesh: Mesh) -> tuple[JitWrapped, JitWrapped]:
   return (
     sharding.jit_over_batch(functools.partial(_score_and_map, model=model), mesh, others=2),
-    sharding.jit_over_batch(functools.partial(forged_step, model=model), mesh),
+    sharding.jit_over_batch(functools.partial(forged_step, model=model), mesh, makes_batch=True),
   )
 
 

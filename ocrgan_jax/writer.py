@@ -71,7 +71,16 @@ class TrainingLog:
   `images_per_second`, or the results of a validation.
   """
 
-  def __init__(self, workdir: Path, *, step: int, num_steps: int, batch_size: int, num_images: int):
+  def __init__(
+    self,
+    workdir: Path,
+    *,
+    step: int,
+    num_steps: int,
+    batch_size: int,
+    num_images: int,
+    writes: bool = True,
+  ):
     """Opens the log of a run, dropping what an interrupted run logged after `step`.
 
     Args:
@@ -80,16 +89,19 @@ class TrainingLog:
       num_steps: the steps that the whole run takes.
       batch_size: images a step.
       num_images: images an epoch.
+      writes: off in all but one of the processes of a run.
     """
-    self._path = workdir / 'metrics.jsonl'
-    kept = [line for line in read_lines(self._path) if line['step'] <= step]
-    write_text(self._path, ''.join(f'{json.dumps(line)}\n' for line in kept))
-    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
+    self._path, self._events = workdir / 'metrics.jsonl', None
+    if writes:
+      kept = [line for line in read_lines(self._path) if line['step'] <= step]
+      write_text(self._path, ''.join(f'{json.dumps(line)}\n' for line in kept))
+      self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
     self._epoch = lambda step: step * batch_size / num_images
     self._batch_size = batch_size
     # Not on a terminal, a bar is a line of the log each time it is drawn.
     self._bar = tqdm(
       total=num_steps * batch_size,
+      disable=not writes,
       initial=step * batch_size,
       desc='training',
       unit='image',
@@ -129,6 +141,8 @@ class TrainingLog:
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes one line and the same as events."""
+    if self._events is None:
+      return
     line = {'step': step, 'epoch': round(self._epoch(step), 4), **metrics}
     with self._path.open('a') as file:
       file.write(json.dumps(line) + '\n')
@@ -146,4 +160,5 @@ class TrainingLog:
   def close(self) -> None:
     """Ends the bar and the events."""
     self._bar.close()
-    self._events.close()
+    if self._events is not None:
+      self._events.close()

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_module
-
-TINY = (
-  '--config.image_size=32',
-  '--config.model.width=2',
-  '--config.train.epochs=2',
-  '--config.train.batch_size=8',
-  '--config.train.checkpoint_every=1',
-)
+from tests.conftest import run_module, tiny_flags
 
 
 def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
@@ -24,7 +16,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     '--config=configs/mvtec.py:tile',
     f'--workdir={workdir}',
     f'--config.data_dir={mvtec_folder}',
-    *TINY,
+    *tiny_flags(),
   )
   assert done.returncode == 0, done.stderr
   assert re.search(r'100%.*image/s, 00:00 left, epoch 2.2, losses: generator', done.stderr)

@@ -53,7 +53,12 @@ def changed(first: object, second: object) -> list[bool]:
 
 def test_a_step_is_that_of_two_plain_adams_at_the_parameters_before_it() -> None:
   """G's and D's updates written out plainly, with torch's Adam (L2 in the gradient)."""
-  model = tiny_model(model__branches=1, forgery__cutpaste=False, forgery__cutout=False)
+  model = tiny_model(
+    model__branches=1,
+    forgery__cutpaste=False,
+    forgery__cutout=False,
+    train__learning_rate=2e-3,
+  )
   state, images = new_state(model), batch()
   after, _ = step(state, images, model=model)
 

@@ -1,4 +1,4 @@
-"""From prepared datasets to batches, with grain (checkpoint.py saves its state).
+"""From prepared datasets to batches, with grain.
 
 A pipeline shuffles and batches *indices*, then fetches the images of a batch at
 once. So the order depends on the seed alone: not on where the images are kept, on
@@ -122,7 +122,7 @@ def load_images(
   return images
 
 
-class TrainingBatches(grain.DatasetIterator):
+class TrainingBatches:
   """Endless shuffled batches: no image is dropped, batches run on across epochs.
 
   Its state is the number of the next batch, so a run can be taken up with another
@@ -150,7 +150,6 @@ class TrainingBatches(grain.DatasetIterator):
       process_index: which part of each batch is this process's.
       process_count: of the processes that share a batch, a divisor of its size.
     """
-    super().__init__()
     # Order of every epoch, batched before it is split over processes.
     order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
     local = batch_size // process_count
