@@ -15,6 +15,7 @@ import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
+from orbax.checkpoint import CheckpointManager
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax.data.pipeline import TrainingBatches
@@ -26,7 +27,7 @@ VALIDATION = 'validation_auroc'
 PROTOCOLS = ('last', 'validation', 'oracle')
 
 
-def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> ocp.CheckpointManager:
+def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointManager:
   """Opens the checkpoints of a run.
 
   Args:
@@ -47,11 +48,11 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> ocp.Checkpoint
     ),
     enable_async_checkpointing=False,
   )
-  return ocp.CheckpointManager((workdir / 'checkpoints').absolute(), options=options)
+  return CheckpointManager((workdir / 'checkpoints').absolute(), options=options)
 
 
 def save(
-  manager: ocp.CheckpointManager,
+  manager: CheckpointManager,
   state: State,
   batches: TrainingBatches,
   calibration: Calibration,
@@ -82,7 +83,7 @@ def save(
 
 
 def restore_training(
-  manager: ocp.CheckpointManager, like: State, sharding: Sharding, batches: TrainingBatches
+  manager: CheckpointManager, like: State, sharding: Sharding, batches: TrainingBatches
 ) -> State:
   """Restores the last checkpoint to go on training from.
 
@@ -106,11 +107,11 @@ def restore_training(
   return flax.serialization.from_state_dict(like, restored['state'])
 
 
-def steps(manager: ocp.CheckpointManager, protocol: str) -> list[int]:
+def steps(workdir: Path, protocol: str) -> list[int]:
   """The checkpoints that a protocol looks at.
 
   Args:
-    manager: from `open_checkpoints`.
+    workdir: the run's folder.
     protocol: 'last', 'validation' (the best by validation) or 'oracle' (all that
       were kept, for the best on the test set is among them).
 
@@ -122,23 +123,24 @@ def steps(manager: ocp.CheckpointManager, protocol: str) -> list[int]:
   """
   if protocol not in PROTOCOLS:
     raise InputError(f'no protocol {protocol!r}; there are {", ".join(PROTOCOLS)}')
-  kept = sorted(manager.all_steps())
+  # Closed before anything else happens: an open manager keeps a failing process from ending.
+  with open_checkpoints(workdir) as manager:
+    kept, best = sorted(manager.all_steps()), manager.best_step()
   if not kept:
-    raise InputError(f'no checkpoint in {manager.directory}; train first')
+    raise InputError(f'no checkpoint in {workdir / "checkpoints"}; train first')
   if protocol == 'oracle':
     return kept
-  best = kept[-1] if protocol == 'last' else manager.best_step()
   assert best is not None
-  return [best]
+  return [kept[-1] if protocol == 'last' else best]
 
 
 def restore_scoring(
-  manager: ocp.CheckpointManager, like: State, sharding: Sharding, step: int
+  workdir: Path, like: State, sharding: Sharding, step: int
 ) -> tuple[State, Calibration]:
   """Restores a checkpoint for scoring.
 
   Args:
-    manager: from `open_checkpoints`.
+    workdir: the run's folder.
     like: a state, or its shapes.
     sharding: where the restored arrays shall lie.
     step: of the checkpoint.
@@ -146,13 +148,14 @@ def restore_scoring(
   Returns:
     The state and its calibration.
   """
-  restored = manager.restore(
-    step,
-    args=ocp.args.Composite(
-      state=ocp.args.StandardRestore(_abstract(like, sharding)),
-      calibration=ocp.args.StandardRestore(),
-    ),
-  )
+  with open_checkpoints(workdir) as manager:
+    restored = manager.restore(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(_abstract(like, sharding)),
+        calibration=ocp.args.StandardRestore(),
+      ),
+    )
   state = flax.serialization.from_state_dict(like, restored['state'])
   found = {name: np.asarray(value) for name, value in restored['calibration'].items()}
   scalars = {name: value.item() for name, value in found.items() if not value.ndim}

@@ -190,15 +190,9 @@ def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
   config = runs.load_config(workdir)
   model = build_model(config)
   like = jax.eval_shape(functools.partial(create_state, model), config.seed)
-  checkpoints = checkpoint.open_checkpoints(workdir)
-  try:
-    for step in checkpoint.steps(checkpoints, protocol):
-      state, calibration = checkpoint.restore_scoring(
-        checkpoints, like, sharding.replicated(mesh), step
-      )
-      yield Scorer(config, model, state, calibration, mesh)
-  finally:
-    checkpoints.close()
+  for step in checkpoint.steps(workdir, protocol):
+    state, calibration = checkpoint.restore_scoring(workdir, like, sharding.replicated(mesh), step)
+    yield Scorer(config, model, state, calibration, mesh)
 
 
 def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images) -> Scorer:

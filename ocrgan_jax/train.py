@@ -3,29 +3,68 @@
 Started again with the same config and folder, it goes on where it was.
 """
 
+import contextlib
 import functools
+import itertools
 import math
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
-import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from ml_collections import config_flags
 
 from ocrgan_jax import checkpoint, command_line, runs, sharding
+from ocrgan_jax.checkpoint import CheckpointManager
 from ocrgan_jax.data import absolute, prepare_dataset
 from ocrgan_jax.data.pipeline import TrainingBatches, hold_out, load_images
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.scoring import Calibration
 from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import State, create_state
-from ocrgan_jax.step import train_step
+from ocrgan_jax.state import OCRGAN, State, create_state
+from ocrgan_jax.together import Metrics, train_together
 from ocrgan_jax.validation import make_validation
 from ocrgan_jax.writer import TrainingLog
 
+# The fields of the config's section `train` that are the optimiser's.
+OPTIMISER = ('learning_rate', 'weight_decay', 'beta1', 'beta2')
 # Under this the release threw its discriminator away; here it is only reported.
 STALLED_DISCRIMINATOR = 1e-5
+
+
+class Training(NamedTuple):
+  """One run that is being trained.
+
+  Attributes:
+    workdir: its folder.
+    config: resolved.
+    state: at `step`.
+    step: the steps already done.
+    num_steps: the steps that the whole run takes.
+    batch_size: images a step.
+    num_images: to train on.
+    save_at: the steps after which to validate and save.
+    batches: of training images, from `step` on.
+    validate: a state → the calibration of its scores and its validation.
+    checkpoints: of the run.
+  """
+
+  workdir: Path
+  config: ml_collections.ConfigDict
+  state: State
+  step: int
+  num_steps: int
+  batch_size: int
+  num_images: int
+  save_at: set[int]
+  batches: TrainingBatches
+  validate: Callable[[State], tuple[Calibration, float]]
+  checkpoints: CheckpointManager
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
@@ -42,9 +81,131 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     InputError: if the config, the data or the folder cannot be used. Nothing has
       been written then.
   """
-  workdir, mesh = Path(workdir), sharding.make_mesh()
-  config = resolve(config)
-  model = build_model(config)
+  return train_several([config], [workdir])[0]
+
+
+def train_several(
+  configs: Sequence[ml_collections.ConfigDict], workdirs: Sequence[str | Path]
+) -> list[State]:
+  """Trains several models of one shape together, each with the result that it has alone.
+
+  Args:
+    configs: they may differ in the seed and in the data.
+    workdirs: a folder for each.
+
+  Returns:
+    The last state of each.
+
+  Raises:
+    InputError: as `train`; if the models or their batches are not of one shape; or if
+      they were interrupted at different steps.
+  """
+  mesh = sharding.make_mesh()
+  configs = [resolve(config) for config in configs]
+  models = [build_model(config) for config in configs]
+  model = models[0]
+  # Two optimisers are never equal, so their settings are compared.
+  optimisers = [{n: config.train[n] for n in OPTIMISER} for config in configs]
+  if any(m._replace(optimizer=model.optimizer) != model for m in models) or any(
+    settings != optimisers[0] for settings in optimisers
+  ):
+    raise InputError('models that train together must be of one shape, loss and optimiser')
+  with contextlib.ExitStack() as stack:
+    trainings = [
+      stack.enter_context(open_training(config, Path(workdir), model, mesh))
+      for config, workdir in zip(configs, workdirs, strict=True)
+    ]
+    if all(t.step >= t.num_steps for t in trainings):
+      step = trainings[0].step
+      print(f'nothing left to train: the run has come to step {step}', file=sys.stderr)
+      return [t.state for t in trainings]
+    for name in ('batch_size', 'step'):
+      values = {getattr(t, name) for t in trainings}
+      if len(values) > 1:
+        raise InputError(
+          f'the runs do not have one {name} ({", ".join(map(str, sorted(values)))}); '
+          'train them one by one'
+        )
+    return train_side_by_side(trainings, model, mesh)
+
+
+def train_side_by_side(trainings: Sequence[Training], model: OCRGAN, mesh: Mesh) -> list[State]:
+  """Trains opened runs to their ends.
+
+  Args:
+    trainings: with one batch size, at one step.
+    model: the static description that they share.
+    mesh: of the devices.
+
+  Returns:
+    The last state of each.
+  """
+  print('compiling the training step', file=sys.stderr)
+  states, step = [t.state for t in trainings], trainings[0].step
+  stacked = mesh.devices.flat[0].platform != 'cpu'
+  together = train_together(model, mesh, states, trainings[0].batch_size, stacked=stacked)
+  joined = together.join(states)
+  metrics: list[Metrics] = []
+  with contextlib.ExitStack() as stack:
+    logs = [open_log(t, shows=not k) for k, t in enumerate(trainings)]
+    for log in logs:
+      stack.callback(log.close)
+    while step < max(t.num_steps for t in trainings):
+      batches = [sharding.put_batch(next(t.batches), mesh) for t in trainings]
+      # Run one step ahead of the device, so that it never waits, but no further.
+      jax.block_until_ready(metrics)
+      joined, metrics = together.step(joined, batches)
+      step += 1
+      for k, (t, log) in enumerate(zip(trainings, logs, strict=True)):
+        if step > t.num_steps:  # at its end, while a longer run goes on
+          continue
+        log.add(metrics[k])
+        if step % t.config.train.log_every == 0 or step in t.save_at:
+          _report_faults(log, step, log.flush(step))
+        if step in t.save_at:
+          state = together.pick(joined, k)
+          calibration, auroc = t.validate(state)
+          log.write(step, {checkpoint.VALIDATION: auroc})
+          checkpoint.save(t.checkpoints, state, t.batches, calibration, t.config, auroc)
+          if step == t.num_steps:
+            states[k] = jax.tree.map(jnp.copy, state)  # the joined states are used up by a step
+      if any(step in t.save_at for t in trainings):
+        for log in logs:
+          log.resume_timing()
+  return states
+
+
+def open_log(training: Training, *, shows: bool) -> TrainingLog:
+  """Opens the log of a run where it stands; `shows` is whether it has the progress bar."""
+  return TrainingLog(
+    training.workdir,
+    step=training.step,
+    num_steps=training.num_steps,
+    batch_size=training.batch_size,
+    num_images=training.num_images,
+    writes=sharding.is_first_process(),
+    shows=shows,
+  )
+
+
+@contextlib.contextmanager
+def open_training(
+  config: ml_collections.ConfigDict, workdir: Path, model: OCRGAN, mesh: Mesh
+) -> Iterator[Training]:
+  """Opens a run where it stands: its data, its state, its folder.
+
+  Args:
+    config: resolved.
+    workdir: the run's folder.
+    model: of the config.
+    mesh: of the devices.
+
+  Yields:
+    The run, to be trained.
+
+  Raises:
+    InputError: as `train`.
+  """
   runs.check(workdir, config)
   # On one disk the others find what the first has prepared; on disks of their own they do it.
   with sharding.first_process_first('dataset'):
@@ -58,8 +219,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   images = load(dataset.train, chosen=chosen)
   validation_images = load(dataset.train, chosen=held_out)
 
-  state_sharding = sharding.replicated(mesh)
-  state = jax.jit(functools.partial(create_state, model), out_shardings=state_sharding)(config.seed)
+  state = new_state(model, mesh)(config.seed)
   batches = TrainingBatches(
     images,
     batch_size,
@@ -70,55 +230,35 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   )
   if sharding.is_first_process() and not runs.training_set(workdir):  # not begun yet
     runs.claim(workdir, config, dataset.train.digests)
-  checkpoints = checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
-  step = checkpoints.latest_step() or 0
-  if step:
-    state = checkpoint.restore_training(checkpoints, state, state_sharding, batches)
-    print(f'going on from step {step}', file=sys.stderr)
-  num_steps = math.ceil(config.train.epochs * len(images) / batch_size)
-  if step >= num_steps:
-    print(f'nothing left to train: the run has come to step {step}', file=sys.stderr)
-    checkpoints.close()
-    return state
-  if sharding.is_first_process():
-    runs.claim(workdir, config, dataset.train.digests)  # perhaps with more epochs than before
-  save_at = checkpoint_steps(config.train, len(images), batch_size)
-  step_of_model = functools.partial(train_step, model=model)
-  take_step = sharding.jit_over_batch(step_of_model, mesh, donate=True)
-  print('compiling the training step', file=sys.stderr)
-  first_batch = jax.ShapeDtypeStruct((batch_size, *[config.image_size] * 2, 3), np.uint8)
-  compiled_step = take_step.lower(state, first_batch).compile()
-  validate = make_validation(model, mesh, validation_images, batch_size)
+  with checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints) as checkpoints:
+    step = checkpoints.latest_step() or 0
+    if step:
+      state = checkpoint.restore_training(checkpoints, state, sharding.replicated(mesh), batches)
+    num_steps = math.ceil(config.train.epochs * len(images) / batch_size)
+    if step < num_steps:
+      if step:
+        print(f'going on from step {step}', file=sys.stderr)
+      if sharding.is_first_process():
+        runs.claim(workdir, config, dataset.train.digests)  # perhaps with more epochs than before
+    yield Training(
+      workdir=workdir,
+      config=config,
+      state=state,
+      step=step,
+      num_steps=num_steps,
+      batch_size=batch_size,
+      num_images=len(images),
+      save_at=checkpoint_steps(config.train, len(images), batch_size),
+      batches=batches,
+      validate=make_validation(model, mesh, validation_images, batch_size),
+      checkpoints=checkpoints,
+    )
 
-  log = TrainingLog(
-    workdir,
-    step=step,
-    num_steps=num_steps,
-    batch_size=batch_size,
-    num_images=len(images),
-    writes=sharding.is_first_process(),
-  )
-  try:
-    metrics: dict[str, jax.Array] = {}
-    while step < num_steps:
-      batch = sharding.put_batch(next(batches), mesh)
-      # Run one step ahead of the device, so that it never waits, but no further.
-      jax.block_until_ready(metrics)
-      state, metrics = compiled_step(state, batch)
-      step += 1
-      log.add(metrics)
-      if step % config.train.log_every == 0 or step in save_at:
-        means = log.flush(step)
-        _report_faults(log, step, means)
-      if step in save_at:
-        calibration, auroc = validate(state)
-        log.write(step, {checkpoint.VALIDATION: auroc})
-        checkpoint.save(checkpoints, state, batches, calibration, config, auroc)
-        log.resume_timing()
-  finally:
-    log.close()
-    checkpoints.close()
-  return state
+
+@functools.cache
+def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
+  """The compiled function that draws a state from a seed."""
+  return jax.jit(functools.partial(create_state, model), out_shardings=sharding.replicated(mesh))
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -185,12 +325,23 @@ def main() -> None:
   values = flags.FLAGS
   if values.distributed or values.coordinator:
     sharding.start_processes(values.coordinator, values.num_processes, values.process_id)
-  train(values.config, values.workdir)
+  names = values.categories or [values.config.data.category]
+  seeds = [int(seed) for seed in values.seeds] or [values.config.seed]
+  configs, workdirs = [], []
+  for category, seed in itertools.product(names, seeds):
+    config = ml_collections.ConfigDict(values.config.copy_and_resolve_references())
+    config.seed, config.data.category = seed, category
+    configs.append(config)
+    parts = ([category] if values.categories else []) + ([f'seed{seed}'] if values.seeds else [])
+    workdirs.append(Path(values.workdir, *parts))
+  train_several(configs, workdirs)
 
 
 if __name__ == '__main__':
   config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
   flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_list('seeds', [], 'several models: a seed each, in <workdir>/seed<n>')
+  flags.DEFINE_list('categories', [], 'several models: a category each, in <workdir>/<category>')
   flags.DEFINE_bool('distributed', False, 'one of several processes, found by SLURM or the cloud')
   flags.DEFINE_string('coordinator', '', 'or: host:port of the first of several processes')
   flags.DEFINE_integer('num_processes', None, 'with --coordinator: how many processes')

@@ -80,6 +80,7 @@ class TrainingLog:
     batch_size: int,
     num_images: int,
     writes: bool = True,
+    shows: bool = True,
   ):
     """Opens the log of a run, dropping what an interrupted run logged after `step`.
 
@@ -90,6 +91,7 @@ class TrainingLog:
       batch_size: images a step.
       num_images: images an epoch.
       writes: off in all but one of the processes of a run.
+      shows: whether there is a progress bar.
     """
     self._path, self._events = workdir / 'metrics.jsonl', None
     if writes:
@@ -101,7 +103,7 @@ class TrainingLog:
     # Not on a terminal, a bar is a line of the log each time it is drawn.
     self._bar = tqdm(
       total=num_steps * batch_size,
-      disable=not writes,
+      disable=not (writes and shows),
       initial=step * batch_size,
       desc='training',
       unit='image',
