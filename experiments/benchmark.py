@@ -251,8 +251,8 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
     'memory_gib': peak / 2**30,
   }
   print(
-    f'    GFLOP/s: {result["gflops_by_hand"]:.1f} counted by hand, {result["gflops_by_compiler"]:.1f} '
-    f"by the compiler; {result['memory_gib']:.2f} GiB; compiled in {compile_seconds[0]:.1f} s, "
+    f'    GFLOP/s: {result["gflops_by_hand"]:.1f} by hand, {result["gflops_by_compiler"]:.1f} '
+    f'by compiler; {result["memory_gib"]:.2f} GiB; compiled in {compile_seconds[0]:.1f} s, '
     f'from the cache in {compile_seconds[1]:.1f} s'
   )
   return result

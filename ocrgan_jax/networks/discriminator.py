@@ -1,13 +1,12 @@
 """The discriminator D: tells normal images from reconstructed and forged ones."""
 
-import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.networks.layers import WEIGHTS, BatchNorm, DownConv, leaky_relu
+from ocrgan_jax.networks.layers import BatchNorm, DownConv, PixelConv, leaky_relu
 
 LATENT_SIZE = 100
 
@@ -42,12 +41,6 @@ class Discriminator(nn.Module):
       stage, features = stage + 1, 2 * features
       x = DownConv(features, dtype=self.dtype, name=f'conv{stage}')(x)
       x = leaky_relu(BatchNorm(dtype=self.dtype, name=f'conv{stage}_norm')(x, train=train))
-    conv = functools.partial(nn.Conv, use_bias=False, kernel_init=WEIGHTS, dtype=self.dtype)
-    latent = conv(LATENT_SIZE, (4, 4), padding='VALID', name='latent')(x)
-    # 3×3 over a 1×1 input: only the middle of the kernel meets data.
-    logit = conv(1, (3, 3), padding=((1, 1), (1, 1)), name='logit')(latent)
-    batch = x.shape[0]
-    return (
-      logit.reshape(batch).astype(jnp.float32),
-      latent.reshape(batch, LATENT_SIZE).astype(jnp.float32),
-    )
+    latent = PixelConv(4, LATENT_SIZE, dtype=self.dtype, name='latent')(x)
+    logit = PixelConv(3, 1, dtype=self.dtype, name='logit')(latent[:, None, None])
+    return logit[:, 0].astype(jnp.float32), latent.astype(jnp.float32)

@@ -62,15 +62,51 @@ class UpConv(nn.Module):
     return out
 
 
+class PixelConv(nn.Module):
+  """Convolution with a single output pixel, without bias: a product of matrices.
+
+  Attributes:
+    size: side of the kernel; of a smaller input only the kernel's middle meets data.
+    features: number of output channels.
+    dtype: type of the computation; parameters are float32.
+  """
+
+  size: int
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[batch, h, h, c], h up to `size` and as odd or even → [batch, features]."""
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    kernel = self.param('kernel', WEIGHTS, shape, jnp.float32).astype(self.dtype)
+    start = (self.size - x.shape[1]) // 2
+    middle = kernel[start : self.size - start, start : self.size - start]
+    return x.reshape(len(x), -1) @ middle.reshape(-1, self.features)
+
+
 # The two convolutions are each other's transpose, so each is the gradient of the
 # other with respect to its input. Saying so here is what makes them fast: on a CPU
-# XLA's own transposed convolution takes many times as long.
+# XLA's own transposed convolution takes many times as long. Where few pixels meet many
+# channels, its convolutions are slow altogether, and products of matrices are not.
+FEW_OUTPUTS = 4  # side up to which a strided convolution is a product of patches
+FEW_INPUTS = 8  # and a transposed one
 
 
 @jax.custom_vjp
 def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolution of stride 2 and padding 1: [b, 2h, 2w, c], [4, 4, c, f] → [b, h, w, f]."""
-  return _conv(x, kernel, 2)
+  batch, height, width, _ = x.shape
+  features = kernel.shape[-1]
+  if height == width == 2:  # only the middle of the kernel meets pixels
+    product = x.reshape(batch, -1) @ kernel[1:3, 1:3].reshape(-1, features)
+  elif height <= 2 * FEW_OUTPUTS:
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    at = [x[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
+    product = jnp.concatenate(at, axis=-1) @ kernel.reshape(-1, features)
+  else:
+    return _conv(x, kernel, 2)
+  return product.reshape(batch, height // 2, width // 2, features)
 
 
 @jax.custom_vjp
@@ -91,6 +127,23 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
+  if height == width == 1:  # only the middle of the kernel stays within the output
+    middle = kernel[1:3, 1:3].transpose(2, 0, 1, 3).reshape(channels, -1)
+    return (x.reshape(batch, channels) @ middle).reshape(batch, 2, 2, features)
+  if height <= FEW_INPUTS:
+    # Each input pixel makes a 4×4 patch; row 2i + p of the padded output is row p of
+    # patch i and row 2 + p of patch i - 1.
+    patches = x.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    patches = patches.reshape(batch, height, width, 2, 2, 2, 2, features)
+    shifts = [(i, j) for i in (0, 1) for j in (0, 1)]
+    none = (0, 0)
+    padded = sum(
+      jnp.pad(patches[:, :, :, i, :, j], (none, (i, 1 - i), (j, 1 - j), none, none, none))
+      for i, j in shifts
+    )
+    padded = padded.transpose(0, 1, 3, 2, 4, 5)  # type: ignore[union-attr]
+    padded = padded.reshape(batch, 2 * height + 2, 2 * width + 2, features)
+    return padded[:, 1:-1, 1:-1]
   # Rows 3 and 1 of the kernel meet x[i-1] and x[i] for even outputs, rows 2 and
   # 0 meet x[i] and x[i+1] for odd ones: [2 taps, 2 parities] per axis.
   order = np.array([[3, 2], [1, 0]])
@@ -115,6 +168,9 @@ def _conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 def _kernel_gradient(large: jax.Array, small: jax.Array) -> jax.Array:
   """<small, strided_conv(large, kernel)>, differentiated by the kernel."""
+  if large.shape[1] == large.shape[2] == 2:
+    middle = jnp.einsum('bijc,bf->ijcf', large, small[:, 0, 0])
+    return jnp.pad(middle, ((1, 1), (1, 1), (0, 0), (0, 0)))
   shape = jax.ShapeDtypeStruct((4, 4, large.shape[-1], small.shape[-1]), large.dtype)
   return jax.linear_transpose(lambda kernel: _conv(large, kernel, 2), shape)(small)[0]
 

@@ -20,13 +20,16 @@ def plain_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
   )
 
 
-@pytest.mark.parametrize('height', [2, 16])
+# Of all ways in which they are computed: one pixel, few pixels, many.
+@pytest.mark.parametrize(('height', 'width'), [(2, 2), (2, 4), (8, 8), (32, 20)])
 @pytest.mark.parametrize(
   ('ours', 'plain'), [(strided_conv, plain_strided), (transposed_conv, plain_transposed)]
 )
-def test_convolutions_and_their_gradients_are_those_of_xla(ours, plain, height: int) -> None:
+def test_convolutions_and_their_gradients_are_those_of_xla(
+  ours, plain, height: int, width: int
+) -> None:
   x_key, kernel_key, out_key = jax.random.split(jax.random.key(0), 3)
-  x = jax.random.normal(x_key, (3, height, 4, 5))
+  x = jax.random.normal(x_key, (3, height, width, 5))
   kernel = jax.random.normal(kernel_key, (4, 4, 5, 7))
 
   def value_and_gradients(conv, x: jax.Array, kernel: jax.Array) -> tuple:
