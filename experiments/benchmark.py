@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from PIL import Image
@@ -92,7 +93,7 @@ def row(name: str, rates: list[float]) -> dict[str, Any]:
     'images_per_second': float(np.median(rates)),
     'spread': [min(rates), max(rates)],
   }
-  print(f'{name:50} {np.median(rates):9.1f} images/s  ({min(rates):.1f} to {max(rates):.1f})')
+  print(f'{name:50} {np.median(rates):10.2f} images/s  ({min(rates):.2f} to {max(rates):.2f})')
   return result
 
 
@@ -189,6 +190,24 @@ def flops_by_hand(shape: Shape) -> dict[str, float]:
   return {'train': shape.batch * train, 'score': shape.batch * (g + 2 * d)}
 
 
+def benchmark_products(dtype: str) -> dict[str, Any]:
+  """What the device reaches at large products of matrices: what a step could at most.
+
+  Args:
+    dtype: of the matrices.
+
+  Returns:
+    The row.
+  """
+  side = 2048 if jax.default_backend() == 'cpu' else 8192
+  matrix = jnp.ones((side, side), dtype)
+  multiply = jax.jit(lambda a: a @ a)
+  seconds = float(np.median(time_calls(lambda: multiply(matrix), REPEATS)))
+  gflops = 2 * side**3 / seconds / 1e9
+  print(f'{f"products of {side}×{side} matrices, {dtype}":50} {gflops:10.1f} GFLOP/s')
+  return {'name': 'products', 'gflops': gflops}
+
+
 def time_calls(call: Callable[[], Any], repeats: int) -> list[float]:
   """Seconds of each of `repeats` calls, after two that do not count."""
   seconds = []
@@ -281,7 +300,7 @@ def benchmark_reference(what: str, shape: Shape, dtype: str, ours: float) -> dic
     raise InputError(f'--reference gave no images/s: {(done.stderr or done.stdout)[-300:]}')
   theirs = float(found.group(1))
   name = f'{what} {shape} {dtype}, PyTorch {mode}'
-  print(f'{name:50} {theirs:9.1f} images/s; ours is {ours / theirs:.2f} times that')
+  print(f'{name:50} {theirs:10.2f} images/s; ours is {ours / theirs:.2f} times that')
   return {'name': name, 'images_per_second': theirs, 'ratio': ours / theirs}
 
 
@@ -349,6 +368,7 @@ def main() -> None:
   wanted = wanted if values.what == 'all' else (values.what,)
   shapes = [Shape.parse(text) for text in values.shapes]
   print(machine())
+  rows.append(benchmark_products(values.dtype))
   with tempfile.TemporaryDirectory() as cache:
     jax.config.update('jax_compilation_cache_dir', cache)
     for what, shape in itertools.product(wanted, shapes):

@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable
 
+import jax
 from absl import app, flags, logging
 
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.places import user_cache
 
 # What absl and ml_collections raise for flags and config files that are not right.
 MISTAKES = (
@@ -45,6 +47,8 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
 def _guarded(main: Callable[[], int | None]) -> int | None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # orbax tells its every move at INFO
+  if jax.config.read('jax_compilation_cache_dir') is None:  # else the user has said where
+    jax.config.update('jax_compilation_cache_dir', str(user_cache() / 'compiled'))
   try:
     return main()
   except InputError as error:

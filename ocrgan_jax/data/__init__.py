@@ -4,7 +4,7 @@ from pathlib import Path
 
 import ml_collections
 
-from ocrgan_jax.data.builder import AnomalyDataset, Prepared, default_prepared_dir
+from ocrgan_jax.data.builder import AnomalyDataset, Prepared
 from ocrgan_jax.data.cifar10 import Cifar10
 from ocrgan_jax.data.dagm import Dagm
 from ocrgan_jax.data.elpv import Elpv
@@ -13,6 +13,7 @@ from ocrgan_jax.data.kolektor import KolektorSdd
 from ocrgan_jax.data.magnetic_tile import MagneticTile
 from ocrgan_jax.data.mvtec_ad import MvtecAd
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.places import user_cache
 
 DATASETS: dict[str, type[AnomalyDataset]] = {
   'mvtec_ad': MvtecAd,
@@ -44,7 +45,7 @@ def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepa
     raise InputError(f'no dataset {settings.dataset!r}; data.dataset is one of {known}')
   settings = ml_collections.ConfigDict(settings)
   settings.test_dir = absolute(settings.test_dir)
-  prepared_dir = Path(absolute(settings.prepared_dir) or default_prepared_dir())
+  prepared_dir = Path(absolute(settings.prepared_dir) or user_cache())
   return DATASETS[settings.dataset](absolute(data_dir), settings, prepared_dir).prepare()
 
 

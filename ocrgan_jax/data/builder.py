@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -250,12 +249,6 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 
 # Fields of `data` that do not change what is in the records.
 READING_ONLY = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
-
-
-def default_prepared_dir() -> Path:
-  """Where prepared datasets are kept if the config does not say."""
-  cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-  return Path(cache) / 'ocrgan_jax'
 
 
 @contextlib.contextmanager

@@ -1,0 +1,30 @@
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.benchmark import Shape, flops_by_hand
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.state import create_state
+from ocrgan_jax.step import score_step
+from tests.conftest import tiny_config
+
+
+def test_flops_counted_by_hand_are_nearly_all_that_the_compiler_counts() -> None:
+  shape = Shape(64, 8, 4)
+  model = build_model(tiny_config('', image_size=64, model__width=8))
+  state = jax.eval_shape(functools.partial(create_state, model), 0)
+  images = jax.ShapeDtypeStruct((4, 64, 64, 3), np.uint8)
+  function = lambda *arguments: score_step(*arguments, model=model)['score']
+  counted = jax.jit(function).lower(state, np.ones((64, 64)), images).cost_analysis()['flops']
+  # The compiler leaves out products with the zeros of the padding and counts the rest too.
+  assert flops_by_hand(shape)['score'] == pytest.approx(counted, rel=0.1)
+  assert flops_by_hand(shape)['train'] > 4 * flops_by_hand(shape)['score']
+
+
+def test_shapes_are_read_from_the_command_line() -> None:
+  assert Shape.parse('256:4:32') == (256, 4, 32)
+  with pytest.raises(InputError, match="'256:4' is no shape"):
+    Shape.parse('256:4')
