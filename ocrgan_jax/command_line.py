@@ -47,7 +47,8 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
 def _guarded(main: Callable[[], int | None]) -> int | None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # orbax tells its every move at INFO
-  if jax.config.read('jax_compilation_cache_dir') is None:  # else the user has said where
+  cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+  if cache is None:  # else the user has said where
     jax.config.update('jax_compilation_cache_dir', str(user_cache() / 'compiled'))
   try:
     return main()

@@ -26,7 +26,7 @@ for count in (1, 2, 8):
   state = jax.device_put(jax.device_get(new_state), sharding.replicated(mesh))
   for batch in images:
     state, metrics = step(state, sharding.put_batch(batch, mesh))
-  there = jax.device_put(scorer.state, sharding.replicated(mesh))
+  there = jax.device_put(jax.device_get(scorer.state), sharding.replicated(mesh))
   scores = dataclasses.replace(scorer, state=there, mesh=mesh).score(images[0])
   leaves = {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path(state)}
   arrays = {**leaves, 'scores': scores, 'loss': metrics['generator']}

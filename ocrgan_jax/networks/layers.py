@@ -82,7 +82,7 @@ class PixelConv(nn.Module):
     kernel = self.param('kernel', WEIGHTS, shape, jnp.float32).astype(self.dtype)
     start = (self.size - x.shape[1]) // 2
     middle = kernel[start : self.size - start, start : self.size - start]
-    return x.reshape(len(x), -1) @ middle.reshape(-1, self.features)
+    return x.reshape(x.shape[0], -1) @ middle.reshape(-1, self.features)
 
 
 # The two convolutions are each other's transpose, so each is the gradient of the

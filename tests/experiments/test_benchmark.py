@@ -21,7 +21,8 @@ def test_flops_counted_by_hand_are_nearly_all_that_the_compiler_counts() -> None
   counted = jax.jit(function).lower(state, np.ones((64, 64)), images).cost_analysis()['flops']
   # The compiler leaves out products with the zeros of the padding and counts the rest too.
   assert flops_by_hand(shape)['score'] == pytest.approx(counted, rel=0.1)
-  assert flops_by_hand(shape)['train'] > 4 * flops_by_hand(shape)['score']
+  # G three times and D ten, against G once and D twice.
+  assert 3 < flops_by_hand(shape)['train'] / flops_by_hand(shape)['score'] < 5
 
 
 def test_shapes_are_read_from_the_command_line() -> None:
