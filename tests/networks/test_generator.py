@@ -58,3 +58,13 @@ def test_branches_talk_through_channel_selection_alone(channel_selection: bool) 
   first = reconstruct(module, variables, [low, high])[0]
   second = reconstruct(module, variables, [low, other])[0]
   assert bool((first == second).all()) != channel_selection
+
+
+def test_bfloat16_is_of_the_computation_alone() -> None:
+  generator = Generator(2, dtype=jnp.bfloat16)
+  bands = [jnp.zeros((1, 32, 32, 3))] * 2
+  variables = jax.eval_shape(lambda: generator.init(jax.random.key(0), bands, train=False))
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
+  apply = lambda v: generator.apply(v, bands, train=False)
+  assert {made.dtype for made in jax.eval_shape(apply, variables)} == {jnp.dtype('float32')}
+  assert 'bf16' in str(jax.make_jaxpr(apply)(variables))
