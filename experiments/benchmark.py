@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from PIL import Image
 
 from configs import default, folder
@@ -132,15 +133,15 @@ def benchmark_input() -> list[dict[str, Any]]:
   return rows
 
 
-def step_arguments(shape: Shape, dtype: str) -> tuple[OCRGAN, State, np.ndarray]:
-  """A model of the defaults, its new state and random images.
+def step_arguments(shape: Shape, dtype: str) -> tuple[Mesh, OCRGAN, State, jax.Array]:
+  """A model of the defaults, its new state and random images, on the first device.
 
   Args:
     shape: of the model and its batch.
     dtype: of the computation.
 
   Returns:
-    The model, the state, and uint8 [batch, size, size, 3].
+    The mesh of that device, the model, the state, and uint8 [batch, size, size, 3].
   """
   config = default.get_config()
   config.image_size, config.model.width, config.model.dtype = shape.size, shape.width, dtype
@@ -149,7 +150,10 @@ def step_arguments(shape: Shape, dtype: str) -> tuple[OCRGAN, State, np.ndarray]
   model = build_model(config)
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (shape.batch, shape.size, shape.size, 3), dtype=np.uint8)
-  return model, jax.jit(functools.partial(create_state, model))(0), images
+  mesh = sharding.make_mesh(jax.devices()[:1])
+  create = functools.partial(create_state, model)
+  state = jax.jit(create, out_shardings=sharding.replicated(mesh))(0)
+  return mesh, model, state, sharding.put_batch(images, mesh)
 
 
 def flops_by_hand(shape: Shape) -> dict[str, float]:
@@ -230,14 +234,16 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
   Returns:
     The row.
   """
-  model, state, images = step_arguments(shape, dtype)
-  ones = np.ones([shape.size] * 2, np.float32)
+  mesh, model, state, images = step_arguments(shape, dtype)
   if what == 'train':
-    function = jax.jit(functools.partial(train_step, model=model), donate_argnums=0)
-    arguments = state, images
+    step = functools.partial(train_step, model=model)
+    function = sharding.jit_over_batch(step, mesh, donate=True)
+    arguments: tuple = state, images
   else:
     scored = lambda *arguments: score_step(*arguments, model=model)['score']
-    function, arguments = jax.jit(scored), (state, ones, images)
+    function = sharding.jit_over_batch(scored, mesh, others=2)
+    ones = np.ones([shape.size] * 2, np.float32)
+    arguments = state, jax.device_put(ones, sharding.replicated(mesh)), images
   compile_seconds = []
   for _ in range(2):  # the second time from the persistent cache
     jax.clear_caches()
@@ -315,12 +321,11 @@ def benchmark_together(shape: Shape, dtype: str, count: int) -> dict[str, Any]:
   Returns:
     The row.
   """
-  model, state, images = step_arguments(shape, dtype)
-  mesh = sharding.make_mesh(jax.devices()[:1])
+  mesh, model, state, images = step_arguments(shape, dtype)
   states = [jax.device_put(jax.device_get(state), sharding.replicated(mesh)) for _ in range(count)]
   stacked = jax.default_backend() != 'cpu'
   together = train_together(model, mesh, states, shape.batch, stacked=stacked)
-  holder, batch = [together.join(states)], sharding.put_batch(images, mesh)
+  holder, batch = [together.join(states)], images
 
   def call() -> Any:
     holder[0], metrics = together.step(holder[0], [batch] * count)
@@ -345,9 +350,10 @@ def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
   """
   needs = []
   for batch in (2, 4):
-    model, state, images = step_arguments(shape._replace(batch=batch), dtype)
-    step = jax.jit(functools.partial(train_step, model=model), donate_argnums=0)
-    memory = step.lower(state, images).compile().memory_analysis()
+    mesh, model, state, images = step_arguments(shape._replace(batch=batch), dtype)
+    step = functools.partial(train_step, model=model)
+    lowered = sharding.jit_over_batch(step, mesh, donate=True).lower(state, images)
+    memory = lowered.compile().memory_analysis()
     needs.append(memory.argument_size_in_bytes + memory.temp_size_in_bytes)
   each = (needs[1] - needs[0]) / 2
   limit = (jax.devices()[0].memory_stats() or {}).get('bytes_limit')

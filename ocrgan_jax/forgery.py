@@ -9,6 +9,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
 CUTPASTE_ASPECT = (0.3, 1 / 0.3)  # width / height, log-uniform
@@ -58,8 +59,7 @@ def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:
   source, target = corners
 
   at = jnp.arange(size)
-  rows, columns = ((at - target[axis] + source[axis]) % size for axis in (0, 1))
-  moved = image[rows][:, columns]
+  moved = jnp.roll(image, target - source, (0, 1))
   inside = [(at >= target[axis]) & (at < target[axis] + sides[axis]) for axis in (0, 1)]
   patch = (inside[0][:, None] & inside[1])[..., None]
   return jnp.where(patch, color_jitter(jitter_key, moved, patch), image)
@@ -101,6 +101,7 @@ def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Arra
   rgb = [jnp.clip(mean + (c - mean) * (1 + contrast), 0, 1) for c in rgb]
   grey = _grey(rgb)
   rgb = [jnp.clip(grey + (c - grey) * (1 + saturation), 0, 1) for c in rgb]
+  rgb = lax.optimization_barrier(rgb)  # else a CPU works them out once for each channel
   return jnp.stack(_turn_hue(rgb, hue), axis=-1) * 2 - 1
 
 

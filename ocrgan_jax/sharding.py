@@ -12,6 +12,10 @@ from jax.stages import Wrapped as JitWrapped
 
 from ocrgan_jax.errors import InputError
 
+# XLA for CPUs drops `lax.optimization_barrier` before it decides what to fuse, unless told
+# to leave that pass out; the barriers are there so that it does not repeat work.
+CPU_OPTIONS = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
+
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
   """A mesh with one axis, `data`, over the devices (all of them by default)."""
@@ -51,11 +55,13 @@ def jit_over_batch(
   Returns:
     The jitted function.
   """
+  on_cpu = mesh.devices.flat[0].platform == 'cpu'
   return jax.jit(
     function,
     in_shardings=(*[replicated(mesh)] * others, batch_sharding(mesh)),
     out_shardings=batch_sharding(mesh) if makes_batch else replicated(mesh),
     donate_argnums=0 if donate else (),
+    compiler_options=CPU_OPTIONS if on_cpu else None,
   )
 
 

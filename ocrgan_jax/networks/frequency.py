@@ -4,7 +4,6 @@ Everything here has no parameters, and works on float images of any scale.
 """
 
 import itertools
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -56,19 +55,23 @@ def low_pass(images: jax.Array) -> jax.Array:
   Returns:
     Array shaped and typed as `images`.
   """
-  for axis in (1, 2):
-    images = _shrink(images, axis)
-  for axis in (1, 2):
-    images = _expand(images, axis)
-  return images
+  # The barriers keep XLA for CPUs from working out each pixel of a stage once for every
+  # pixel of the next that it is part of.
+  shrunk = lax.optimization_barrier(_shrink(images, axis=1))
+  shrunk = lax.optimization_barrier(_shrink(shrunk, axis=2))
+  # Rows last: whole rows are added fastest, and this one is at full resolution.
+  wide = lax.optimization_barrier(_expand(shrunk, axis=2))
+  return lax.optimization_barrier(_expand(wide, axis=1))
 
 
 def _shrink(x: jax.Array, axis: int) -> jax.Array:
-  """Filters one axis with TAPS and keeps its positions 0, 2, 4, …."""
-  size = x.shape[axis]
-  x = _pad(x, axis, (2, 1), (size - 2, size - 3))
-  parts = (lax.slice_in_dim(x, i, i + size, stride=2, axis=axis) for i in range(5))
-  return sum(tap * part for tap, part in zip(TAPS, parts, strict=True))  # type: ignore[return-value]
+  """Filters one axis with TAPS, mirrored, and keeps its positions 0, 2, 4, …."""
+  pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
+  even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
+  # Mirroring puts x[2], x[1] before x[0] and x[-2] after x[-1].
+  before, after = _shift_up(even, axis, first=1), _shift_down(even, axis)
+  odd_before = _shift_up(odd, axis, first=0)
+  return TAPS[0] * (before + after) + TAPS[1] * (odd_before + odd) + TAPS[2] * even
 
 
 def _expand(x: jax.Array, axis: int) -> jax.Array:
@@ -78,16 +81,22 @@ def _expand(x: jax.Array, axis: int) -> jax.Array:
   Mirroring the zero-stuffed signal about its first element (a kept position)
   puts x[1] before x[0]; about its last (a zero) puts x[-1] after x[-1].
   """
-  size = x.shape[axis]
-  x = _pad(x, axis, (1,), (size - 1,))
-  before, here, after = (lax.slice_in_dim(x, i, i + size, axis=axis) for i in range(3))
-  even = 2 * TAPS[0] * (before + after) + 2 * TAPS[2] * here
-  odd = 2 * TAPS[1] * (here + after)
+  before, after = _shift_up(x, axis, first=1), _shift_down(x, axis)
+  even = 2 * TAPS[0] * (before + after) + 2 * TAPS[2] * x
+  odd = 2 * TAPS[1] * (x + after)
   pairs = jnp.stack([even, odd], axis=axis + 1)
-  return pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+  return pairs.reshape(*x.shape[:axis], -1, *x.shape[axis + 1 :])
 
 
-def _pad(x: jax.Array, axis: int, before: Sequence[int], after: Sequence[int]) -> jax.Array:
-  """Puts copies of positions of an axis before and after it."""
-  at = lambda i: lax.slice_in_dim(x, i, i + 1, axis=axis)
-  return jnp.concatenate([*map(at, before), x, *map(at, after)], axis=axis)
+def _shift_up(x: jax.Array, axis: int, first: int) -> jax.Array:
+  """x[i - 1] at position i, and x[first] at position 0."""
+  size = x.shape[axis]
+  edge = lax.slice_in_dim(x, first, first + 1, axis=axis)
+  return jnp.concatenate([edge, lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis=axis)
+
+
+def _shift_down(x: jax.Array, axis: int) -> jax.Array:
+  """x[i + 1] at position i, and the last element once more at the end."""
+  size = x.shape[axis]
+  edge = lax.slice_in_dim(x, size - 1, size, axis=axis)
+  return jnp.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), edge], axis=axis)

@@ -88,15 +88,17 @@ class PixelConv(nn.Module):
 # The two convolutions are each other's transpose, so each is the gradient of the
 # other with respect to its input. Saying so here is what makes them fast: on a CPU
 # XLA's own transposed convolution takes many times as long. Where few pixels meet many
-# channels, its convolutions are slow altogether, and products of matrices are not.
+# channels, its convolutions are slow altogether, and products of matrices are not; where
+# there are only the three channels of an image, blocks of 2×2 pixels make them twelve.
 FEW_OUTPUTS = 4  # side up to which a strided convolution is a product of patches
 FEW_INPUTS = 8  # and a transposed one
+FEW_CHANNELS = 3  # up to which a strided convolution is one of blocks
 
 
 @jax.custom_vjp
 def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolution of stride 2 and padding 1: [b, 2h, 2w, c], [4, 4, c, f] → [b, h, w, f]."""
-  batch, height, width, _ = x.shape
+  batch, height, width, channels = x.shape
   features = kernel.shape[-1]
   if height == width == 2:  # only the middle of the kernel meets pixels
     product = x.reshape(batch, -1) @ kernel[1:3, 1:3].reshape(-1, features)
@@ -104,6 +106,12 @@ def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     at = [x[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
     product = jnp.concatenate(at, axis=-1) @ kernel.reshape(-1, features)
+  elif channels <= FEW_CHANNELS:
+    blocks = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    blocks = blocks.reshape(batch, height // 2 + 1, 2, width // 2 + 1, 2, channels)
+    blocks = blocks.swapaxes(2, 3).reshape(batch, height // 2 + 1, width // 2 + 1, 4 * channels)
+    taps = kernel.reshape(2, 2, 2, 2, channels, features).swapaxes(1, 2)
+    return _conv(blocks, taps.reshape(2, 2, 4 * channels, features), 1, padding=0)
   else:
     return _conv(x, kernel, 2)
   return product.reshape(batch, height // 2, width // 2, features)
@@ -156,12 +164,12 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
 
 
-def _conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+def _conv(x: jax.Array, kernel: jax.Array, stride: int, padding: int = 1) -> jax.Array:
   return lax.conv_general_dilated(
     x,
     kernel,
     (stride, stride),
-    ((1, 1), (1, 1)),
+    ((padding, padding), (padding, padding)),
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
 
@@ -179,13 +187,18 @@ def _save(convolution: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Arra
   return lambda x, kernel: (convolution(x, kernel), (x, kernel))
 
 
+# The gradient by the kernel transposes both of its operands. Without barriers XLA for CPUs
+# computes what made them (batch normalisation's gradient …) once more, in the order of
+# the transposition, which the caches cannot follow: ten times as slow as the sum of both.
 def _strided_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-  x, kernel = saved
+  (x, kernel), gradient = saved, lax.optimization_barrier(gradient)
+  x = lax.optimization_barrier(x)
   return transposed_conv(gradient, kernel.swapaxes(2, 3)), _kernel_gradient(x, gradient)
 
 
 def _transposed_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-  x, kernel = saved
+  (x, kernel), gradient = saved, lax.optimization_barrier(gradient)
+  x = lax.optimization_barrier(x)
   kernel_gradient = _kernel_gradient(gradient, x).swapaxes(2, 3)
   return strided_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
 
