@@ -69,9 +69,10 @@ def machine() -> str:
     names = [line for line in cpuinfo.read_text().splitlines() if line.startswith('model name')]
     model = names[0].split(':', 1)[1].strip() if names else model
   device = jax.devices()[0].device_kind
+  tunables = os.environ.get('GLIBC_TUNABLES')  # which decides how memory is come by on a CPU
   return (
     f'{os.cpu_count()} cores, {model}; device {device}; Python {platform.python_version()}, '
-    f'jax {jax.__version__}'
+    f'jax {jax.__version__}{f"; GLIBC_TUNABLES={tunables}" if tunables else ""}'
   )
 
 

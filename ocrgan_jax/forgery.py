@@ -36,7 +36,8 @@ def forge(key: jax.Array, images: jax.Array, *, cutpaste: bool, cutout: bool) ->
     images = jax.vmap(cut_paste)(keys[:, 0], images)
   if cutout:
     images = jax.vmap(cut_out)(keys[:, 1], images)
-  return images
+  # Else a CPU forges once for each of those that read the images, and in their order.
+  return lax.optimization_barrier(images)
 
 
 def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:

@@ -3,8 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ocrgan_jax.networks.layers import strided_conv
+from ocrgan_jax.sharding import jit_over_batch, make_mesh
 from tests.conftest import REPOSITORY
 
 
@@ -26,3 +30,12 @@ def test_1_2_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) 
       for name in names:
         found, expected = results[f'{count}/{name}'], results[f'1/{name}']
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_barriers_are_kept_where_a_cpu_compiles() -> None:
+  """They are what keeps it from computing a layer's gradient again for the kernel's."""
+  gradient = jax.grad(lambda kernel, x: jnp.tanh(strided_conv(x, kernel)).sum())
+  mesh = make_mesh(jax.devices('cpu')[:1])
+  arguments = jnp.zeros((4, 4, 4, 8)), jnp.zeros((2, 32, 32, 4))
+  compiled = jit_over_batch(gradient, mesh).lower(*arguments).compile()
+  assert 'opt-barrier' in (compiled.as_text() or '')
