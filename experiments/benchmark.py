@@ -336,11 +336,36 @@ def benchmark_together(shape: Shape, dtype: str, count: int) -> dict[str, Any]:
   return row(f'train {shape} {dtype}, {count} model(s) together', rates)
 
 
-def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
-  """The largest batch of a shape that the device's memory holds, by two compilations.
+def step_memory(shape: Shape, dtype: str) -> int:
+  """Bytes that the training step of one shape needs, as its compiler says."""
+  mesh, model, state, images = step_arguments(shape, dtype)
+  step = functools.partial(train_step, model=model)
+  lowered = sharding.jit_over_batch(step, mesh, donate=True).lower(state, images)
+  memory = lowered.compile().memory_analysis()
+  needed: int = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+  return needed
 
-  What the step needs is the state and a share for each image; both come from what the
-  compiler says of two small batches.
+
+def memory_shares(shape: Shape, dtype: str) -> tuple[float, float]:
+  """What the training step needs for each image, and beside them.
+
+  Both come from two batches, large enough that the images' share does not hide
+  behind what the gradients of the parameters need.
+
+  Args:
+    shape: whose batch is disregarded.
+    dtype: of the computation.
+
+  Returns:
+    Bytes an image, and bytes beside.
+  """
+  small, large = (step_memory(shape._replace(batch=batch), dtype) for batch in (16, 32))
+  each = (large - small) / 16
+  return each, small - 16 * each
+
+
+def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
+  """The largest batch of a shape that the device's memory holds.
 
   Args:
     shape: whose batch is disregarded.
@@ -349,21 +374,13 @@ def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
   Returns:
     The row.
   """
-  needs = []
-  for batch in (2, 4):
-    mesh, model, state, images = step_arguments(shape._replace(batch=batch), dtype)
-    step = functools.partial(train_step, model=model)
-    lowered = sharding.jit_over_batch(step, mesh, donate=True).lower(state, images)
-    memory = lowered.compile().memory_analysis()
-    needs.append(memory.argument_size_in_bytes + memory.temp_size_in_bytes)
-  each = (needs[1] - needs[0]) / 2
+  each, beside = memory_shares(shape, dtype)
   limit = (jax.devices()[0].memory_stats() or {}).get('bytes_limit')
   total = limit or os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  largest = int((total - (needs[0] - 2 * each)) / each)
+  largest = int((total - beside) / each)
   print(
     f'train {shape.size}, width {shape.width}, {dtype}: {each / 2**20:.0f} MiB an image, '
-    f'{(needs[0] - 2 * each) / 2**30:.2f} GiB beside; the largest batch in '
-    f'{total / 2**30:.0f} GiB is {largest}'
+    f'{beside / 2**30:.2f} GiB beside; the largest batch in {total / 2**30:.0f} GiB is {largest}'
   )
   return {'name': 'memory', 'mib_an_image': each / 2**20, 'largest_batch': largest}
 

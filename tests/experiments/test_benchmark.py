@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmark import Shape, flops_by_hand
+from experiments.benchmark import Shape, flops_by_hand, memory_shares, step_memory
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import create_state
@@ -23,6 +23,12 @@ def test_flops_counted_by_hand_are_nearly_all_that_the_compiler_counts() -> None
   assert flops_by_hand(shape)['score'] == pytest.approx(counted, rel=0.1)
   # G three times and D ten, against G once and D twice.
   assert 3 < flops_by_hand(shape)['train'] / flops_by_hand(shape)['score'] < 5
+
+
+def test_memory_of_two_batches_tells_that_of_a_larger_one() -> None:
+  shape = Shape(16, 8, 96)
+  each, beside = memory_shares(shape, 'float32')
+  assert beside + 96 * each == pytest.approx(step_memory(shape, 'float32'), rel=0.05)
 
 
 def test_shapes_are_read_from_the_command_line() -> None:
