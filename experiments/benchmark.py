@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jax.sharding import Mesh
+from jax.stages import Compiled, Wrapped
 from PIL import Image
 
 from configs import default, folder
@@ -33,9 +34,10 @@ from ocrgan_jax.data.pipeline import TrainingBatches, load_images
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.networks.discriminator import LATENT_SIZE
 from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import OCRGAN, State, create_state
+from ocrgan_jax.state import OCRGAN, State
 from ocrgan_jax.step import score_step, train_step
 from ocrgan_jax.together import train_together
+from ocrgan_jax.train import new_state
 
 REPEATS = 7
 PHOTO_SIZE = 900  # of MVTec AD's bottle
@@ -152,9 +154,7 @@ def step_arguments(shape: Shape, dtype: str) -> tuple[Mesh, OCRGAN, State, jax.A
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (shape.batch, shape.size, shape.size, 3), dtype=np.uint8)
   mesh = sharding.make_mesh(jax.devices()[:1])
-  create = functools.partial(create_state, model)
-  state = jax.jit(create, out_shardings=sharding.replicated(mesh))(0)
-  return mesh, model, state, sharding.put_batch(images, mesh)
+  return mesh, model, new_state(model, mesh)(0), sharding.put_batch(images, mesh)
 
 
 def flops_by_hand(shape: Shape) -> dict[str, float]:
@@ -224,6 +224,23 @@ def time_calls(call: Callable[[], Any], repeats: int) -> list[float]:
   return seconds
 
 
+def training_step(model: OCRGAN, mesh: Mesh) -> Wrapped:
+  """The jitted training step, as one model is trained."""
+  return sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
+
+
+def peak_memory(compiled: Compiled) -> int:
+  """Bytes that a compiled program needs on its device, as its compiler says."""
+  memory: Any = compiled.memory_analysis()
+  peak: int = (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    + memory.temp_size_in_bytes
+    - memory.alias_size_in_bytes
+  )
+  return peak
+
+
 def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
   """Compiles and times the training step or the scoring of one shape.
 
@@ -237,8 +254,7 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
   """
   mesh, model, state, images = step_arguments(shape, dtype)
   if what == 'train':
-    step = functools.partial(train_step, model=model)
-    function = sharding.jit_over_batch(step, mesh, donate=True)
+    function = training_step(model, mesh)
     arguments: tuple = state, images
   else:
     scored = lambda *arguments: score_step(*arguments, model=model)['score']
@@ -260,13 +276,7 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
     return results
 
   seconds = time_calls(call, REPEATS)
-  memory, median = compiled.memory_analysis(), float(np.median(seconds))
-  peak = (
-    memory.argument_size_in_bytes
-    + memory.output_size_in_bytes
-    + memory.temp_size_in_bytes
-    - memory.alias_size_in_bytes
-  )
+  median = float(np.median(seconds))
   by_hand = flops_by_hand(shape)[what]
   result = {
     **row(f'{what} {shape} {dtype}', [shape.batch / s for s in seconds]),
@@ -274,7 +284,7 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
     'compile_seconds_from_cache': compile_seconds[1],
     'gflops_by_compiler': compiled.cost_analysis()['flops'] / median / 1e9,
     'gflops_by_hand': by_hand / median / 1e9,
-    'memory_gib': peak / 2**30,
+    'memory_gib': peak_memory(compiled) / 2**30,
   }
   print(
     f'    GFLOP/s: {result["gflops_by_hand"]:.1f} by hand, {result["gflops_by_compiler"]:.1f} '
@@ -339,11 +349,7 @@ def benchmark_together(shape: Shape, dtype: str, count: int) -> dict[str, Any]:
 def step_memory(shape: Shape, dtype: str) -> int:
   """Bytes that the training step of one shape needs, as its compiler says."""
   mesh, model, state, images = step_arguments(shape, dtype)
-  step = functools.partial(train_step, model=model)
-  lowered = sharding.jit_over_batch(step, mesh, donate=True).lower(state, images)
-  memory = lowered.compile().memory_analysis()
-  needed: int = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-  return needed
+  return peak_memory(training_step(model, mesh).lower(state, images).compile())
 
 
 def memory_shares(shape: Shape, dtype: str) -> tuple[float, float]:

@@ -55,13 +55,12 @@ def low_pass(images: jax.Array) -> jax.Array:
   Returns:
     Array shaped and typed as `images`.
   """
-  # The barriers keep XLA for CPUs from working out each pixel of a stage once for every
-  # pixel of the next that it is part of.
-  shrunk = lax.optimization_barrier(_shrink(images, axis=1))
-  shrunk = lax.optimization_barrier(_shrink(shrunk, axis=2))
-  # Rows last: whole rows are added fastest, and this one is at full resolution.
-  wide = lax.optimization_barrier(_expand(shrunk, axis=2))
-  return lax.optimization_barrier(_expand(wide, axis=1))
+  # Rows last: whole rows are added fastest, and that stage is at full resolution.
+  for stage, axis in (_shrink, 1), (_shrink, 2), (_expand, 2), (_expand, 1):
+    # Without the barrier XLA for CPUs works out each pixel of a stage once for every pixel
+    # of the next that it is part of.
+    images = lax.optimization_barrier(stage(images, axis))
+  return images
 
 
 def _shrink(x: jax.Array, axis: int) -> jax.Array:

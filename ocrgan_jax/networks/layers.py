@@ -189,16 +189,16 @@ def _save(convolution: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Arra
 
 # The gradient by the kernel transposes both of its operands. Without barriers XLA for CPUs
 # computes what made them (batch normalisation's gradient …) once more, in the order of
-# the transposition, which the caches cannot follow: ten times as slow as the sum of both.
+# the transposition, which the caches cannot follow (measured in docs/performance.md).
 def _strided_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-  (x, kernel), gradient = saved, lax.optimization_barrier(gradient)
-  x = lax.optimization_barrier(x)
+  x, kernel = saved
+  x, gradient = map(lax.optimization_barrier, (x, gradient))
   return transposed_conv(gradient, kernel.swapaxes(2, 3)), _kernel_gradient(x, gradient)
 
 
 def _transposed_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-  (x, kernel), gradient = saved, lax.optimization_barrier(gradient)
-  x = lax.optimization_barrier(x)
+  x, kernel = saved
+  x, gradient = map(lax.optimization_barrier, (x, gradient))
   kernel_gradient = _kernel_gradient(gradient, x).swapaxes(2, 3)
   return strided_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
 
