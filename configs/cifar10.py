@@ -13,7 +13,7 @@ Protocol (IV-A1): size 32, batch 64. S1 trains on 5,000 and tests on 1,000 norma
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:

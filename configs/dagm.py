@@ -10,7 +10,7 @@ Protocol (IV-A1): size 256, batch 64, tested on all of `Test`.
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:

@@ -1,4 +1,4 @@
-"""Every field of a run, once, with its unit and where the paper speaks of it.
+"""Every field of a run, with its default, its unit and the paper's section.
 
 The other files of this folder override it. Change any field from the command
 line: `--config.model.width=4 --config.train.epochs=20`.
@@ -27,9 +27,8 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   data.dataset = ''  # a key of ocrgan_jax.data.DATASETS
   data.category = ''  # the dataset's product, class or kind
   data.validation_share = 0.1  # of the normal training images: held out (III-E, Eq. 14)
-  # Of datasets without an official split: the share of the normal images that
-  # trains, and the seed that picks them (apart from `seed`, so that all runs
-  # share one test set).
+  # For datasets without an official split: the share of the normal images to train
+  # on, and the seed that picks them (not `seed`, so that all runs share one test set).
   data.train_share = 0.8
   data.split_seed = 0
   data.split = 'item'  # KolektorSDD: 'item', or 'image' (see its module)
@@ -44,8 +43,8 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
 
   config.model = model = ml_collections.ConfigDict()
   model.width = 64  # w, channels of G's first stage (Fig. 11)
-  # Channels of D's first stage: as wide as G unless set. The paper narrows only
-  # G in Fig. 11; for that set it to 64.
+  # Channels of D's first stage: G's width unless set. The paper's Fig. 11 narrows G
+  # alone; for that set it to 64.
   model.discriminator_width = model.get_oneway_ref('width')
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
@@ -78,6 +77,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
 
   config.score = score = ml_collections.ConfigDict()
   score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
+  score.map = 'difference'  # what the anomaly map is
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
   # The anomaly map is |I - Î|, smoothed. Its sizes are given at 256 pixels and keep

@@ -8,7 +8,7 @@ The method is the paper's; size, width and epochs are cut to minutes on two CPU 
 
 import ml_collections
 
-from configs import elpv
+from ocrgan_jax.configs import elpv
 
 
 def get_config() -> ml_collections.ConfigDict:

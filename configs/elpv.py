@@ -13,7 +13,7 @@ dataset (the folder with `labels.csv`) elsewhere than in the package.
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:

@@ -13,7 +13,7 @@ subfolders anomalous, directly in it unlabelled (scored, but with no AUROC).
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:

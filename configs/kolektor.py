@@ -13,7 +13,7 @@ are kept together, and the other normal and all defective images test
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:

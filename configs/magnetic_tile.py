@@ -11,7 +11,7 @@ Protocol: as MVTec AD, size 256, batch 32.
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:

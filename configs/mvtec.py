@@ -11,7 +11,7 @@ Protocol (IV-A1): size 256, batch 32, the paper reports 5 seeds.
 
 import ml_collections
 
-from configs import default
+from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:

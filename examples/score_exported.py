@@ -1,4 +1,4 @@
-"""Scores images with an exported model: needs jax, numpy and Pillow, and not ocrgan_jax.
+"""Scores images with an exported model. Needs jax, numpy and Pillow, but not ocrgan_jax.
 
 python examples/score_exported.py runs/bottle/export photo.png …
 """
@@ -13,9 +13,17 @@ from PIL import Image, ImageOps
 
 
 def read(path: str, size: int) -> np.ndarray:
-  """The whole image at the model's size, as in training: uint8 [size, size, 3]."""
+  """Reads an image as in training: uint8 [size, size, 3]."""
   with Image.open(path) as file:
-    image = ImageOps.exif_transpose(file).convert('RGB')
+    image = ImageOps.exif_transpose(file)
+  if image.mode == 'F':
+    sys.exit(f'error: {path}: its pixels are floats; save it with 8 or 16 bits')
+  if image.mode.startswith('I'):  # deep grey
+    grey = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65535:
+      sys.exit(f'error: {path}: its pixels need more than 16 bits; save it with 8 or 16 bits')
+    image = Image.fromarray(np.round(grey / 257).astype(np.uint8))
+  image = image.convert('RGB')
   smaller = min(image.width, size), min(image.height, size)
   image = image.resize(smaller, Image.Resampling.BOX)
   return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

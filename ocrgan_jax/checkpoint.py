@@ -67,7 +67,7 @@ def save(
     batches: the iterator of training, as far as the state has come.
     calibration: of the scores of this state.
     config: of the run.
-    validation_auroc: by which the best checkpoint is told.
+    validation_auroc: by which the best checkpoint is chosen.
   """
   manager.save(
     int(state.step),
@@ -90,7 +90,7 @@ def restore_training(
   Args:
     manager: from `open_checkpoints`, with at least one checkpoint.
     like: a state, or its shapes.
-    sharding: where the restored arrays shall lie.
+    sharding: of the restored arrays.
     batches: the iterator of training, which is set to where it stood.
 
   Returns:
@@ -142,7 +142,7 @@ def restore_scoring(
   Args:
     workdir: the run's folder.
     like: a state, or its shapes.
-    sharding: where the restored arrays shall lie.
+    sharding: of the restored arrays.
     step: of the checkpoint.
 
   Returns:

@@ -1,15 +1,20 @@
-"""How the commands start and how they fail: one line for what the user can mend."""
+"""How the commands start, and how they report what the user can fix: in one line."""
 
+import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 from absl import app, flags, logging
+from ml_collections import config_flags
 
+from ocrgan_jax.cache import user_cache
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.places import user_cache
 
-# What absl and ml_collections raise for flags and config files that are not right.
+# What absl and ml_collections raise for wrong flags and config files.
 MISTAKES = (
   flags.Error,
   AttributeError,
@@ -21,24 +26,25 @@ MISTAKES = (
   SyntaxError,
 )
 
+EXAMPLES = {'config': 'configs/mvtec.py:bottle', 'workdir': 'runs/bottle'}
+
 
 def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
   """Parses absl flags and runs a command.
 
   Args:
-    main: the command; what it returns is the exit status.
-    takes_arguments: whether it is given what is no flag, as a list.
+    main: the command; returns the exit status.
+    takes_arguments: whether `main` takes a list of the arguments that are not flags.
 
-  An InputError, a wrong flag and an interruption end in one line on the standard
-  error stream and a non-zero status; any other exception is a fault of ours and
-  keeps its traceback.
+  An InputError, a wrong flag, a faulty config file or an interrupt ends with one line
+  on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
   """
 
   def call(arguments: list[str]) -> int | None:
     if takes_arguments:
       return main(arguments[1:])
     if len(arguments) > 1:
-      raise InputError(f'what is {arguments[1]!r}? flags begin with --; see --help')
+      raise InputError(f'unexpected argument {arguments[1]!r}: flags start with --; see --help')
     return main()
 
   app.run(lambda arguments: _guarded(lambda: call(arguments)), flags_parser=_parse)
@@ -46,9 +52,9 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
 
 def _guarded(main: Callable[[], int | None]) -> int | None:
   if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # orbax tells its every move at INFO
+    logging.set_verbosity(logging.WARNING)  # orbax logs every step at INFO
   cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-  if cache is None:  # else the user has said where
+  if cache is None:  # not set by the user
     jax.config.update('jax_compilation_cache_dir', str(user_cache() / 'compiled'))
   try:
     return main()
@@ -62,24 +68,85 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
 def _parse(arguments: list[str]) -> list[str]:
   try:
     rest = flags.FLAGS(arguments)
-    # A config file that cannot be loaded says so only when it is looked at.
+    # A config file that failed to load raises its error only when it is used.
     for name in flags.FLAGS:
       getattr(flags.FLAGS, name)
-    if 'config' in flags.FLAGS:
-      flags.FLAGS.config.to_dict()
-  except MISTAKES as error:
-    sys.exit(_fail(_last_line(error)))
+    if 'config' in flags.FLAGS and not hasattr(flags.FLAGS.config, 'to_dict'):
+      path = config_flags.get_config_filename(flags.FLAGS['config'])
+      raise InputError(f'get_config in {path} must return a ConfigDict; see configs/mvtec.py')
+  except Exception as error:
+    message = _config_mistake(error)
+    if not message and not isinstance(error, MISTAKES):
+      raise
+    sys.exit(_fail(message or _flag_mistake(error)))
   return rest
 
 
-def _last_line(error: Exception) -> str:
-  """The sentence of an error that says what is wrong, which absl buries in others."""
+def _config_mistake(error: BaseException | None) -> str:
+  """Describes an error raised in a config file or in a file that it imports.
+
+  Args:
+    error: the exception, with the original one among its causes.
+
+  Returns:
+    One line with file and line number, or '' if the error comes from elsewhere.
+  """
+  while error is not None:
+    name = type(error).__name__
+    if isinstance(error, SyntaxError) and _is_users(error.filename):
+      return f'{error.filename}:{error.lineno}: {name}: {error.msg}'
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(f.filename)]
+    if frames:
+      place, message = frames[-1], '. '.join(_lines(error))
+      if isinstance(error, ValueError) and (place.line or '').startswith('raise '):
+        return message  # a message that the file itself has for its user
+      return f'{place.filename}:{place.lineno}: {name}: {message}'.removesuffix(': ')
+    error = error.__cause__ or error.__context__
+  return ''
+
+
+def _is_users(filename: str | None) -> bool:
+  """Whether a file is neither this one nor part of Python or an installed package."""
+  installed = ('site-packages', 'dist-packages', sysconfig.get_path('stdlib'))
+  return (
+    filename is not None
+    and Path(filename).is_file()
+    and filename != __file__
+    and not any(folder in filename for folder in installed)
+  )
+
+
+def _flag_mistake(error: Exception) -> str:
+  """Describes a wrong flag in one line, given what absl or ml_collections raised."""
   text = str(error)
-  if isinstance(error, AttributeError):  # ml_collections' word for a field that is not there
-    text = f'no such config field: {error.args[0]}'.replace("\\'", "'").replace('\\n', '. ')
-  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  missing = re.findall(r'Flag --(\w+) must have a value other than None', text)
+  if 'config' in missing and flags.FLAGS['config'].present:
+    path = config_flags.get_config_filename(flags.FLAGS['config'])
+    return f'get_config in {path} returns nothing; end it with `return config`'
+  if missing:
+    names = ' and '.join(f'--{name}' for name in missing)
+    examples = ' '.join(f'--{name}={EXAMPLES.get(name, "…")}' for name in missing)
+    return f'missing {names}: give for example {examples}'
+  if isinstance(error, AttributeError) and error.name == 'get_config':
+    path = error.obj.__file__  # type: ignore[attr-defined]
+    return f'{path} has no function get_config; see configs/mvtec.py'
+  lines = _lines(error)
+  if isinstance(error, AttributeError | KeyError):
+    return f'no such config field: {". ".join(lines)}'
+  if isinstance(error, OSError):
+    return f'cannot load the config file: {lines[-1]}'
   lines = [line for line in lines if not line.startswith('Pass --help')]
-  return ' '.join(lines) if len(lines) < 4 else lines[-1]
+  if len(lines) > 3:  # the flag, a traceback, the error
+    lines = [lines[0].removesuffix('Error whilst parsing config file:').strip(), lines[-1]]
+  return ' '.join(lines)
+
+
+def _lines(error: BaseException) -> list[str]:
+  """The lines of an exception's message, without the quotes that a KeyError puts around it."""
+  if isinstance(error, AttributeError) and error.args and isinstance(error.args[0], KeyError):
+    error = error.args[0]  # as ml_collections raises it for an unknown field
+  text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+  return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _fail(message: str) -> int:

@@ -1,8 +1,8 @@
 """Exports a trained model to run without this package.
 
-`python -m ocrgan_jax.export --workdir=…` writes the scorer as StableHLO (and ONNX with
---onnx): uint8 images in, scores and anomaly maps out, for any number of images at once.
-It is compared with the checkpoint on real images before anything is written.
+`python -m ocrgan_jax.export --workdir=…` writes the scorer as StableHLO, and as ONNX with
+--onnx: uint8 images in, scores and anomaly maps out, for any batch size. Nothing is
+written unless it matches the checkpoint on real images.
 """
 
 import logging
@@ -41,17 +41,17 @@ def export(
 
   Args:
     workdir: the run's folder.
-    output: the folder that gets `scorer.stablehlo`, `scorer.onnx` if wanted, and
-      `scorer.json`, which says what goes in, what comes out and where the threshold is.
+    output: folder for `scorer.stablehlo`, `scorer.onnx` if wanted, and `scorer.json`,
+      which describes the input, the outputs and the threshold.
     protocol: which checkpoint: 'last' or 'validation'.
-    images: files to compare on; by default of the run's test set.
-    onnx: whether ONNX is written too.
+    images: files to compare on; by default images of the run's test set.
+    onnx: whether to write ONNX too.
 
   Returns:
-    What `scorer.json` holds.
+    The content of `scorer.json`.
 
   Raises:
-    InputError: if there is no such run, there are no images to compare on, or the
+    InputError: if the run does not exist, there are no images to compare on, or the
       exported scores differ from the checkpoint's by more than 1e-5.
   """
   scorer = load(workdir, protocol=protocol)
@@ -88,11 +88,11 @@ def export(
 
 
 def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
-  """Real images to compare on.
+  """Reads real images to compare on.
 
   Args:
     scorer: of the run.
-    paths: of image files; if there are none, images spread over the test set are taken.
+    paths: image files; if empty, images spread over the test set are used.
 
   Returns:
     uint8 [images, size, size, 3].
@@ -104,7 +104,7 @@ def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
   if not paths:
     test = prepare_dataset(scorer.config.data_dir, settings).test
     if not test.names:
-      raise InputError('the run has no test images to compare on; name some behind the flags')
+      raise InputError('the run has no test images to compare on; give image files after the flags')
     chosen = np.linspace(0, len(test.names) - 1, CHECKED_IMAGES).astype(int)
     everything = StreamedImages(test.records, np.arange(len(test.names)), size)
     return everything[np.unique(chosen)]
@@ -117,7 +117,7 @@ def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
 
 
 def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
-  """The pure function that is exported, its weights inside: images to OUTPUTS."""
+  """The pure function to export, with its weights inside: images → OUTPUTS."""
   state = jax.tree.map(np.asarray, scorer.state)
   minimum, width = scorer.calibration.minimum, scorer.calibration.width
 
@@ -129,7 +129,7 @@ def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def to_stablehlo(scorer: Scorer) -> bytes:
-  """The scorer as `jax.export` serializes it, for all of PLATFORMS and any batch size."""
+  """Serializes the scorer with `jax.export`, for all of PLATFORMS and any batch size."""
   (batch,) = jax.export.symbolic_shape('batch')
   shape = jax.ShapeDtypeStruct((batch, *[scorer.model.image_size] * 2, 3), np.uint8)
   function = jax.jit(scoring_function(scorer))
@@ -137,30 +137,30 @@ def to_stablehlo(scorer: Scorer) -> bytes:
 
 
 def to_onnx(scorer: Scorer) -> bytes:
-  """The scorer as an ONNX model of any batch size, converted by jax2onnx."""
+  """Converts the scorer to ONNX with jax2onnx, for any batch size."""
   try:
     import jax2onnx
   except ImportError:
     raise InputError("ONNX needs more packages: pip install -e '.[onnx]'") from None
-  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it tells of each shape it leaves out
+  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it logs every omitted shape
   size = scorer.model.image_size
   shape = jax.ShapeDtypeStruct(('batch', size, size, 3), np.uint8)
   model = jax2onnx.to_onnx(
     scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
   )
-  # Some of the shapes that the converter notes for values in between are wrong; they are
-  # optional, and runtimes infer them.
+  # The converter records some wrong shapes for intermediate values. They are optional, and
+  # runtimes infer them.
   del model.graph.value_info[:]
   return model.SerializeToString()
 
 
 def run_stablehlo(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
-  """The exported function, read back from its bytes."""
+  """Loads the exported function from its bytes."""
   return jax.export.deserialize(bytearray(content)).call
 
 
 def run_onnx(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
-  """The ONNX model in ONNX Runtime."""
+  """Loads the ONNX model in ONNX Runtime."""
   import onnxruntime
 
   session = onnxruntime.InferenceSession(content)
@@ -178,15 +178,15 @@ def compare(
   Args:
     scorer: of the checkpoint.
     images: uint8 [images, size, size, 3].
-    exported: the function, images to OUTPUTS.
+    exported: the function, images → OUTPUTS.
     name: of the file, for the message.
 
   Returns:
-    The largest difference: of scores relative to themselves, of maps relative to
-    the largest value of each.
+    The largest difference. Scores are compared relative to themselves, each map
+    relative to its largest value.
 
   Raises:
-    InputError: if it is over 1e-5.
+    InputError: if the difference is over 1e-5.
   """
   scores, maps = scorer.score(images), scorer.maps(images)
   largest = 0.0
@@ -225,7 +225,7 @@ def main(arguments: list[str]) -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
-  flags.DEFINE_string('output', '', 'folder for the exported files, <workdir>/export by default')
+  flags.DEFINE_string('output', '', 'folder for the exported files, by default <workdir>/export')
   flags.DEFINE_bool('onnx', False, 'write ONNX too')
   flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

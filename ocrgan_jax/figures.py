@@ -1,4 +1,4 @@
-"""Pictures of what a model found. Each function writes one PNG, whole or not at all."""
+"""Figures of an evaluation. A PNG is written whole or not at all."""
 
 import io
 import warnings
@@ -17,7 +17,7 @@ from sklearn.metrics import (
   roc_curve,
 )
 
-from ocrgan_jax.writer import write_bytes
+from ocrgan_jax.writer import BOOKKEEPING, write_bytes
 
 matplotlib.use('agg')
 
@@ -28,13 +28,15 @@ CLASSES = (
   (-1, 'unlabelled', 'tab:gray'),
 )
 OUTLINE = (0, 255, 0)  # of masks
+LOSSES_PER_ROW = 3
+LOG_SCALE_RATIO = 20  # largest over smallest value from which an axis is logarithmic
 
 
 def save(figure: Figure, path: Path) -> None:
   """Writes a figure as a PNG."""
   file = io.BytesIO()
   with warnings.catch_warnings():
-    # A letter that the font lacks is drawn as a box, which the picture shows.
+    # A letter that the font lacks is drawn as a box; no warning is needed.
     warnings.filterwarnings('ignore', 'Glyph', UserWarning)
     figure.savefig(file, format='png', dpi=100, bbox_inches='tight')
   write_bytes(path, file.getvalue())
@@ -50,11 +52,11 @@ def histogram(
     labels: int [images], 1 for anomalous.
     scores: float [images], scaled by Eq. 14.
     threshold: scaled alike.
-    title: over the picture.
+    title: of the figure.
   """
   figure = Figure(figsize=(7, 4))
   axes = figure.subplots()
-  # A few scores far out would press all others into one bar.
+  # A few outliers would squeeze all other scores into one bar.
   quartiles = np.quantile(scores, [0.25, 0.75])
   end = max(float(quartiles[1] + 4 * np.diff(quartiles)[0]), threshold, 1.0)
   beyond = int((scores > end).sum())
@@ -63,7 +65,7 @@ def histogram(
   for value, name, color in CLASSES:
     chosen = shown[labels == value]
     if len(chosen):
-      # As shares, since the two classes are seldom of a size.
+      # As shares, because the classes are rarely of the same size.
       weights = np.full(len(chosen), 1 / len(chosen))
       axes.hist(
         chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})'
@@ -87,7 +89,7 @@ def roc_and_precision_recall(
     path: of the PNG.
     labels: int [images], 1 for anomalous; both classes.
     scores: name → float [images], larger for more anomalous, the model's first.
-    threshold: of the model's, marked on its curves.
+    threshold: of the model's scores, marked on its curves.
   """
   figure = Figure(figsize=(10, 4.5))
   left, right = figure.subplots(1, 2)
@@ -122,11 +124,11 @@ def latent_features(path: Path, labels: np.ndarray, features: np.ndarray) -> Non
     features: float [images, 100].
   """
   perplexity = min(30.0, (len(features) - 1) / 3)
-  places = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
+  points = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
   figure = Figure(figsize=(6, 5))
   axes = figure.subplots()
   for value, name, color in CLASSES:
-    chosen = places[labels == value]
+    chosen = points[labels == value]
     if len(chosen):
       axes.scatter(
         chosen[:, 0], chosen[:, 1], s=12, color=color, alpha=0.7, label=f'{name} ({len(chosen)})'
@@ -160,7 +162,7 @@ def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[
     for box in boxes['boxes']:
       box.set_facecolor(color)
     axes.plot([], [], color=color, linewidth=6, label=band)
-  axes.axhline(1 / len(bands), color='gray', linestyle=':', label='all bands alike')
+  axes.axhline(1 / len(bands), color='gray', linestyle=':', label='all bands equal')
   axes.set_xticks(range(len(weights)), [f'{n}\n{w.shape[-1]} ch.' for n, w in weights.items()])
   axes.set(title='channel weights of CS by stage and band', ylabel='weight')
   axes.legend(fontsize=8)
@@ -168,20 +170,50 @@ def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[
 
 
 def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
-  """The losses over the epochs of training.
+  """The losses over the epochs of training; without any, nothing is drawn.
 
   Args:
     path: of the PNG.
     lines: of `metrics.jsonl`.
   """
-  lines = [line for line in lines if 'generator' in line]
-  names = [n for n in ('content', 'adversarial', 'latent', 'discriminator') if n in lines[0]]
-  figure = Figure(figsize=(3.2 * len(names), 3))
-  for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-    axes.plot([line['epoch'] for line in lines], [line[name] for line in lines])
-    axes.set(title=f'{name} loss', xlabel='epoch', yscale='log' if name == 'content' else 'linear')
+  losses = losses_of(lines)
+  if not losses:
+    return
+  rows = -(-len(losses) // LOSSES_PER_ROW)
+  columns = min(len(losses), LOSSES_PER_ROW)
+  figure = Figure(figsize=(3.6 * columns, 3 * rows))
+  grid = figure.subplots(rows, columns, squeeze=False).flat
+  for axes, (name, (epochs, values)) in zip(grid, losses.items(), strict=False):
+    axes.plot(epochs, values)
+    axes.set(title=f'{name} loss', xlabel='epoch', yscale=scale_of(values))
+  for axes in grid[len(losses) :]:
+    axes.remove()
   figure.tight_layout()
   save(figure, path)
+
+
+def losses_of(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
+  """The losses in a log, whatever their names.
+
+  Args:
+    lines: of `metrics.jsonl`.
+
+  Returns:
+    name → epochs and values, one of each for every line with losses.
+  """
+  losses: dict[str, tuple[list[float], list[float]]] = {}
+  for line in lines:
+    if 'images_per_second' in line:  # others are of validation
+      for name in line.keys() - BOOKKEEPING:
+        epochs, values = losses.setdefault(name, ([], []))
+        epochs.append(line['epoch'])
+        values.append(line[name])
+  return dict(sorted(losses.items()))
+
+
+def scale_of(values: Sequence[float]) -> str:
+  """The scale of an axis: 'log' for positive values over a wide range, else 'linear'."""
+  return 'log' if min(values) > 0 and max(values) > LOG_SCALE_RATIO * min(values) else 'linear'
 
 
 def sheet(
@@ -189,11 +221,11 @@ def sheet(
   rows: Sequence[str],
   columns: dict[str, np.ndarray],
 ) -> None:
-  """A sheet of pictures: one row an image, one column a view of it.
+  """A sheet of pictures: one row for each image, one column for each view of it.
 
   Args:
     path: of the PNG.
-    rows: what stands before each row.
+    rows: the label of each row.
     columns: name → uint8 [rows, size, size, 3].
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
@@ -215,7 +247,7 @@ def sheet(
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-  """Maps float [..., size, size, 3] in [-1, 1] → uint8, what lies outside cut off."""
+  """Maps float [..., size, size, 3] in [-1, 1] → uint8; values outside are clipped."""
   return np.round(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
@@ -240,13 +272,13 @@ def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 def overlaid(image: np.ndarray, anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
   """An image with its anomaly map over it.
 
-  Heat begins where a map leaves what held-out normal images show at most, and is full
-  at three times that: where nothing is anomalous, the image stays as it is.
+  Heat begins where the map exceeds the maximum over held-out normal images, and is
+  full at three times that: where nothing is anomalous, the image is left as it is.
 
   Args:
     image: uint8 [size, size, 3].
     anomaly_map: float [size, size].
-    normal_maximum: of the calibration, `map_maximum`.
+    normal_maximum: `map_maximum` of the calibration.
 
   Returns:
     uint8 [size, size, 3].
@@ -258,7 +290,7 @@ def overlaid(image: np.ndarray, anomaly_map: np.ndarray, normal_maximum: float) 
 
 
 def heated(anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
-  """An anomaly map as colours: black for 0, full brightness from the most that normal images show.
+  """An anomaly map as colours: black for 0, full brightness from the maximum of normal images.
 
   Args:
     anomaly_map: float [size, size].

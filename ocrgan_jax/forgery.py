@@ -5,11 +5,14 @@ with a key of its own, so the forgeries of a batch do not depend on how many
 devices share it. Patches are moved by index arithmetic: shapes never change.
 """
 
+import dataclasses
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+
+from ocrgan_jax.barrier import cpu_barrier
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
 CUTPASTE_ASPECT = (0.3, 1 / 0.3)  # width / height, log-uniform
@@ -17,27 +20,6 @@ CUTPASTE_JITTER = 0.1  # of brightness, contrast, saturation and hue
 CUTOUT_SIDE = 20 / 256  # share of the image's side
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as colour jitter usually takes it
-
-
-def forge(key: jax.Array, images: jax.Array, *, cutpaste: bool, cutout: bool) -> jax.Array:
-  """Forges one anomaly of each wanted kind into every image.
-
-  Args:
-    key: PRNG key; the same key and images give the same forgeries.
-    images: float array [batch, size, size, 3] in [-1, 1].
-    cutpaste: paste a jittered patch of the image elsewhere in it.
-    cutout: fill a square with black.
-
-  Returns:
-    Array shaped as `images`, in [-1, 1].
-  """
-  keys = jax.random.split(key, (len(images), 2))
-  if cutpaste:
-    images = jax.vmap(cut_paste)(keys[:, 0], images)
-  if cutout:
-    images = jax.vmap(cut_out)(keys[:, 1], images)
-  # Else a CPU forges once for each of those that read the images, and in their order.
-  return lax.optimization_barrier(images)
 
 
 def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:
@@ -80,6 +62,40 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
   return jnp.where((inside[0][:, None] & inside[1])[..., None], -1.0, image)
 
 
+# Families of forgery in the order in which they are forged: (key, image) → forged image.
+FAMILIES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+  'cutpaste': cut_paste,
+  'cutout': cut_out,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forgery:
+  """The config's section `forgery`: which of FAMILIES are forged into normal images (Table V)."""
+
+  cutpaste: bool
+  cutout: bool
+
+
+def forge(key: jax.Array, images: jax.Array, **wanted: bool) -> jax.Array:
+  """Forges one anomaly of each wanted family into every image.
+
+  Args:
+    key: PRNG key; the same key and images give the same forgeries.
+    images: float array [batch, size, size, 3] in [-1, 1].
+    **wanted: whether a family of FAMILIES is forged, by name.
+
+  Returns:
+    Array shaped as `images`, in [-1, 1].
+  """
+  keys = jax.random.split(key, (len(images), len(FAMILIES)))
+  for i, (name, family) in enumerate(FAMILIES.items()):
+    if wanted[name]:
+      images = jax.vmap(family)(keys[:, i], images)
+  # Else a CPU forges once for each of those that read the images, and in their order.
+  return cpu_barrier(images)
+
+
 def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Array:
   """Jitters brightness, contrast, saturation and hue, in this order, by up to 0.1.
 
@@ -102,7 +118,7 @@ def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Arra
   rgb = [jnp.clip(mean + (c - mean) * (1 + contrast), 0, 1) for c in rgb]
   grey = _grey(rgb)
   rgb = [jnp.clip(grey + (c - grey) * (1 + saturation), 0, 1) for c in rgb]
-  rgb = lax.optimization_barrier(rgb)  # else a CPU works them out once for each channel
+  rgb = cpu_barrier(rgb)  # else a CPU works them out once for each channel
   return jnp.stack(_turn_hue(rgb, hue), axis=-1) * 2 - 1
 
 

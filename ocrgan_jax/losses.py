@@ -1,17 +1,23 @@
 """The losses of training, Eq. 9-12 (III-D).
 
-Logits are high for images that D takes for real ones. Every function returns a
+Logits are high for images that D takes for real ones. Every loss function returns a
 float32 scalar, the mean over the batch.
 """
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from ocrgan_jax.checks import at_least, check, one_of
+from ocrgan_jax.errors import InputError
 
-class Loss(NamedTuple):
-  """The weights of Eq. 12 and the form of its adversarial term.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+  """The config's section `loss`: the weights of Eq. 12 and its adversarial term.
 
   A term of weight 0 is not computed.
 
@@ -23,16 +29,69 @@ class Loss(NamedTuple):
       the release and Skip-GANomaly use; G non-saturating), or 'expectation',
       Eq. 10 as printed.
     discriminator_latent: weight of Eq. 11 in D's loss, 1 in the release.
+
+  Raises:
+    InputError: if a field is out of bounds, or G has no loss at all.
   """
 
-  content: float = 50.0
-  adversarial: float = 1.0
-  latent: float = 1.0
-  adversarial_form: str = 'bce'
-  discriminator_latent: float = 0.0
+  content: float = at_least(0)
+  adversarial: float = at_least(0)
+  latent: float = at_least(0)
+  adversarial_form: str = one_of('bce', 'expectation')
+  discriminator_latent: float = at_least(0)
+
+  def __post_init__(self) -> None:
+    check(self, 'loss')
+    terms = generator_terms(self)
+    if not any(term.weight > 0 for term in terms.values()):
+      raise InputError(f'loss.{", loss.".join(terms)} are all 0: G has no loss')
 
 
-ADVERSARIAL_FORMS = ('bce', 'expectation')
+class Outputs(NamedTuple):
+  """What a term of G's loss can look at; D's outputs are None where no term needs them.
+
+  Attributes:
+    real: the images to reconstruct, [batch, size, size, 3].
+    fake: the reconstructions Î, shaped alike.
+    fake_logits: D's logits of the reconstructions, [batch].
+    real_latent: `D_lat` of the images, [batch, 100].
+    fake_latent: `D_lat` of the reconstructions, [batch, 100].
+  """
+
+  real: jax.Array
+  fake: jax.Array
+  fake_logits: Any = None
+  real_latent: Any = None
+  fake_latent: Any = None
+
+
+class Term(NamedTuple):
+  """One term of Eq. 12.
+
+  Attributes:
+    weight: its λ.
+    function: of the outputs, a scalar.
+    needs_discriminator: whether it looks at D's outputs.
+  """
+
+  weight: float
+  function: Callable[[Outputs], jax.Array]
+  needs_discriminator: bool = False
+
+
+def generator_terms(loss: Loss) -> dict[str, Term]:
+  """The terms of G's loss by name, Eq. 12; the names are those of the log."""
+  return {
+    'content': Term(loss.content, lambda x: content_loss(x.real, x.fake)),
+    'adversarial': Term(
+      loss.adversarial,
+      lambda x: generator_adversarial_loss(x.fake_logits, loss.adversarial_form),
+      needs_discriminator=True,
+    ),
+    'latent': Term(
+      loss.latent, lambda x: latent_loss(x.real_latent, x.fake_latent), needs_discriminator=True
+    ),
+  }
 
 
 def content_loss(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
@@ -48,8 +107,8 @@ def latent_loss(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array
 def generator_adversarial_loss(fake_logits: jax.Array, form: str) -> jax.Array:
   """What G minimises of Eq. 10, given D's logits of reconstructions, [batch].
 
-  In the form 'expectation' D is trained to raise its output for anomalous
-  images, as Eq. 10 has it, and G lowers it; in 'bce' real images are the high ones.
+  With 'expectation' D is trained to raise its output for anomalous images, as
+  Eq. 10 has it, and G lowers it; with 'bce' real images are the high ones.
   """
   if form == 'bce':
     return cross_entropy(fake_logits, real=True)
@@ -68,7 +127,7 @@ def discriminator_adversarial_loss(
     form: 'bce' or 'expectation'.
 
   Returns:
-    The sum of one mean a kind of image.
+    The sum of one mean per kind of image.
   """
   if form == 'bce':
     return cross_entropy(real_logits, real=True) + sum(
@@ -78,5 +137,5 @@ def discriminator_adversarial_loss(
 
 
 def cross_entropy(logits: jax.Array, *, real: bool) -> jax.Array:
-  """Mean binary cross-entropy of logits [batch] that should all be real, or all not."""
+  """Mean binary cross-entropy of logits [batch] that are all real, or all fake."""
   return jax.nn.softplus(-logits if real else logits).mean()

@@ -1,4 +1,4 @@
-"""How well scores tell anomalous images from normal ones. Anomalous is positive."""
+"""How well scores separate anomalous from normal images. Anomalous is positive."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     scores: float [images], larger for more anomalous.
 
   Returns:
-    0 to 1, or None where one of the classes is missing and it means nothing.
+    0 to 1, or None where one of the classes is missing, so that it is undefined.
   """
   if len(np.unique(labels)) < 2:
     return None
@@ -42,9 +42,9 @@ def image_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
 
   Returns:
     `image_auroc`, average precision `image_ap`, and the best F1, `image_f1_max`, with
-    the threshold that it is reached at, `image_f1_threshold` (chosen on these images,
-    so no operating point to be expected of others); `image_auroc_interval` and so on
-    from `intervals`. All None where a class is missing.
+    the threshold at which it is reached, `image_f1_threshold` (chosen on these images,
+    so other images will do worse at it); `image_auroc_interval` and so on from
+    `intervals`. All None where a class is missing.
   """
   auroc = image_auroc(labels, scores)
   if auroc is None:
@@ -72,44 +72,44 @@ def intervals(
   confidence: float = CONFIDENCE,
   seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-  """Percentile bootstrap intervals: how sure a test set of this size is.
+  """Percentile bootstrap intervals: how certain a test set of this size is.
 
-  Images are drawn anew with replacement, as many of either class as there are. A
-  draw is a weighing of the images, so they are sorted once for all draws.
+  Images are resampled with replacement within each class. A resample only weights the
+  images, so they are sorted once for all of them.
 
   Args:
     labels: int [images], 1 for anomalous; both classes.
     scores: float [images].
-    samples: number of draws.
+    samples: number of resamples.
     confidence: of the intervals.
-    seed: of the draws.
+    seed: of the resamples.
 
   Returns:
     The ends of the intervals of `image_auroc`, `image_ap` and `image_f1_max`.
   """
   order = np.argsort(-scores, kind='stable')
   positive = labels[order] == 1
-  # Equal scores stand or fall together: the curves have a point after each group of them.
+  # A threshold cannot separate equal scores: the curves have one point after each group of them.
   points = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
   rng = np.random.default_rng(seed)
 
-  def draw(chosen: np.ndarray) -> np.ndarray:
-    """How many images of a class lie above each point, as a share, with a 0 before."""
+  def resample(chosen: np.ndarray) -> np.ndarray:
+    """The share of a class above each point in a new resample, with a leading 0."""
     count = int(chosen.sum())
     weights = np.zeros(len(scores))
     weights[chosen] = rng.multinomial(count, np.full(count, 1 / count)) / count
     return np.concatenate([[0], np.cumsum(weights)[points]])
 
-  drawn = []
+  resampled = []
   ratio = (~positive).sum() / positive.sum()
   for _ in range(samples):
-    recall, false_alarms = draw(positive), draw(~positive)
+    recall, false_alarms = resample(positive), resample(~positive)
     called = recall + false_alarms * ratio
     precision = recall / np.maximum(called, np.finfo(float).tiny)
     average_precision = (np.diff(recall) * precision[1:]).sum()
     f1 = 2 * recall / (1 + called)
-    drawn.append((np.trapezoid(recall, false_alarms), average_precision, f1.max()))
-  ends = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    resampled.append((np.trapezoid(recall, false_alarms), average_precision, f1.max()))
+  ends = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
   columns = zip(INTERVAL_METRICS, *ends.tolist(), strict=True)
   return {name: (low, high) for name, low, high in columns}
 
@@ -127,7 +127,7 @@ def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None
   """
   if masks.all() or not masks.any():
     return dict.fromkeys(PIXEL_METRICS)
-  # Sorted once: what is in order already takes little time to sort again.
+  # Sorted once here: the functions below sort again, which is fast for sorted values.
   order = np.argsort(maps, axis=None, kind='stable')
   defective, values = masks.ravel()[order], maps.ravel()[order]
   results = (
@@ -139,17 +139,17 @@ def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None
 
 
 def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = FPR_LIMIT) -> float:
-  """The area under the per-region overlap (PRO), up to a rate of false positives.
+  """The area under the per-region overlap (PRO), up to a false positive rate.
 
   PRO at a threshold is the mean, over all connected defective regions (diagonal
-  neighbours belong together), of the share of the region above it; the false
+  neighbours are connected), of the share of the region above it; the false
   positives are the sound pixels above it. That is a ROC curve in which each
-  region weighs the same (Bergmann et al., the MVTec AD dataset, IJCV 2021).
+  region has the same weight (Bergmann et al., the MVTec AD dataset, IJCV 2021).
 
   Args:
     maps: float [images, size, size].
-    masks: bool [images, size, size], with pixels of either kind.
-    limit: of the rate of false positives.
+    masks: bool [images, size, size], with sound and defective pixels.
+    limit: of the false positive rate.
 
   Returns:
     0 to 1, divided by `limit`.
@@ -158,7 +158,7 @@ def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = FPR_LIMIT) -> floa
 
 
 def _region_weights(masks: np.ndarray) -> np.ndarray:
-  """1 for sound pixels, 1 / the size of their region for defective ones; as `masks`."""
+  """1 for sound pixels, 1 / the size of their region for defective ones; shaped as `masks`."""
   weights = np.ones(masks.shape, np.float32)
   for weight, mask in zip(weights, masks, strict=True):
     if mask.any():
@@ -178,17 +178,17 @@ def _area_under_pro(
 
 
 def rates(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
-  """What a threshold makes of images.
+  """Precision, recall and false alarms at a threshold.
 
   Args:
-    labels: int [images], 1 for anomalous, 0 for normal; others do not count.
+    labels: int [images], 1 for anomalous, 0 for normal; others are ignored.
     scores: float [images].
     threshold: images above it are called anomalous.
 
   Returns:
     `precision`, `recall` (the share of anomalous images that are caught) and
     `false_alarm_rate` (the share of normal images that are called anomalous);
-    None where there is nothing to take a share of.
+    None where there are no images to take a share of.
   """
   above = scores > threshold
   share = lambda part, whole: float(part.sum() / whole.sum()) if whole.any() else None
@@ -224,27 +224,4 @@ def per_defect_type(
       'image_auroc': image_auroc(labels[compared], scores[compared]),
       'recall': rates(labels[chosen], scores[chosen], threshold)['recall'],
     }
-  return table
-
-
-def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-  """What scores that know nothing of the training set reach on a test set.
-
-  Args:
-    labels: int [images], 1 for anomalous.
-    scores: name → float [images].
-
-  Returns:
-    name → `auroc`, of the better direction, and `anomalous`, that direction:
-    'high' if larger values count as anomalous, 'low' if smaller ones do. The
-    direction is chosen on the test set, to the trivial score's favour. Empty
-    where a class is missing.
-  """
-  table: dict[str, dict[str, Any]] = {}
-  for name, values in scores.items():
-    auroc = image_auroc(labels, values)
-    if auroc is not None:
-      high = auroc >= 0.5
-      direction = 'high' if high else 'low'
-      table[name] = {'auroc': auroc if high else 1 - auroc, 'anomalous': direction}
   return table

@@ -1,8 +1,8 @@
 """Scores any images: `python -m ocrgan_jax.predict --workdir=… PATH…`.
 
-A path is an image, a folder (searched with its subfolders) or a pattern. Images are
-streamed: any number of them takes the same memory. The exit status is 0, or with
---fail-on-anomaly 2 if an image was called anomalous; 1 is kept for mistakes.
+A path is an image, a folder (searched recursively) or a pattern. Images are streamed,
+so any number of them takes the same memory. The exit status is 0, 1 for errors, and
+with --fail-on-anomaly 2 if any image is anomalous.
 """
 
 import csv
@@ -32,16 +32,16 @@ COLUMNS = ('path', 'score', 'scaled_score', 'decision', 'seconds', 'error', 'map
 
 
 class Prediction(NamedTuple):
-  """What was found of one image.
+  """The result for one image.
 
   Attributes:
-    path: as it was found.
-    score: raw anomaly score; not a number if the image could not be read.
+    path: as given.
+    score: raw anomaly score; NaN if the image could not be read.
     scaled_score: 0 to 1 over held-out normal images.
     decision: 'normal', 'anomalous', or '' if the image could not be read.
-    seconds: its share of the time that its batch took, reading included.
+    seconds: time per image of its batch, reading included.
     error: why the image could not be read, or ''.
-    map: the file with the anomaly map over the image, or ''.
+    map: file with the anomaly map drawn over the image, or ''.
   """
 
   path: str
@@ -60,16 +60,16 @@ def predict(
   threshold: float | None = None,
   maps: Path | None = None,
 ) -> Iterator[Prediction]:
-  """Scores image files one after the other, in constant memory.
+  """Scores image files in constant memory.
 
   Args:
     scorer: from `scorer.load`.
-    paths: of image files.
+    paths: image files.
     threshold: raw score above which an image is anomalous; by default the model's.
-    maps: the folder for pictures of the anomaly maps over the images, if wanted.
+    maps: folder for pictures of the anomaly maps over the images, if wanted.
 
   Yields:
-    One prediction a path, in their order. An unreadable file is reported in its own.
+    One prediction per path, in order. For an unreadable file it holds the error.
   """
   outputs = ('score', 'map') if maps else ('score',)
   done = 0
@@ -87,7 +87,7 @@ def predict(
     drawn = [''] * len(batch)
     for i, (path, image, _) in enumerate(batch):
       if maps and image is not None:
-        # The number keeps images of one name in several folders apart.
+        # The number distinguishes images with the same name in different folders.
         drawn[i] = str(maps / f'{done + i:06}_{Path(path).stem}.png')
         picture = overlaid(image, values['map'][i], scorer.calibration.map_maximum)
         write_image(Path(drawn[i]), picture)
@@ -105,16 +105,16 @@ def predict(
 
 
 def find_images(arguments: list[str]) -> list[Path]:
-  """The image files that paths, folders and patterns stand for, each once.
+  """Finds the image files for paths, folders and patterns, each file once.
 
   Args:
-    arguments: of the command line. Files are taken whatever their ending.
+    arguments: of the command line. Files may have any extension.
 
   Returns:
-    The files, those of a folder or pattern by name.
+    The files, sorted by name within each folder or pattern.
 
   Raises:
-    InputError: if an argument stands for no image.
+    InputError: if an argument matches no image.
   """
   found: dict[Path, None] = {}
   for argument in arguments:
@@ -135,12 +135,12 @@ def find_images(arguments: list[str]) -> list[Path]:
 
 
 def write_table(path: Path, predictions: Iterator[Prediction], count: int) -> tuple[int, int]:
-  """Writes predictions as they come to a CSV file that appears when it is whole.
+  """Writes predictions to a CSV file, which appears only when it is complete.
 
   Args:
     path: of the file.
     predictions: from `predict`.
-    count: how many, for the progress bar.
+    count: number of predictions, for the progress bar.
 
   Returns:
     The numbers of anomalous and of unreadable images.
@@ -168,7 +168,7 @@ def main(arguments: list[str]) -> int:
   """Runs the command."""
   values = flags.FLAGS
   if not arguments:
-    raise InputError('no images given: name files, folders or patterns behind the flags')
+    raise InputError('no images given: give files, folders or patterns after the flags')
   paths = find_images(arguments)
   scorer = load(values.workdir, protocol=values.protocol)
   limit = scorer.calibration.threshold if values.threshold is None else values.threshold
@@ -189,9 +189,13 @@ def main(arguments: list[str]) -> int:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
-  flags.DEFINE_string('output', 'scores.csv', 'where the table goes')
-  flags.DEFINE_float('threshold', None, "raw score that decides, in place of the model's")
-  flags.DEFINE_bool('maps', False, 'draw the anomaly maps over the images, into <output>_maps')
-  flags.DEFINE_bool('fail-on-anomaly', False, f'exit with {ANOMALY_STATUS} if any is anomalous')
+  flags.DEFINE_string('output', 'scores.csv', 'file for the table')
+  flags.DEFINE_float(
+    'threshold', None, "raw score above which an image is anomalous, by default the model's"
+  )
+  flags.DEFINE_bool('maps', False, 'draw the anomaly maps over the images into <output>_maps')
+  flags.DEFINE_bool(
+    'fail-on-anomaly', False, f'exit with {ANOMALY_STATUS} if any image is anomalous'
+  )
   flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

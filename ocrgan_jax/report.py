@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that needs no other."""
+"""The report of an evaluation: its figures, and one HTML file that needs no other."""
 
 import base64
 import functools
@@ -13,10 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ocrgan_jax import figures
-from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
-from ocrgan_jax.data.pipeline import Images
 from ocrgan_jax.metrics import INTERVAL_METRICS, PIXEL_METRICS
+from ocrgan_jax.scored_test_set import ScoredTestSet
 from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.writer import write_text
 
@@ -25,18 +24,18 @@ GALLERY = 64  # images that the report shows
 LATENT_IMAGES = 1000  # that the t-SNE of the latent features shows
 CLASS_NAMES = {NORMAL: 'normal', ANOMALOUS: 'anomalous', UNLABELLED: 'unlabelled'}
 METRIC_NAMES = {
-  'image_auroc': 'AUROC of images',
-  'image_ap': 'average precision of images',
-  'image_f1_max': 'best F1 of images (its threshold chosen on these images)',
-  'pixel_auroc': 'AUROC of pixels',
-  'pixel_ap': 'average precision of pixels',
+  'image_auroc': 'image AUROC',
+  'image_ap': 'image average precision',
+  'image_f1_max': 'best image F1 (its threshold chosen on these images)',
+  'pixel_auroc': 'pixel AUROC',
+  'pixel_ap': 'pixel average precision',
   'aupro': 'AUPRO, false positives up to 0.3',
 }
-# File in `figures` → what stands under it.
+# File in `figures` → its caption.
 FIGURES = {
   'histogram': 'Scores of the test images (Fig. 8 of the paper). The further apart, the better.',
-  'curves': 'What each threshold would catch, and at what price; trivial scores beside the model.',
-  'gallery': 'The highest and lowest scores of either class. Green: outline of the mask.',
+  'curves': 'What each threshold would catch, and at what cost; trivial scores beside the model.',
+  'gallery': 'The highest and lowest scores of each class. Green: outline of the mask.',
   'bands': 'The frequency bands of the same images, and what the model made of each.',
   'latent': 'Latent features of the discriminator in two dimensions (Fig. 10).',
   'channel_selection': 'How Channel Selection weighs the bands, channel by channel.',
@@ -64,16 +63,11 @@ class Card(NamedTuple):
   views: dict[str, np.ndarray]
 
 
-def draw(
+def write_report(
   folder: Path,
+  tested: ScoredTestSet,
   *,
   scorer: Scorer,
-  images: Images,
-  test: Split,
-  masks: dict[int, np.ndarray],
-  scores: np.ndarray,
-  features: np.ndarray,
-  trivial: dict[str, np.ndarray],
   metrics: dict[str, Any],
   log: Sequence[dict[str, float]],
 ) -> None:
@@ -81,81 +75,118 @@ def draw(
 
   Args:
     folder: where `figures` and `report.html` go.
+    tested: the test set with its scores.
     scorer: of the checkpoint.
-    images: of the test set.
-    test: the test set.
-    masks: index of the image → bool [size, size].
-    scores: raw, float [images].
-    features: D's latent features, float [images, 100].
-    trivial: name → trivial scores, float [images].
-    metrics: of `metrics.json`.
+    metrics: the content of `metrics.json`.
     log: the lines of `metrics.jsonl`.
   """
-  labels, scaled = test.labels, scorer.scale(scores)
-  known = labels != UNLABELLED
-  threshold = float(scorer.scale(np.array(scorer.calibration.threshold)))
   pictures = folder / 'figures'
-  auroc = metrics['image_auroc']
+  scaled = scorer.scale(tested.scores)
+  threshold = float(scorer.scale(np.array(scorer.calibration.threshold)))
+  draw_test_set(pictures, tested, scaled, threshold, metrics)
+  figures.loss_curves(pictures / 'losses.png', log)
+  cards = draw_examples(pictures, tested, scorer, scaled, threshold)
+  html = render(
+    metrics=metrics,
+    config=scorer.config.to_dict(),
+    pictures=pictures,
+    cards=cards,
+    num_images=len(scaled),
+  )
+  write_text(folder / 'report.html', html)
+
+
+def draw_test_set(
+  pictures: Path,
+  tested: ScoredTestSet,
+  scaled: np.ndarray,
+  threshold: float,
+  metrics: dict[str, Any],
+) -> None:
+  """Draws the figures that show the whole test set: histogram, curves, latent features.
+
+  Args:
+    pictures: the folder of the figures.
+    tested: the test set with its scores.
+    scaled: scaled scores, float [images].
+    threshold: scaled alike.
+    metrics: the content of `metrics.json`.
+  """
+  labels, auroc = tested.split.labels, metrics['image_auroc']
   title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
   figures.histogram(pictures / 'histogram.png', labels, scaled, threshold, title)
-  figures.loss_curves(pictures / 'losses.png', log)
   if auroc is not None:
-    curves = {'model': scaled}
-    for name, values in trivial.items():
+    known = labels != UNLABELLED
+    curves = {'model': scaled[known]}
+    for name, values in tested.trivial.items():
       sign = 1 if metrics['trivial_direction'][name] == 'high' else -1
-      curves[name.replace('_', ' ')] = sign * values
-    curves = {name: values[known] for name, values in curves.items()}
+      curves[name.replace('_', ' ')] = sign * values[known]
     figures.roc_and_precision_recall(pictures / 'curves.png', labels[known], curves, threshold)
   some = np.unique(np.linspace(0, len(labels) - 1, LATENT_IMAGES).astype(int))
   if len(some) >= 4:
-    figures.latent_features(pictures / 'latent.png', labels[some], features[some])
+    figures.latent_features(pictures / 'latent.png', labels[some], tested.features[some])
 
+
+def draw_examples(
+  pictures: Path,
+  tested: ScoredTestSet,
+  scorer: Scorer,
+  scaled: np.ndarray,
+  threshold: float,
+) -> list[Card]:
+  """Draws the figures that show single images: gallery, bands, channel weights.
+
+  Args:
+    pictures: the folder of the figures.
+    tested: the test set with its scores.
+    scorer: of the checkpoint.
+    scaled: scaled scores, float [images].
+    threshold: scaled alike.
+
+  Returns:
+    The cards of the report's gallery, the worst error first.
+  """
+  labels = tested.split.labels
   errors = errors_of(labels, scaled, threshold)
   gallery, rows = choose_gallery(errors), choose_rows(labels, scaled)
   shown = np.union1d(gallery, rows)
-  views = scorer.explain(images[shown])
+  views = scorer.explain(tested.images[shown])
   band_names = [f'band {number + 1}' for number in scorer.model.bands]
   weights = {n: v.swapaxes(0, 1) for n, v in views.items() if n.startswith('cs')}
   if weights:
     stages = dict(sorted(weights.items(), key=lambda item: int(item[0][2:])))
     figures.channel_weights(pictures / 'channel_selection.png', stages, band_names)
 
-  limit, inputs = scorer.calibration.map_maximum, figures.to_uint8(views['input'])
-  made = figures.to_uint8(views['reconstruction'])
+  images = figures.to_uint8(views['input'])
+  reconstructions = figures.to_uint8(views['reconstruction'])
+  maximum = scorer.calibration.map_maximum
   cards = {}
-  for place, i in enumerate(shown.tolist()):
-    outline = functools.partial(figures.outlined, mask=masks.get(i))
-    anomaly_map = views['map'][place]
+  for k, i in enumerate(shown.tolist()):
+    outline = functools.partial(figures.outlined, mask=tested.masks.get(i))
+    anomaly_map = views['map'][k]
     cards[i] = Card(
-      name=test.names[i],
-      defect_type=test.defect_types[i],
+      name=tested.split.names[i],
+      defect_type=tested.split.defect_types[i],
       label=CLASS_NAMES[int(labels[i])],
       score=float(scaled[i]),
       error=float(errors[i]),
       views={
-        'image': outline(inputs[place]),
-        'reconstruction': made[place],
-        'anomaly map': outline(figures.heated(anomaly_map, limit)),
-        'found': figures.overlaid(inputs[place], anomaly_map, limit),
+        'image': outline(images[k]),
+        'reconstruction': reconstructions[k],
+        'anomaly map': outline(figures.heated(anomaly_map, maximum)),
+        'found': figures.overlaid(images[k], anomaly_map, maximum),
       },
     )
   titles = [f'{cards[i].defect_type}\nscore {cards[i].score:.2f}' for i in rows]
   columns = {name: np.stack([cards[i].views[name] for i in rows]) for name in cards[rows[0]].views}
   figures.sheet(pictures / 'gallery.png', titles, columns)
-  places = np.searchsorted(shown, rows)
-  columns = {'image': inputs[places]}
+  in_sheet = np.searchsorted(shown, rows)
+  columns = {'image': images[in_sheet]}
   for b, name in enumerate(band_names):
-    columns[name] = figures.to_uint8(views['bands'][places, b])
-    columns[f'{name} made'] = figures.to_uint8(views['reconstructed_bands'][places, b])
+    columns[name] = figures.to_uint8(views['bands'][in_sheet, b])
+    columns[f'{name} made'] = figures.to_uint8(views['reconstructed_bands'][in_sheet, b])
   figures.sheet(pictures / 'bands.png', titles, columns)
-  write(
-    folder / 'report.html',
-    metrics=metrics,
-    config=scorer.config.to_dict(),
-    pictures=pictures,
-    cards=[cards[i] for i in gallery],
-    num_images=len(labels),
-  )
+  return [cards[i] for i in gallery]
 
 
 def errors_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -167,15 +198,15 @@ def errors_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> np.nd
     threshold: of the same scale.
 
   Returns:
-    float [images], over 0 for wrong decisions; that of an unlabelled image is minus
-    its distance from the threshold, so that the doubtful ones come first.
+    float [images], positive for wrong decisions; for an unlabelled image, minus its
+    distance from the threshold, so that the doubtful ones come first.
   """
   margin = scores - threshold
   return np.where(labels == ANOMALOUS, -margin, np.where(labels == NORMAL, margin, -abs(margin)))
 
 
 def choose_gallery(errors: np.ndarray) -> list[int]:
-  """The images of the report: all, or half the worst errors and half of all kinds.
+  """The images of the report: all, or the worst errors and as many spread over the rest.
 
   Args:
     errors: from `errors_of`.
@@ -192,7 +223,7 @@ def choose_gallery(errors: np.ndarray) -> list[int]:
 
 
 def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
-  """The images worth a look, by index: of either class the highest and the lowest scores.
+  """The images of the sheets: the highest and the lowest scores of each class.
 
   Args:
     labels: int [images].
@@ -210,24 +241,25 @@ def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
   return [int(i) for i in rows]
 
 
-def write(
-  path: Path,
+def render(
   *,
   metrics: dict[str, Any],
   config: dict[str, Any],
   pictures: Path,
   cards: Sequence[Card],
   num_images: int,
-) -> None:
-  """Writes the report, whole or not at all.
+) -> str:
+  """The report as HTML.
 
   Args:
-    path: of the HTML file.
-    metrics: of `metrics.json`.
+    metrics: the content of `metrics.json`.
     config: of the run, as it was scored.
-    pictures: the folder of the figures; those that are not there are left out.
-    cards: of the gallery, in the order that they are shown in first.
+    pictures: the folder of the figures; missing ones are left out.
+    cards: of the gallery, in the order in which they are first shown.
     num_images: of the whole test set.
+
+  Returns:
+    The whole page.
   """
   loader = jinja2.FileSystemLoader(Path(__file__).parent)
   environment = jinja2.Environment(
@@ -235,8 +267,8 @@ def write(
   )
   environment.filters['jpeg'] = _jpeg
   environment.filters['number'] = lambda x: 'none' if x is None else f'{x:.3f}'
-  found = {name: pictures / f'{name}.png' for name in FIGURES}
-  html = environment.get_template('report.html.jinja').render(
+  files = {name: pictures / f'{name}.png' for name in FIGURES}
+  return environment.get_template('report.html.jinja').render(
     metrics=metrics,
     rows=[
       (METRIC_NAMES[name], metrics[name], metrics.get(f'{name}_interval'))
@@ -247,13 +279,12 @@ def write(
     dataset=f'{config["data"]["dataset"]} {config["data"]["category"]}'.strip(),
     figures=[
       (name, FIGURES[name], _uri(file.read_bytes(), 'png'))
-      for name, file in found.items()
+      for name, file in files.items()
       if file.exists()
     ],
     cards=cards,
     num_images=num_images,
   )
-  write_text(path, html)
 
 
 def _jpeg(image: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and its config."""
+"""A run's folder: the run that it belongs to, and its config."""
 
 import json
 import os
@@ -6,11 +6,13 @@ from pathlib import Path
 
 import ml_collections
 
+from ocrgan_jax.checks import flat_fields
+from ocrgan_jax.configs import default
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.writer import write_json
 
-# What may change when a run is taken up again: how long it shall train, where the
-# images lie (they are compared by content) and how they are fetched.
+# What may change when a run goes on: how long it trains, where the images lie (they are
+# compared by content) and how they are fetched.
 CHANGEABLE = (
   'train.epochs',
   'train.keep_checkpoints',
@@ -39,7 +41,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
   if not os.access(there, os.W_OK):
     raise InputError(f'cannot write to {there}; use another --workdir')
   if (workdir / 'config.json').exists():
-    saved, wanted = _flat(load_config(workdir)), _flat(config)
+    saved, wanted = flat_fields(load_config(workdir)), flat_fields(config)
     changed = [
       name
       for name in sorted(saved.keys() | wanted.keys())
@@ -92,22 +94,23 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     workdir: the run's folder.
 
   Returns:
-    The resolved config.
+    The resolved config: the saved values over today's defaults, which stand in for
+    fields that there were not when the run began.
 
   Raises:
-    InputError: if the folder holds no run.
+    InputError: if the folder holds no run, or its config has a field that is unknown.
   """
   path = workdir / 'config.json'
   if not path.is_file():
     raise InputError(f'no run in {workdir} (it has no config.json); train one with --workdir')
-  return ml_collections.ConfigDict(json.loads(path.read_text()))
-
-
-def _flat(config: ml_collections.ConfigDict) -> dict[str, object]:
-  fields: dict[str, object] = {}
-  for name, value in config.items():
-    if isinstance(value, ml_collections.ConfigDict):
-      fields |= {f'{name}.{key}': inner for key, inner in _flat(value).items()}
-    else:
-      fields[name] = value
-  return fields
+  config = default.get_config().copy_and_resolve_references()
+  fields = flat_fields(config)
+  for name, value in flat_fields(ml_collections.ConfigDict(json.loads(path.read_text()))).items():
+    if name not in fields:
+      raise InputError(
+        f'{path} has an unknown field {name!r}: the run is of another version of ocrgan_jax; '
+        'use that version'
+      )
+    fields[name] = value
+  config.update_from_flattened_dict(fields)
+  return config

@@ -1,4 +1,4 @@
-"""A trained model that scores images: the one path of evaluation, prediction and scripts."""
+"""A trained model that scores images, for evaluation, prediction and scripts."""
 
 import dataclasses
 import functools
@@ -14,13 +14,14 @@ from jax.sharding import Mesh
 from ocrgan_jax import checkpoint, runs, sharding
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.scoring import Calibration, scale
 from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import OCRGAN, State, create_state
+from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import explain_step, score_step
 from ocrgan_jax.validation import make_validation
 
-# (state, map unit, batch) → arrays of the images.
+# (state, map unit, batch) → arrays with one entry per image.
 Step = Callable[[State, np.ndarray, jax.Array], dict[str, jax.Array]]
 
 
@@ -44,24 +45,27 @@ class Scorer:
 
   @property
   def batch_size(self) -> int:
-    """Images scored at once, as many as in training. A score does not depend on it."""
+    """Number of images scored at once, as in training. Scores do not depend on it."""
     return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size
 
   def score(self, images: Images) -> np.ndarray:
-    """Raw anomaly scores, larger for more anomalous, each of its image alone.
+    """Computes raw anomaly scores, larger for more anomalous, independently for each image.
 
     Args:
-      images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or
-        any object with a length that can be indexed by an array of indices.
+      images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or any
+        object with a length that gives such an array for an array of indices.
 
     Returns:
       float32 [images].
+
+    Raises:
+      InputError: if the images have another type, shape or size.
     """
     parts = [outputs['score'] for _, outputs in self.batches(images)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
   def maps(self, images: Images) -> np.ndarray:
-    """Anomaly maps; 1 is what held-out normal images show, see `scoring.Score`.
+    """Computes anomaly maps; 1 is typical of held-out normal images, see `scoring.Score`.
 
     Args:
       images: see `score`.
@@ -80,32 +84,34 @@ class Scorer:
 
     Args:
       images: see `score`.
-      outputs: what is wanted of the results of `step.score_step`.
+      outputs: the wanted results of `step.score_step`.
 
     Yields:
-      The batch on its devices, padded to `batch_size`, and the outputs of its images.
+      The batch on its devices, padded to `batch_size`, and the outputs for its images.
     """
     yield from self._run(_scoring(self.model, self.mesh, outputs), images)
 
   def score_batch(
     self, images: np.ndarray, outputs: tuple[str, ...] = ('score',)
   ) -> dict[str, np.ndarray]:
-    """Scores one batch, for callers that batch by themselves.
+    """Scores one batch, for callers that do their own batching.
 
     Args:
       images: uint8 [n, size, size, 3], n at most `batch_size`.
-      outputs: what is wanted of the results of `step.score_step`.
+      outputs: the wanted results of `step.score_step`.
 
     Returns:
       The outputs.
     """
+    images = np.asarray(images)
+    self._check(images)
     padding = [(0, self.batch_size - len(images))] + [(0, 0)] * 3
     step = _scoring(self.model, self.mesh, outputs)
     _, values = self._run_batch(step, np.pad(images, padding))
     return {name: value[: len(images)] for name, value in values.items()}
 
   def explain(self, images: Images) -> dict[str, np.ndarray]:
-    """What the model sees and makes of images.
+    """Computes intermediate results of the model, for figures.
 
     Args:
       images: see `score`; at least one.
@@ -123,6 +129,7 @@ class Scorer:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     ):
+      self._check(host_batch)
       batch, values = self._run_batch(step, host_batch)
       yield batch, {name: value[:count] for name, value in values.items()}
 
@@ -133,8 +140,17 @@ class Scorer:
     values = step(self.state, self.calibration.map_unit, batch)
     return batch, {name: np.asarray(value) for name, value in values.items()}
 
+  def _check(self, batch: np.ndarray) -> None:
+    size = self.model.image_size
+    if batch.dtype != np.uint8 or batch.shape[1:] != (size, size, 3):
+      given = ', '.join(['images', *map(str, batch.shape[1:])])
+      raise InputError(
+        f"images must be uint8 [images, {size}, {size}, 3], RGB at the model's image_size; "
+        f'these are {batch.dtype} [{given}]; make them with ocrgan_jax.data.decoding.decode_image'
+      )
+
   def scale(self, scores: np.ndarray) -> np.ndarray:
-    """Scaled scores, Eq. 14: 0 to 1 over held-out normal images."""
+    """Scales scores by Eq. 14: 0 to 1 over held-out normal images."""
     return scale(scores, self.calibration)
 
 
@@ -144,12 +160,14 @@ def _scoring(model: OCRGAN, mesh: Mesh, outputs: tuple[str, ...]) -> Step:
     values = score_step(state, map_unit, images, model=model)
     return {name: values[name] for name in outputs}
 
-  return sharding.jit_over_batch(step, mesh, others=2)
+  return sharding.jit_over_batch(step, mesh, num_replicated=2)
 
 
 @functools.cache
 def _explaining(model: OCRGAN, mesh: Mesh) -> Step:
-  return sharding.jit_over_batch(functools.partial(explain_step, model=model), mesh, others=2)
+  return sharding.jit_over_batch(
+    functools.partial(explain_step, model=model), mesh, num_replicated=2
+  )
 
 
 def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
@@ -163,25 +181,25 @@ def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
     The scorer.
 
   Raises:
-    InputError: if the folder holds no run or no checkpoint, or there is no such protocol.
+    InputError: if the folder has no run or no checkpoint, or the protocol is unknown.
   """
   if protocol == 'oracle':
     raise InputError(
-      "the protocol 'oracle' chooses by the test set, so only evaluation has it; "
+      "the protocol 'oracle' selects by the test set, so only evaluation has it; "
       "use 'last' or 'validation'"
     )
   return next(load_each(workdir, protocol))
 
 
 def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
-  """Restores the checkpoints that a protocol looks at, one after the other.
+  """Restores the checkpoints that a protocol needs, one at a time.
 
   Args:
     workdir: the run's folder.
     protocol: see `checkpoint.steps`.
 
   Yields:
-    Scorers, the earliest first.
+    Scorers, earliest checkpoint first.
 
   Raises:
     InputError: as `load`.
@@ -196,7 +214,7 @@ def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
 
 
 def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images) -> Scorer:
-  """The same model under another rule of scoring, calibrated anew.
+  """Recalibrates a model with other fields of `config.score`.
 
   Args:
     scorer: of a run.
@@ -207,15 +225,15 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images) -> Sco
     The new scorer.
 
   Raises:
-    InputError: if the score cannot be, or would look at a discriminator that the
-      run never trained.
+    InputError: if a field is invalid, or the score needs a discriminator that the run
+      did not train.
   """
   config = scorer.config.copy_and_resolve_references()
   config.score.update(changes)
   model = build_model(config)
   if model.trains_discriminator and not scorer.model.trains_discriminator:
     raise InputError(
-      'this score looks at the discriminator, which the run did not train; '
+      'this score needs the discriminator, which the run did not train; '
       'use --score.kind=map or --score.content_weight=1'
     )
   validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size)

@@ -3,6 +3,8 @@
 A larger score is more anomalous. A score depends on its image alone.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -11,18 +13,112 @@ import numpy as np
 from jax import lax
 from scipy.ndimage import gaussian_filter1d
 
-KINDS = ('eq13', 'map')
-CONTENT_DISTANCES = ('l1', 'squared')
-MAP_UNITS = ('overall', 'pixel')
+from ocrgan_jax.checks import at_least, between, check, one_of
+
 # Sizes of the map's rule are given at this side and keep their share of the image at others.
 REFERENCE_SIZE = 256
 # The least unit of a pixel, as a share of the mean over all pixels: where normal images are
-# reconstructed almost perfectly, rounding shall not pass for a defect.
+# reconstructed almost perfectly, rounding must not pass for a defect.
 LEAST_UNIT = 0.1
 
 
-class Score(NamedTuple):
-  """How images are scored.
+class Outputs(NamedTuple):
+  """What a map or a score can look at. Under jit only what it looks at is computed.
+
+  Attributes:
+    images: float [batch, size, size, 3].
+    reconstructions: shaped alike.
+    latent: `D_lat` of the images, [batch, 100].
+    reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
+  """
+
+  images: jax.Array
+  reconstructions: jax.Array
+  latent: jax.Array
+  reconstructed_latent: jax.Array
+
+
+def content_error(images: jax.Array, reconstructions: jax.Array, distance: str) -> jax.Array:
+  """L_con of each image alone: [batch, size, size, 3] twice → [batch]."""
+  difference = images - reconstructions
+  difference = jnp.abs(difference) if distance == 'l1' else jnp.square(difference)
+  return difference.mean((1, 2, 3))
+
+
+def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array:
+  """L_lat of each image alone: [batch, 100] twice → [batch]."""
+  return jnp.square(latent - reconstructed_latent).mean(1)
+
+
+def difference_map(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
+  """|I − Î|, the mean over the colours: [batch, size, size, 3] twice → [batch, size, size]."""
+  return jnp.abs(images - reconstructions).mean(-1)
+
+
+def smooth(maps: jax.Array, sigma: float) -> jax.Array:
+  """Smooths maps with a Gaussian.
+
+  It is cut off at four standard deviations and mirrored at the borders, as
+  `scipy.ndimage.gaussian_filter` does it.
+
+  Args:
+    maps: float [batch, size, size].
+    sigma: see `Score.map_sigma`; 0 does not smooth.
+
+  Returns:
+    float32 [batch, size, size].
+  """
+  if not sigma:
+    return maps
+  size = maps.shape[1]
+  # Filtering one axis is a product with a matrix, whose columns are the filtered unit vectors.
+  filtered = gaussian_filter1d(np.eye(size), sigma * size / REFERENCE_SIZE, axis=0)
+  matrix = jnp.asarray(filtered, jnp.float32)
+  return jnp.einsum('ij,bjk,lk->bil', matrix, maps, matrix, precision='highest')
+
+
+def map_score(maps: jax.Array, top: int) -> jax.Array:
+  """The mean of the k largest values of each map.
+
+  Args:
+    maps: float [batch, size, size].
+    top: see `Score.map_top`.
+
+  Returns:
+    float32 [batch].
+  """
+  batch, size, _ = maps.shape
+  count = max(1, round(top * (size / REFERENCE_SIZE) ** 2))
+  return lax.top_k(maps.reshape(batch, -1), min(count, size * size))[0].mean(1)
+
+
+def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
+  """Eq. 13, [batch]; a term of weight 0 is left out, not multiplied, so it is not computed."""
+  del maps
+  score = jnp.zeros(())
+  if rule.content_weight > 0:
+    error = content_error(outputs.images, outputs.reconstructions, rule.content_distance)
+    score = rule.content_weight * error
+  if rule.content_weight < 1:
+    error = latent_error(outputs.latent, outputs.reconstructed_latent)
+    score = score + (1 - rule.content_weight) * error
+  return score
+
+
+# What an anomaly map can be: name → function of the outputs, [batch, size, size].
+MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
+  'difference': lambda x: difference_map(x.images, x.reconstructions),
+}
+# How an image is scored: name → function of the outputs, the finished maps and the rule, [batch].
+SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
+  'eq13': eq13_score,
+  'map': lambda outputs, maps, rule: map_score(maps, rule.map_top),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+  """The config's section `score`: how images are scored.
 
   Attributes:
     kind: 'eq13', the paper's error of content and latent features, or 'map', the
@@ -30,6 +126,7 @@ class Score(NamedTuple):
     content_weight: λ of Eq. 13, the share of the content error; 1 - λ is the latent's.
     content_distance: 'l1', the mean absolute difference, as Eq. 13 has it, or
       'squared', the mean squared difference, as the release has it.
+    map: what the anomaly map is, a key of MAPS.
     map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at 256.
     map_units: 1 in the map is what held-out normal images show on average, 'overall'
       (over all pixels) or 'pixel' (at that pixel).
@@ -37,20 +134,32 @@ class Score(NamedTuple):
       (the same share of the pixels at other sizes).
     threshold_quantile: the quantile of the scores of held-out normal images at
       which the default threshold lies.
+
+  Raises:
+    InputError: if a field is out of bounds.
   """
 
-  kind: str = 'eq13'
-  content_weight: float = 0.9
-  content_distance: str = 'l1'
-  map_sigma: float = 4.0
-  map_units: str = 'overall'
-  map_top: int = 200
-  threshold_quantile: float = 0.99
+  kind: str = one_of(*SCORES)
+  content_weight: float = between(0, 1)
+  content_distance: str = one_of('l1', 'squared')
+  map: str = one_of(*MAPS)
+  map_sigma: float = at_least(0)
+  map_units: str = one_of('overall', 'pixel')
+  map_top: int = at_least(1)
+  threshold_quantile: float = between(0, 1)
+
+  def __post_init__(self) -> None:
+    check(self, 'score')
 
   @property
-  def looks_at_discriminator(self) -> bool:
+  def needs_discriminator(self) -> bool:
     """Whether D has a part in the score."""
     return self.kind == 'eq13' and self.content_weight < 1
+
+
+def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
+  """Where images are anomalous, smoothed and in no units yet: float32 [batch, size, size]."""
+  return smooth(MAPS[rule.map](outputs), rule.map_sigma)
 
 
 class Calibration(NamedTuple):
@@ -78,42 +187,6 @@ class Calibration(NamedTuple):
     return self.maximum - self.minimum or 1.0
 
 
-def content_error(images: jax.Array, reconstructions: jax.Array, distance: str) -> jax.Array:
-  """L_con of each image alone: [batch, size, size, 3] twice → [batch]."""
-  difference = images - reconstructions
-  difference = jnp.abs(difference) if distance == 'l1' else jnp.square(difference)
-  return difference.mean((1, 2, 3))
-
-
-def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array:
-  """L_lat of each image alone: [batch, 100] twice → [batch]."""
-  return jnp.square(latent - reconstructed_latent).mean(1)
-
-
-def anomaly_map(images: jax.Array, reconstructions: jax.Array, sigma: float) -> jax.Array:
-  """|I − Î|, the mean over the colours, smoothed: where an image is anomalous.
-
-  The Gaussian is cut off at four standard deviations and mirrored at the borders,
-  as `scipy.ndimage.gaussian_filter` does it.
-
-  Args:
-    images: float [batch, size, size, 3].
-    reconstructions: shaped alike.
-    sigma: see `Score.map_sigma`; 0 does not smooth.
-
-  Returns:
-    float32 [batch, size, size].
-  """
-  difference = jnp.abs(images - reconstructions).mean(-1)
-  if not sigma:
-    return difference
-  size = images.shape[1]
-  # Filtering one axis is a product with a matrix, whose columns are the filtered unit vectors.
-  filtered = gaussian_filter1d(np.eye(size), sigma * size / REFERENCE_SIZE, axis=0)
-  smooth = jnp.asarray(filtered, jnp.float32)
-  return jnp.einsum('ij,bjk,lk->bil', smooth, difference, smooth, precision='highest')
-
-
 def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
   """What stands for 1 in the anomaly map.
 
@@ -128,21 +201,6 @@ def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
   if units == 'overall':
     return np.full(mean_map.shape, overall, np.float32)
   return np.maximum(mean_map, LEAST_UNIT * overall).astype(np.float32)
-
-
-def map_score(maps: jax.Array, top: int) -> jax.Array:
-  """The mean of the k largest values of each map.
-
-  Args:
-    maps: float [batch, size, size].
-    top: see `Score.map_top`.
-
-  Returns:
-    float32 [batch].
-  """
-  batch, size, _ = maps.shape
-  count = max(1, round(top * (size / REFERENCE_SIZE) ** 2))
-  return lax.top_k(maps.reshape(batch, -1), min(count, size * size))[0].mean(1)
 
 
 def calibrate(

@@ -10,11 +10,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped as JitWrapped
 
+from ocrgan_jax.barrier import CPU_OPTIONS
 from ocrgan_jax.errors import InputError
-
-# XLA for CPUs drops `lax.optimization_barrier` before it decides what to fuse, unless told
-# to leave that pass out; the barriers are there so that it does not repeat work.
-CPU_OPTIONS = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -37,7 +34,7 @@ def jit_over_batch(
   function: Callable[..., Any],
   mesh: Mesh,
   *,
-  others: int = 1,
+  num_replicated: int = 1,
   makes_batch: bool = False,
   donate: bool = False,
 ) -> JitWrapped:
@@ -47,7 +44,7 @@ def jit_over_batch(
     function: pure, of replicated arguments, the state first, and a batch split
       over the devices.
     mesh: of the devices.
-    others: how many arguments come before the batch.
+    num_replicated: how many arguments come before the batch.
     makes_batch: whether the result is a batch, split over the devices; else it is
       replicated.
     donate: whether the state's memory is given to the result.
@@ -58,7 +55,7 @@ def jit_over_batch(
   on_cpu = mesh.devices.flat[0].platform == 'cpu'
   return jax.jit(
     function,
-    in_shardings=(*[replicated(mesh)] * others, batch_sharding(mesh)),
+    in_shardings=(*[replicated(mesh)] * num_replicated, batch_sharding(mesh)),
     out_shardings=batch_sharding(mesh) if makes_batch else replicated(mesh),
     donate_argnums=0 if donate else (),
     compiler_options=CPU_OPTIONS if on_cpu else None,

@@ -4,6 +4,7 @@ Images come in as uint8 and are mapped to [-1, 1] here, in one place, so that
 image, forged image and reconstruction live in the same space.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +16,11 @@ import optax
 
 from ocrgan_jax import losses, scoring
 from ocrgan_jax.forgery import forge
+from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.networks import frequency_decoupling
-from ocrgan_jax.state import OCRGAN, NetworkState, State
+from ocrgan_jax.state import NetworkState, State
 
-# What validation folds into the key, where training folds in its steps from 0.
+# The draw of validation; those of training are its steps, from 0.
 VALIDATION_DRAW = 2**32 - 1
 
 
@@ -41,7 +43,7 @@ def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]
 
 def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
   """Forges anomalies into float images as the model's settings say."""
-  return forge(key, images, cutpaste=model.forgery.cutpaste, cutout=model.forgery.cutout)
+  return forge(key, images, **dataclasses.asdict(model.forgery))
 
 
 def train_step(
@@ -65,8 +67,7 @@ def train_step(
   normal_bands, real = split(model, normal)
   given, forged = normal_bands, None
   if model.forges:
-    key = jax.random.fold_in(state.key, state.step)
-    forged_bands, forged = split(model, forge_batch(model, key, normal))
+    forged_bands, forged = split(model, forge_batch(model, state.random_key(state.step), normal))
     given = forged_bands if model.generator_input == 'forged' else normal_bands
 
   generator, fake, metrics = update_generator(state, given, real, model=model)
@@ -87,7 +88,7 @@ def update_generator(
   Args:
     state: the state, left as it is.
     bands: what G is given, one float array [batch, size, size, 3] a branch.
-    real: what it shall reconstruct, [batch, size, size, 3].
+    real: what G should reconstruct, [batch, size, size, 3].
     model: the static description.
 
   Returns:
@@ -142,17 +143,16 @@ def score_step(
   rule = model.score
   bands, real = split(model, to_float(images))
   fake = _sum(_reconstruct(model, state, bands))
-  (_, features), (_, fake_features) = _judge(model, state, real), _judge(model, state, fake)
-  content = scoring.content_error(real, fake, rule.content_distance)
-  latent = scoring.latent_error(features, fake_features)
-  maps = scoring.anomaly_map(real, fake, rule.map_sigma) / map_unit
-  if rule.kind == 'map':
-    score = scoring.map_score(maps, rule.map_top)
-  else:
-    # A term of weight 0 is left out, not multiplied, so that it is not computed.
-    terms = (rule.content_weight, content), (1 - rule.content_weight, latent)
-    score = _sum([weight * term for weight, term in terms if weight > 0])
-  return {'score': score, 'content': content, 'latent': latent, 'map': maps, 'features': features}
+  (_, latent), (_, fake_latent) = _judge(model, state, real), _judge(model, state, fake)
+  outputs = scoring.Outputs(real, fake, latent, fake_latent)
+  maps = scoring.anomaly_map(outputs, rule) / map_unit
+  return {
+    'score': scoring.SCORES[rule.kind](outputs, maps, rule),
+    'content': scoring.content_error(real, fake, rule.content_distance),
+    'latent': scoring.latent_error(latent, fake_latent),
+    'map': maps,
+    'features': latent,
+  }
 
 
 def explain_step(
@@ -177,10 +177,12 @@ def explain_step(
     state.generator.variables, bands, train=False, mutable=['intermediates']
   )
   fake, selections = _sum(made), dict(sown.get('intermediates', {}))
+  (_, latent), (_, fake_latent) = _judge(model, state, real), _judge(model, state, fake)
+  outputs = scoring.Outputs(real, fake, latent, fake_latent)
   return {
     'input': real,
     'reconstruction': fake,
-    'map': scoring.anomaly_map(real, fake, model.score.map_sigma) / map_unit,
+    'map': scoring.anomaly_map(outputs, model.score) / map_unit,
     'bands': jnp.stack(bands, axis=1),
     'reconstructed_bands': jnp.stack(made, axis=1),
     **{name: chosen['weights'][0].swapaxes(0, 1) for name, chosen in selections.items()},
@@ -195,7 +197,7 @@ def forged_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
   Returns:
     uint8 array shaped as `images`.
   """
-  forged = forge_batch(model, jax.random.fold_in(state.key, VALIDATION_DRAW), to_float(images))
+  forged = forge_batch(model, state.random_key(VALIDATION_DRAW), to_float(images))
   return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
 
 
@@ -230,19 +232,17 @@ def _generator_loss(
   """Eq. 12 for G, and (Î, the new batch statistics, the terms by name)."""
   variables = {'params': params, 'batch_stats': state.generator.batch_stats}
   made, changes = model.generator.apply(variables, bands, train=True, mutable=['batch_stats'])
-  fake, weights, terms = _sum(made), model.loss, {}
-  if weights.content > 0:
-    terms['content'] = losses.content_loss(real, fake)
-  if weights.adversarial > 0 or weights.latent > 0:
+  fake = _sum(made)
+  outputs = losses.Outputs(real, fake)
+  terms = {n: t for n, t in losses.generator_terms(model.loss).items() if t.weight > 0}
+  if any(term.needs_discriminator for term in terms.values()):
     d = state.discriminator
-    (logits, latent), _ = _judge_training(model, d.params, d.batch_stats, fake)
-    if weights.adversarial > 0:
-      terms['adversarial'] = losses.generator_adversarial_loss(logits, weights.adversarial_form)
-    if weights.latent > 0:
-      (_, real_latent), _ = _judge_training(model, d.params, d.batch_stats, real)
-      terms['latent'] = losses.latent_loss(real_latent, latent)
-  total = sum(getattr(weights, name) * term for name, term in terms.items())
-  return total, (fake, changes['batch_stats'], {**terms, 'generator': total})
+    (fake_logits, fake_latent), _ = _judge_training(model, d.params, d.batch_stats, fake)
+    (_, real_latent), _ = _judge_training(model, d.params, d.batch_stats, real)
+    outputs = losses.Outputs(real, fake, fake_logits, real_latent, fake_latent)
+  values = {name: term.function(outputs) for name, term in terms.items()}
+  total = _sum([terms[name].weight * value for name, value in values.items()])
+  return total, (fake, changes['batch_stats'], {**values, 'generator': total})
 
 
 def _discriminator_loss(
@@ -268,6 +268,7 @@ def _discriminator_loss(
 
 
 def _update(model: OCRGAN, network: NetworkState, gradient: Any, batch_stats: Any) -> NetworkState:
-  updates, opt_state = model.optimizer.update(gradient, network.opt_state, network.params)
+  optimizer = model.optimizer.transformation()
+  updates, opt_state = optimizer.update(gradient, network.opt_state, network.params)
   params = optax.apply_updates(network.params, updates)
   return NetworkState(params=params, batch_stats=batch_stats, opt_state=opt_state)

@@ -14,8 +14,9 @@ from jax.stages import Wrapped as JitWrapped
 from ocrgan_jax import scoring, sharding
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.metrics import image_auroc
+from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.scoring import Calibration
-from ocrgan_jax.state import OCRGAN, State
+from ocrgan_jax.state import State
 from ocrgan_jax.step import forged_step, score_step
 
 
@@ -78,7 +79,7 @@ def make_validation(
 @functools.cache
 def _programs(model: OCRGAN, mesh: Mesh) -> tuple[JitWrapped, JitWrapped]:
   return (
-    sharding.jit_over_batch(functools.partial(_score_and_map, model=model), mesh, others=2),
+    sharding.jit_over_batch(functools.partial(_score_and_map, model=model), mesh, num_replicated=2),
     sharding.jit_over_batch(functools.partial(forged_step, model=model), mesh, makes_batch=True),
   )
 

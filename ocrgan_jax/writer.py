@@ -1,4 +1,4 @@
-"""What a run leaves in its folder while it trains: metrics, events, a progress bar."""
+"""Writes files whole or not at all, and logs a training run: metrics, events, a progress bar."""
 
 import io
 import json
@@ -17,9 +17,12 @@ from tqdm import tqdm
 
 from ocrgan_jax.errors import InputError
 
+# The fields of a line of `metrics.jsonl` that are not metrics.
+BOOKKEEPING = ('step', 'epoch', 'images_per_second')
+
 
 def write_bytes(path: Path, content: bytes) -> None:
-  """Writes a file whole or not at all, and the folders that it lies in.
+  """Writes a file whole or not at all, and creates its folders.
 
   Raises:
     InputError: if it cannot be written there.
@@ -31,7 +34,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     os.replace(partial, path)
   except OSError as error:
     partial.unlink(missing_ok=True)
-    raise InputError(f'cannot write {path}: {error}; choose another place') from None
+    raise InputError(f'cannot write {path}: {error}; choose another folder') from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,7 +55,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-  """The lines of a `metrics.jsonl`, up to one that was cut short by a kill."""
+  """The lines of a `metrics.jsonl`, up to one that was cut short when a run was killed."""
   lines: list[dict[str, Any]] = []
   if path.exists():
     for line in path.read_text().splitlines():
@@ -66,9 +69,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 class TrainingLog:
   """Metrics as JSON lines and TensorBoard events, and the progress bar of training.
 
-  A line of `metrics.jsonl` has `step`, `epoch` (images seen, in passes over the
-  training set), and either the means of the losses since the last such line with
-  `images_per_second`, or the results of a validation.
+  A line of `metrics.jsonl` has `step`, `epoch` (passes over the training set so far),
+  and either the means of the losses since the last such line and `images_per_second`,
+  or the results of a validation.
   """
 
   def __init__(
@@ -88,8 +91,8 @@ class TrainingLog:
       workdir: the run's folder.
       step: the steps already done.
       num_steps: the steps that the whole run takes.
-      batch_size: images a step.
-      num_images: images an epoch.
+      batch_size: images per step.
+      num_images: images per epoch.
       writes: off in all but one of the processes of a run.
       shows: whether there is a progress bar.
     """
@@ -100,7 +103,7 @@ class TrainingLog:
       self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
     self._epoch = lambda step: step * batch_size / num_images
     self._batch_size = batch_size
-    # Not on a terminal, a bar is a line of the log each time it is drawn.
+    # Where the output is no terminal, each redrawing of the bar adds a line to it.
     self._bar = tqdm(
       total=num_steps * batch_size,
       disable=not (writes and shows),
@@ -118,12 +121,12 @@ class TrainingLog:
     self._since = time.perf_counter()
 
   def add(self, metrics: dict[str, jax.Array]) -> None:
-    """Takes the scalars of one step, without waiting for them."""
+    """Adds the scalars of one step, without waiting for them."""
     self._window.append(metrics)
     self._bar.update(self._batch_size)
 
   def flush(self, step: int) -> dict[str, float]:
-    """Writes the means since the last flush, if a step was added since, and returns them."""
+    """Writes and returns the means since the last flush; {} if no step was added."""
     if not self._window:
       return {}
     sums: dict[str, float] = defaultdict(float)
@@ -142,7 +145,7 @@ class TrainingLog:
     return means
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes one line and the same as events."""
+    """Writes one line, and the same values as events."""
     if self._events is None:
       return
     line = {'step': step, 'epoch': round(self._epoch(step), 4), **metrics}
@@ -152,7 +155,7 @@ class TrainingLog:
       self._events.add_scalar(name, value, step)
 
   def resume_timing(self) -> None:
-    """Leaves the time since the last flush (a validation, a checkpoint) out of images/s."""
+    """Excludes the time since the last flush (a validation, a checkpoint) from images/s."""
     self._since = time.perf_counter()
 
   def message(self, text: str) -> None:
@@ -160,7 +163,7 @@ class TrainingLog:
     self._bar.write(text, file=sys.stderr)
 
   def close(self) -> None:
-    """Ends the bar and the events."""
+    """Closes the bar and the events."""
     self._bar.close()
     if self._events is not None:
       self._events.close()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import mvtec
+from ocrgan_jax.configs import mvtec
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import OCRGAN
 from ocrgan_jax.train import train

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from PIL import Image
 from ocrgan_jax.data.decoding import decode_image, decode_mask
 from ocrgan_jax.data.pipeline import hold_out
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.evaluate import evaluate, summary
+from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.metrics import image_auroc, pixel_metrics
-from ocrgan_jax.report import FIGURES, choose_gallery, choose_rows, errors_of
+from ocrgan_jax.report import FIGURES
 from ocrgan_jax.scorer import load
+from ocrgan_jax.summary import summary_text
+from tests.conftest import run_module
 
 
 def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
@@ -41,7 +44,7 @@ def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
   for name in FIGURES:
     with Image.open(trained / f'figures/{name}.png') as picture:
       assert picture.width > 200 and len(picture.convert('RGB').getcolors(2**24)) > 10
-  text = summary(metrics)
+  text = summary_text(metrics)
   assert 'anomalous if high' in text and f'{metrics["image_auroc"]:.3f}' in text
 
 
@@ -54,7 +57,7 @@ def test_scores_do_not_depend_on_the_other_images(
   shutil.rmtree(tmp_path / 'data/tile/test/good')
   metrics = evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
   assert metrics['image_auroc'] is None and metrics['num_normal'] == 0  # one class: no AUROC
-  assert 'lacks a labelled class' in summary(metrics)
+  assert 'lacks a labelled class' in summary_text(metrics)
   rows = (trained / 'scores.csv').read_text().splitlines()
   assert len(rows) == 7
   for row in rows[1:]:
@@ -67,21 +70,6 @@ def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) 
     evaluate(trained, protocol='best')
   with pytest.raises(InputError, match='no run in'):
     evaluate(tmp_path)
-
-
-def test_the_sheet_shows_both_ends_of_both_classes() -> None:
-  labels, scores = np.array([0] * 10 + [1] * 3), np.arange(13.0)
-  assert choose_rows(labels, scores) == [12, 11, 10, 9, 8, 1, 0]
-
-
-def test_the_gallery_begins_with_the_worst_errors() -> None:
-  labels, scores = np.array([0, 0, 1, 1, -1]), np.array([1.0, 5.0, 2.0, 9.0, 4.5])
-  errors = errors_of(labels, scores, threshold=4.0)
-  # A missed defect by 2, a false alarm by 1, then the right ones; the unlabelled by its doubt.
-  assert choose_gallery(errors) == [2, 1, 4, 0, 3]
-  many = choose_gallery(np.arange(1000.0))
-  assert len(many) == len(set(many)) == 64 and many[:32] == list(range(999, 967, -1))
-  assert many[-1] == 0  # the other half is spread over all the rest
 
 
 def test_masks_are_compared_with_the_maps(trained: Path) -> None:
@@ -97,7 +85,7 @@ def test_masks_are_compared_with_the_maps(trained: Path) -> None:
   expected = pixel_metrics(scorer.maps(np.stack(images)), masks)
   for name, value in expected.items():
     assert metrics[name] == pytest.approx(value, abs=1e-6), name
-  assert 'by 6 masks' in summary(metrics)
+  assert 'by 6 masks' in summary_text(metrics)
 
 
 def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
@@ -105,11 +93,11 @@ def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
   aurocs = metrics['oracle_aurocs']
   assert len(aurocs) == 2  # the fixture keeps both its checkpoints
   assert metrics['image_auroc'] == pytest.approx(max(aurocs.values()))
-  assert 'chosen by its AUROC on this very test set' in summary(metrics)
+  assert 'chosen by its AUROC on this very test set' in summary_text(metrics)
   assert json.loads((trained / 'oracle/metrics.json').read_text())['protocol'] == 'oracle'
   report = (trained / 'oracle/report.html').read_text()
   assert 'chosen by its AUROC on this very test set' in report
-  assert 'oracle' not in summary(evaluate(trained, pictures=False))
+  assert 'oracle' not in summary_text(evaluate(trained, pictures=False))
   with pytest.raises(InputError, match='only evaluation has it'):
     load(trained, protocol='oracle')
 
@@ -138,3 +126,9 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
   np.testing.assert_allclose(scores, expected, rtol=1e-4)
   with pytest.raises(InputError, match="score.kind is 'best'"):
     evaluate(trained, score={'kind': 'best'}, output=tmp_path, pictures=False)
+
+
+def test_unknown_fields_of_the_score_are_one_line() -> None:
+  done = run_module('ocrgan_jax.evaluate', '--workdir=anywhere', '--score.knd=map')
+  assert done.returncode == 1
+  assert re.fullmatch(r'error: --score has no such field; .* kind, .*\n', done.stderr), done.stderr

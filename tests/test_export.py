@@ -6,13 +6,44 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocrgan_jax import export as module
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.export import compare, export, run_onnx, to_onnx
 from ocrgan_jax.predict import find_images, predict
 from ocrgan_jax.scorer import load
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, smooth_image
+
+
+def run_example(folder: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
+  """Runs the example as it stands, where importing this package is an error."""
+  (folder / 'ocrgan_jax.py').write_text('raise ImportError("the export needs the package")')
+  example = REPOSITORY / 'examples/score_exported.py'
+  return subprocess.run(
+    [sys.executable, str(example), str(folder), *map(str, paths)],
+    env={**os.environ, 'PYTHONPATH': str(folder)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def odd_images(folder: Path) -> list[Path]:
+  """Writes one image for each conversion that the example has to do as in training."""
+  image = Image.fromarray(smooth_image(np.random.default_rng(1), 40)).crop((0, 0, 40, 24))
+  deep = np.asarray(image.convert('L')).astype(np.uint16) * 257
+  transparent = image.copy()
+  transparent.putalpha(image.getchannel('R'))
+  turned = Image.Exif()
+  turned[0x0112] = 6
+  Image.fromarray(deep).save(folder / 'deep.png')
+  image.quantize(16).save(folder / 'palette.png')
+  transparent.save(folder / 'rgba.png')
+  transparent.convert('LA').save(folder / 'la.png')
+  image.convert('CMYK').save(folder / 'cmyk.jpg')
+  image.save(folder / 'turned.jpg', exif=turned)
+  return find_images([str(folder)])
 
 
 def test_the_export_scores_as_the_model_does_without_this_package(
@@ -22,24 +53,26 @@ def test_the_export_scores_as_the_model_does_without_this_package(
   assert description == json.loads((tmp_path / 'out/scorer.json').read_text())
   row = description['files']['scorer.stablehlo']
   assert row['images_compared'] == 11 and row['largest_difference'] <= 1e-5
-  paths = find_images([str(mvtec_folder / 'tile/test')])
+  (tmp_path / 'odd').mkdir()
+  odd = odd_images(tmp_path / 'odd')
+  assert len(odd) == 6
+  paths = find_images([str(mvtec_folder / 'tile/test')]) + odd
   scorer = load(trained)
   expected = list(predict(scorer, paths))
-  # The example as it stands, where importing this package is an error.
-  (tmp_path / 'ocrgan_jax.py').write_text('raise ImportError("the export needs the package")')
-  example = REPOSITORY / 'examples/score_exported.py'
-  done = subprocess.run(
-    [sys.executable, str(example), str(tmp_path / 'out'), *map(str, paths)],
-    env={**os.environ, 'PYTHONPATH': str(tmp_path)},
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  done = run_example(tmp_path / 'out', *paths)
   assert done.returncode == 0, done.stderr
   rows = [line.split(',') for line in done.stdout.splitlines()]
   assert [row[0] for row in rows] == [p.path for p in expected]
   np.testing.assert_allclose([float(r[1]) for r in rows], [p.score for p in expected], rtol=1e-5)
   assert [row[3] for row in rows] == [p.decision for p in expected]
+  for pixels, reason in (
+    (np.full((16, 16), 0.7, np.float32), 'its pixels are floats'),
+    (np.full((16, 16), 70000, np.int32), 'its pixels need more than 16 bits'),
+  ):
+    Image.fromarray(pixels).save(tmp_path / 'wrong.tif')
+    refused = run_example(tmp_path / 'out', tmp_path / 'wrong.tif')
+    assert refused.returncode == 1 and len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith(f'error: {tmp_path}/wrong.tif: {reason}')
 
 
 def test_an_export_that_differs_is_not_written(

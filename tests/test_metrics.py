@@ -15,7 +15,6 @@ from ocrgan_jax.metrics import (
   per_defect_type,
   pixel_metrics,
   rates,
-  trivial_aurocs,
 )
 from tests.conftest import DATA
 
@@ -31,7 +30,6 @@ def test_anomalous_is_the_positive_class() -> None:
 
 def test_one_class_alone_has_no_metrics() -> None:
   assert image_auroc(np.ones(3), np.arange(3.0)) is None
-  assert trivial_aurocs(np.ones(3), {'any': np.arange(3.0)}) == {}
   assert set(image_metrics(np.zeros(3), np.arange(3.0)).values()) == {None}
 
 
@@ -81,16 +79,8 @@ def test_bootstrap_intervals_cover_as_they_should() -> None:
   assert 0.91 <= covered / trials <= 0.98
 
 
-def test_trivial_scores_are_taken_in_their_better_direction_and_say_so() -> None:
-  scores = {'falling': np.array([3.0, 2.0, 1.0, 0.0]), 'rising': np.array([0.0, 2.0, 1.0, 3.0])}
-  assert trivial_aurocs(LABELS, scores) == {
-    'falling': {'auroc': 1.0, 'anomalous': 'low'},
-    'rising': {'auroc': 0.75, 'anomalous': 'high'},
-  }
-
-
-def test_the_bootstrap_draws_the_metrics_that_scikit_learn_computes() -> None:
-  """Without a spread between images there is none in a draw: all scores of a class alike."""
+def test_the_bootstrap_resamples_the_metrics_that_scikit_learn_computes() -> None:
+  """If all scores of a class are equal, so are all resamples."""
   labels = np.repeat([0, 1], [30, 10])
   for scores in (labels * 1.0, np.zeros(40), 1.0 - labels):
     metrics = image_metrics(labels, scores)

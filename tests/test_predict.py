@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.decoding import decode_image
+from ocrgan_jax.data.pipeline import StreamedImages
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.predict import find_images, predict
@@ -55,6 +57,43 @@ def test_decisions_are_taken_at_the_models_threshold_or_at_ones_own(
     assert p.seconds > 0
   assert {p.decision for p in predict(scorer, paths, threshold=-1.0)} == {'anomalous'}
   assert {p.decision for p in predict(scorer, paths, threshold=1e9)} == {'normal'}
+
+
+RIGHT = np.zeros((3, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+  ('images', 'given'),
+  [
+    (RIGHT.astype(np.float32), 'float32 [images, 32, 32, 3]'),
+    (RIGHT[:, :16], 'uint8 [images, 16, 32, 3]'),
+    (RIGHT[..., :1], 'uint8 [images, 32, 32, 1]'),
+    (RIGHT[..., 0], 'uint8 [images, 32, 32]'),
+    (RIGHT[0], 'uint8 [images, 32, 3]'),
+  ],
+)
+def test_images_of_another_form_are_refused_in_one_line(
+  images: np.ndarray, given: str, scorer: Scorer
+) -> None:
+  for use in (
+    scorer.score,
+    scorer.maps,
+    scorer.explain,
+    scorer.score_batch,
+    lambda images: list(scorer.batches(images)),
+  ):
+    with pytest.raises(InputError) as error:
+      use(images)
+    message = str(error.value)
+    assert message.startswith('images must be uint8 [images, 32, 32, 3], RGB')
+    assert f'these are {given}' in message and '\n' not in message
+
+
+def test_streamed_images_of_another_size_are_refused(scorer: Scorer, mvtec_folder: Path) -> None:
+  test = prepare_dataset(str(mvtec_folder), scorer.config.data).test
+  assert scorer.score(StreamedImages(test.records, np.arange(3), 32)).shape == (3,)
+  with pytest.raises(InputError, match=r'these are uint8 \[images, 64, 64, 3\]'):
+    scorer.score(StreamedImages(test.records, np.arange(3), 64))
 
 
 def test_an_unreadable_image_is_reported_in_its_row_and_the_rest_goes_on(

@@ -1,4 +1,4 @@
-"""The report in a real browser."""
+"""What the report shows, and how it works in a real browser."""
 
 import json
 import re
@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.report import FIGURES
+from ocrgan_jax.report import FIGURES, choose_gallery, choose_rows, errors_of
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('chrome')
 # Run in the page: what is drawn, and the order of the cards after each button is pressed.
@@ -24,6 +25,21 @@ addEventListener('load', () => {
   document.body.append(told);
 });
 </script>"""
+
+
+def test_the_sheet_shows_both_ends_of_both_classes() -> None:
+  labels, scores = np.array([0] * 10 + [1] * 3), np.arange(13.0)
+  assert choose_rows(labels, scores) == [12, 11, 10, 9, 8, 1, 0]
+
+
+def test_the_gallery_begins_with_the_worst_errors() -> None:
+  labels, scores = np.array([0, 0, 1, 1, -1]), np.array([1.0, 5.0, 2.0, 9.0, 4.5])
+  errors = errors_of(labels, scores, threshold=4.0)
+  # A missed defect by 2, a false alarm by 1, then the right ones; the unlabelled by its doubt.
+  assert choose_gallery(errors) == [2, 1, 4, 0, 3]
+  many = choose_gallery(np.arange(1000.0))
+  assert len(many) == len(set(many)) == 64 and many[:32] == list(range(999, 967, -1))
+  assert many[-1] == 0  # the other half is spread over all the rest
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium on this machine')

@@ -5,13 +5,14 @@ from scipy.ndimage import gaussian_filter
 from ocrgan_jax.scoring import (
   LEAST_UNIT,
   Calibration,
-  anomaly_map,
   calibrate,
   content_error,
+  difference_map,
   latent_error,
   map_score,
   map_unit,
   scale,
+  smooth,
 )
 
 UNIT = np.ones((2, 2), np.float32)
@@ -37,7 +38,8 @@ def test_the_map_is_the_difference_smoothed_as_scipy_does_it(sigma: float) -> No
   difference = np.abs(images - made).mean(-1)
   # The sigma is given at 256 pixels: at 64 it is a quarter.
   expected = [gaussian_filter(d, sigma / 4) if sigma else d for d in difference]
-  np.testing.assert_allclose(anomaly_map(images, made, sigma), expected, atol=1e-6)
+  found = smooth(difference_map(images, made), sigma)
+  np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_score_of_a_map_is_the_mean_of_its_largest_values() -> None:
@@ -65,3 +67,12 @@ def test_calibration_scales_held_out_scores_to_0_and_1() -> None:
 
 def test_one_held_out_image_still_gives_a_scale() -> None:
   assert scale(np.array([2.5]), fit([2.0], 0.99)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize('quantile', [0.0, 0.5, 0.75, 0.99, 1.0])
+def test_the_threshold_is_the_quantile_of_held_out_scores_that_was_asked_for(
+  quantile: float,
+) -> None:
+  # Of 101 equally spaced scores the quantile q is 100 q; shuffled, for the order must not count.
+  scores = np.random.default_rng(0).permutation(101).astype(float)
+  assert fit(scores.tolist(), quantile).threshold == pytest.approx(100 * quantile)

@@ -23,6 +23,9 @@ from tests.conftest import tiny_config, tiny_model
     ('seed', -1, 'seed is -1; it must be at least 0'),
     ('seed', 2**31, 'under 2'),
     ('data__workers', -1, 'data.workers is -1'),
+    ('train__epochs', 0, 'train.epochs is 0; it must be at least 1'),
+    ('train__learning_rate', float('nan'), 'train.learning_rate is nan'),
+    ('model__bands', '²', "must be 'all' or numbers"),
   ],
 )
 def test_fields_that_cannot_be_are_named(field: str, value: object, message: str) -> None:
@@ -31,7 +34,7 @@ def test_fields_that_cannot_be_are_named(field: str, value: object, message: str
 
 
 def test_contradictions_are_refused() -> None:
-  with pytest.raises(InputError, match='both off'):
+  with pytest.raises(InputError, match='all off'):
     tiny_model(train__generator_input='forged', forgery__cutpaste=False, forgery__cutout=False)
   with pytest.raises(InputError, match='G has no loss'):
     tiny_model(loss__content=0.0, loss__adversarial=0.0, loss__latent=0.0)
@@ -48,3 +51,16 @@ def test_discriminator_is_as_wide_as_the_generator_unless_set() -> None:
   config.model.discriminator_width = 64
   assert build_model(config).discriminator.width == 64
   assert build_model(config).generator.width == 4
+
+
+def test_a_misspelt_field_of_a_users_own_config_file_is_named() -> None:
+  config = tiny_config('')
+  config.model.widht = 3
+  with pytest.raises(InputError, match='unknown config field model.widht'):
+    build_model(config)
+
+
+def test_equal_configs_give_equal_models() -> None:
+  first, second = (build_model(tiny_config('')) for _ in range(2))
+  assert first == second and hash(first) == hash(second)
+  assert first != build_model(tiny_config('', train__learning_rate=1e-3))

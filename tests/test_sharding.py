@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ocrgan_jax.networks.layers import strided_conv
+from ocrgan_jax.networks.convolutions import strided_conv
 from ocrgan_jax.sharding import jit_over_batch, make_mesh
 from tests.conftest import REPOSITORY
 

@@ -7,9 +7,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from ocrgan_jax.checks import read
+from ocrgan_jax.data.decoding import decode_image
+from ocrgan_jax.data.pipeline import hold_out
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.train import checkpoint_steps, choose_batch_size, train
+from ocrgan_jax.schedule import Schedule, choose_batch_size
+from ocrgan_jax.scorer import load
+from ocrgan_jax.train import train
 from tests.conftest import smooth_image, tiny_config, write_images
 
 
@@ -98,8 +103,8 @@ def test_batch_shrinks_to_the_training_set_with_a_warning(capsys: pytest.Capture
 
 def test_checkpoints_are_at_the_ends_of_epochs_and_at_the_last() -> None:
   # 20 images in batches of 8: epochs end within steps 3, 5, 8, 10 and 13.
-  settings = tiny_config('', train__epochs=5, train__checkpoint_every=2).train
-  assert checkpoint_steps(settings, 20, 8) == {5, 10, 13}
+  schedule = read(Schedule, tiny_config('', train__epochs=5, train__checkpoint_every=2).train)
+  assert schedule.checkpoint_steps(20, 8) == {5, 10, 13}
 
 
 def test_a_finished_run_is_left_as_it_is(
@@ -125,3 +130,40 @@ def test_a_run_goes_on_with_its_own_images_only(
   shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
   with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+
+
+def test_the_threshold_of_a_run_is_the_quantile_in_its_config(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  """On the scores of its held-out images, computed anew: by default the 0.99 quantile."""
+  low = tiny_config(
+    mvtec_folder, train__epochs=1, data__validation_share=0.5, score__threshold_quantile=0.25
+  )
+  train(low, tmp_path / 'low')
+  for workdir, share, quantile in ((trained, 0.1, 0.99), (tmp_path / 'low', 0.5, 0.25)):
+    scorer = load(workdir)
+    _, held_out = hold_out(20, share, 0)
+    paths = sorted((mvtec_folder / 'tile/train/good').iterdir())
+    images = [decode_image(paths[i].read_bytes(), 32) for i in held_out]
+    scores = scorer.score(np.stack(images))
+    assert len(set(scores)) > 1
+    expected = np.quantile(scores, quantile)
+    assert scorer.calibration.threshold == pytest.approx(expected, rel=1e-5)
+    assert scorer.config.score.threshold_quantile == quantile
+
+
+def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(trained, tmp_path / 'run')
+  path = tmp_path / 'run/config.json'
+  config = json.loads(path.read_text())
+  del config['score']['map'], config['train']['log_every']
+  path.write_text(json.dumps(config))
+  assert load(tmp_path / 'run').config.score.map == 'difference'
+  # It goes on, too.
+  assert int(train(tiny_config(mvtec_folder), tmp_path / 'run').step) == 5
+  config['score']['mapp'] = 'difference'
+  path.write_text(json.dumps(config))
+  with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
+    load(tmp_path / 'run')

@@ -13,12 +13,12 @@ from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.inspection import CONVERSIONS
 from ocrgan_jax.data.pipeline import StreamedImages
 
-PER_TYPE = 6  # pictures of each defect type on the contact sheet
-PICTURE_SIZE = 128
+PER_TYPE = 6  # images of each defect type on the contact sheet
+PICTURE_SIZE = 128  # pixels
 
 
 def describe(report: dict[str, Any]) -> str:
-  """What a check found, as text."""
+  """Formats the report of a check."""
   lines = []
   for split, counts in report['counts'].items():
     kinds = ', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'none'
@@ -28,14 +28,14 @@ def describe(report: dict[str, Any]) -> str:
     lines.append(
       f'colour {mode} ({count})' + (f': {rule}' if (rule := CONVERSIONS.get(mode)) else '')
     )
-  lines.append(f'masks  {report["masks"]} images have one')
+  lines.append(f'masks  {report["masks"]} images have a mask')
   lines += [f'left out {name}: {reason}' for name, reason in report['skipped']]
   lines += [f'warning: {warning}' for warning in report['warnings']]
   return '\n'.join(lines)
 
 
 def contact_sheet(dataset: Prepared, path: Path) -> None:
-  """Writes a picture of a few images of each split and defect type."""
+  """Draws a few images of each split and defect type into one PNG."""
   rows, pictures = [], []
   for name, split in (('train', dataset.train), ('test', dataset.test)):
     for kind in dict.fromkeys(split.defect_types):
@@ -43,7 +43,7 @@ def contact_sheet(dataset: Prepared, path: Path) -> None:
       chosen = indices[np.linspace(0, len(indices) - 1, PER_TYPE).round().astype(int)]
       images = StreamedImages(split.records, chosen, PICTURE_SIZE)[np.arange(PER_TYPE)]
       rows.append(f'{name}\n{kind}')
-      pictures.append(images / 127.5 - 1)
+      pictures.append(images)
   columns = {f'{i + 1}': np.stack([row[i] for row in pictures]) for i in range(PER_TYPE)}
   figures.sheet(path, rows, columns)
 
@@ -60,6 +60,6 @@ def main() -> None:
 
 if __name__ == '__main__':
   config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
-  flags.DEFINE_string('picture', 'runs/contact_sheet.png', 'where the contact sheet goes')
+  flags.DEFINE_string('picture', 'runs/contact_sheet.png', 'file for the contact sheet')
   flags.mark_flag_as_required('config')
   command_line.run(main)

@@ -1,12 +1,13 @@
 """Datasets as TensorFlow Datasets builders, without TensorFlow.
 
-A dataset is read once, checked, and kept as array_record files, one record an image
-with its encoded bytes. Records are found again by what the images on disk were
-(names, sizes, times), so a changed folder is read anew.
+A dataset is read and checked once, then kept as array_record files with the encoded
+bytes of one image per record. The folder of the records is named by a hash of the
+source files' names, sizes and times, so a changed dataset is read again.
 """
 
 import abc
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import io
@@ -17,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
@@ -25,24 +25,25 @@ from tqdm import tqdm
 
 from ocrgan_jax.data.examples import Example, Examples
 from ocrgan_jax.data.inspection import inspect
+from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.errors import InputError
 
 
 class Records:
-  """The records of a split by index, opened where they are first read: cheap to pickle."""
+  """The records of a split by index. Opened on first use, so cheap to pickle."""
 
   def __init__(self, folder: str, split: str):
-    """Names a split of a prepared dataset.
+    """Refers to a split of a prepared dataset.
 
     Args:
-      folder: that holds the records.
+      folder: of the records.
       split: 'train' or 'test'.
     """
-    self._place = folder, split
+    self._arguments = folder, split
 
   @functools.cached_property
   def _source(self) -> Sequence[dict[str, Any]]:
-    folder, split = self._place
+    folder, split = self._arguments
     with _quiet():
       builder = tfds.builder_from_directory(folder)
       return builder.as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
@@ -56,8 +57,8 @@ class Records:
     return self._source[index]
 
   def __reduce__(self) -> tuple[type, tuple[str, str]]:
-    """A worker opens the files anew."""
-    return Records, self._place
+    """Pickles the arguments only; each worker opens the files itself."""
+    return Records, self._arguments
 
 
 class Split(NamedTuple):
@@ -66,10 +67,10 @@ class Split(NamedTuple):
   Attributes:
     records: by index, each a dict with the encoded `image`, `mask` (encoded, or
       empty), `label`, `defect_type` and `path`.
-    names: the images' paths relative to the dataset's folder.
-    labels: 0 normal, 1 anomalous, -1 not known; int array.
+    names: paths of the images relative to the dataset's folder.
+    labels: 0 normal, 1 anomalous, -1 unknown; int array.
     defect_types: 'good' for normal images.
-    digests: of the images' pixels.
+    digests: hashes of the images' pixels.
   """
 
   records: Records
@@ -80,12 +81,12 @@ class Split(NamedTuple):
 
 
 class Prepared(NamedTuple):
-  """A dataset that was checked and can be read at any index.
+  """A dataset that has been checked and can be read at any index.
 
   Attributes:
     train: normal images.
     test: the test set; empty if there is none.
-    report: what the check found, see `inspection.inspect`.
+    report: the result of the check, see `inspection.inspect`.
   """
 
   train: Split
@@ -97,28 +98,28 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
   """A dataset for anomaly detection. Subclasses list its examples.
 
   Attributes:
-    HOMEPAGE: where the data comes from.
-    LICENSE: under which it may be used.
-    CITATION: of the paper that it came with.
+    HOMEPAGE: source of the data.
+    LICENSE: its terms of use.
+    CITATION: the paper that introduced it.
   """
 
   VERSION = tfds.core.Version('1.0.0')
   HOMEPAGE = ''
   LICENSE = ''
   CITATION = ''
-  # TFDS: addresses of downloads and their checksums. Data is taken from disk here.
+  # TFDS wants download URLs and checksums here; our data is already on disk.
   url_infos: ClassVar[dict[str, Any]] = {}
 
-  def __init__(self, source: str, settings: ml_collections.ConfigDict, prepared_dir: Path):
+  def __init__(self, source: str, settings: DataSettings, prepared_dir: Path):
     """Finds the dataset on disk.
 
     Args:
-      source: where it lies, the config's `data_dir`.
+      source: the config's `data_dir`.
       settings: the config's `data` section.
-      prepared_dir: where prepared datasets are kept.
+      prepared_dir: folder for prepared datasets.
 
     Raises:
-      InputError: if it is not there, or not in its layout.
+      InputError: if it is missing or not in its expected layout.
     """
     self.source, self.settings = source, settings
     self._listed: Examples | None = None
@@ -132,10 +133,10 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
   @abc.abstractmethod
   def list_examples(self) -> Examples:
-    """Lists the images of training and test.
+    """Lists the training and test images.
 
     Raises:
-      InputError: if they are not there, or not in the dataset's layout.
+      InputError: if they are missing or not in the dataset's layout.
     """
 
   def sources(self) -> list[Path]:
@@ -145,13 +146,13 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
   @property
   def listed(self) -> Examples:
-    """`list_examples`, listed once."""
+    """The result of `list_examples`, computed once."""
     if self._listed is None:
       self._listed = self.list_examples()
     return self._listed
 
   def prepare(self) -> Prepared:
-    """Checks the dataset and writes its records, unless that was done before.
+    """Checks the dataset and writes its records, unless this was done before.
 
     Raises:
       InputError: if an image is damaged and `data.skip_damaged` is off.
@@ -166,10 +167,10 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         with _quiet():
           self.download_and_prepare()
       except OSError as error:
-        if not Path(self.data_dir).exists():  # else another run was quicker
+        if not Path(self.data_dir).exists():  # else another run wrote it first
           raise InputError(
             f'cannot write the prepared dataset to {self.data_dir}: {error}; '
-            'give another --config.data.prepared_dir'
+            'choose another folder with --config.data.prepared_dir'
           ) from None
     metadata = json.loads((Path(self.data_dir) / 'metadata.json').read_text())
     train, test = (self._split(name, metadata) for name in ('train', 'test'))
@@ -186,17 +187,19 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     )
 
   def _fingerprint(self) -> str:
-    """Of what is read and how: another one means that the dataset must be read anew."""
+    """A hash of the source files and settings; a new one means reading the dataset again."""
     files = [_stamp(path) for path in self.sources()]
-    asked = {k: v for k, v in self.settings.items() if k not in READING_ONLY}
-    text = json.dumps([str(self.VERSION), self.source, files, asked], sort_keys=True)
+    settings = {
+      k: v for k, v in dataclasses.asdict(self.settings).items() if k not in NOT_IN_FINGERPRINT
+    }
+    text = json.dumps([str(self.VERSION), self.source, files, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
   def _info(self) -> tfds.core.DatasetInfo:
     features = {
-      'image': tfds.features.Image(doc='encoded, as it was on disk'),
+      'image': tfds.features.Image(doc='encoded, as on disk'),
       'mask': tfds.features.Text(doc='encoded, non-zero where defective; empty if there is none'),
-      'label': tfds.features.Scalar(np.int32, doc='0 normal, 1 anomalous, -1 not known'),
+      'label': tfds.features.Scalar(np.int32, doc='0 normal, 1 anomalous, -1 unknown'),
       'defect_type': tfds.features.Text(),
       'path': tfds.features.Text(doc="relative to the dataset's folder"),
     }
@@ -223,7 +226,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
   def _generate_examples(self, examples: list[Example]) -> Iterator[tuple[int, dict[str, Any]]]:  # type: ignore[override]
     for index, example in enumerate(
-      # The progress bars of TFDS are silenced with its other messages.
+      # `_quiet` captures stdout and hides the progress bars of TFDS, so draw our own.
       tqdm(examples, 'preparing', unit='image', leave=False, file=sys.__stderr__)
     ):
       yield (
@@ -239,7 +242,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-  """What a file was; a missing one is named when the images are inspected."""
+  """Name, size and time of a file. Inspection reports a missing one later."""
   try:
     stat = path.stat()
   except OSError:
@@ -247,13 +250,13 @@ def _stamp(path: Path) -> tuple[str, int, int]:
   return str(path), stat.st_size, stat.st_mtime_ns
 
 
-# Fields of `data` that do not change what is in the records.
-READING_ONLY = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
+# Fields of `data` that do not change the records.
+NOT_IN_FINGERPRINT = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Keeps what TFDS prints and logs for its own users from ours."""
+  """Silences what TFDS prints and logs."""
   verbosity = logging.get_verbosity()
   logging.set_verbosity(logging.ERROR)
   tfds.disable_progress_bar()

@@ -1,10 +1,11 @@
 """CIFAR-10 as a task of semantic anomaly detection, S1 and S2 (IV-A1).
 
-S1: one class is normal. Its 5,000 training images train, all 10,000 test images
-test. S2: one class is anomalous. The 45,000 training images of the others train;
-their 9,000 test images and all 6,000 images of the anomalous class test.
+S1: one class is normal. Training uses its 5,000 training images, testing all 10,000
+test images. S2: one class is anomalous. Training uses the 45,000 training images of
+the other classes, testing their 9,000 test images and all 6,000 images of the
+anomalous class.
 
-`data_dir` is, or holds, one of
+`data_dir` is or contains one of
 
   cifar-10-python.tar.gz or cifar-10-batches-py/data_batch_1 …
   cifar-10-binary.tar.gz or cifar-10-batches-bin/data_batch_1.bin …
@@ -48,7 +49,7 @@ ALIASES = {'plane': 'airplane', 'car': 'automobile'}  # the paper's names
 LAYOUT = (
   'cifar-10-python.tar.gz, cifar-10-binary.tar.gz, either unpacked, or {train,test}/<class>/*.jpg'
 )
-ROW = 1 + 3 * 32 * 32  # bytes of a label and its image in the binary form
+ROW = 1 + 3 * 32 * 32  # bytes of a label and its image in the binary format
 BATCHES = {
   'train': tuple(f'data_batch_{i}' for i in range(1, 6)),
   'test': ('test_batch',),
@@ -63,18 +64,18 @@ class Cifar10(AnomalyDataset):
   CITATION = 'A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009.'
 
   def sources(self) -> list[Path]:
-    """The archive or the folder's files: listing them is cheaper than reading them."""
+    """The archive, or all files of the folder, found without reading them."""
     source = _find(require_folder(self.source, LAYOUT, or_file=True))
     return [source] if source.is_file() else sorted(p for p in source.rglob('*') if p.is_file())
 
   def list_examples(self) -> Examples:
-    """The split of the config's category, `s1-<class>` or `s2-<class>`."""
+    """The split for the config's category, `s1-<class>` or `s2-<class>`."""
     protocol, _, name = self.settings.category.partition('-')
     name = ALIASES.get(name, name)
     if protocol not in ('s1', 's2') or name not in CLASSES:
       raise InputError(
         f'no CIFAR-10 protocol {self.settings.category!r}; it is s1-<class> (normal) or '
-        f's2-<class> (anomalous), a class one of {", ".join((*ALIASES, *CLASSES))}'
+        f's2-<class> (anomalous), with one of the classes {", ".join((*ALIASES, *CLASSES))}'
       )
     train, test = [], []
     for split, kind, example in _read(_find(require_folder(self.source, LAYOUT, or_file=True))):
@@ -90,7 +91,7 @@ class Cifar10(AnomalyDataset):
 
 
 def _find(root: Path) -> Path:
-  """The archive or folder that holds the images."""
+  """The archive or folder that contains the images."""
   if root.is_file():
     return root
   for name in ('cifar-10-batches-py', 'cifar-10-batches-bin'):
@@ -105,7 +106,7 @@ def _find(root: Path) -> Path:
 
 
 def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
-  """Yields (split, class, example), the label still open, in the source's own order."""
+  """Yields (split, class, example) in the order of the source, with labels not yet set."""
   if source.is_dir() and (source / 'train').is_dir():
     for split in ('train', 'test'):
       for kind in CLASSES:
@@ -132,7 +133,7 @@ def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
         yield split, kind, Example(name_of, NORMAL, kind, source, None, _encode(pixels))
   missing = [batch for batches in BATCHES.values() for batch in batches if batch not in seen]
   if seen and missing:
-    raise InputError(f'{source} lacks {", ".join(missing)}; fetch it anew')
+    raise InputError(f'{source} lacks {", ".join(missing)}; download it again')
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -147,31 +148,31 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         if file:
           yield member.name, file.read()
   except (tarfile.TarError, EOFError, OSError) as error:
-    raise InputError(f'cannot read {source}: {error}; fetch it anew') from None
+    raise InputError(f'cannot read {source}: {error}; download it again') from None
 
 
 class _ArraysOnly(pickle.Unpickler):
-  """Unpickles the official batches, and nothing that could run code."""
+  """Unpickles the official batches but nothing that could run code."""
 
   def find_class(self, module: str, name: str) -> object:
     if module.split('.')[0] == 'numpy' and name in ('_reconstruct', 'ndarray', 'dtype'):
       return super().find_class(module, name)
     if (module, name) == ('_codecs', 'encode'):
       return super().find_class(module, name)
-    raise pickle.UnpicklingError(f'it holds {module}.{name}')
+    raise pickle.UnpicklingError(f'it contains {module}.{name}')
 
 
 def _decode_python(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   try:
     batch = _ArraysOnly(io.BytesIO(content), encoding='bytes').load()
     return np.asarray(batch[b'labels'], int), np.asarray(batch[b'data'], np.uint8)
-  except Exception as error:  # whatever a hostile pickle makes of itself
-    raise InputError(f'a batch is not as CIFAR-10 has them: {error}; fetch it anew') from None
+  except Exception as error:  # a hostile pickle can raise anything
+    raise InputError(f'not a CIFAR-10 batch: {error}; download it again') from None
 
 
 def _decode_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   if len(content) % ROW:
-    raise InputError(f'a .bin batch is not a whole number of {ROW}-byte rows; fetch it anew')
+    raise InputError(f'a .bin batch is not a whole number of {ROW}-byte rows; download it again')
   rows = np.frombuffer(content, np.uint8).reshape(-1, ROW)
   return rows[:, 0].astype(int), rows[:, 1:]
 
@@ -179,7 +180,7 @@ def _decode_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
 def _check(labels: np.ndarray, pixels: np.ndarray, name: str) -> None:
   wanted = (len(labels), ROW - 1)
   if labels.ndim != 1 or pixels.shape != wanted or not np.isin(labels, range(10)).all():
-    raise InputError(f'{name} does not hold images of 32×32 with labels 0 to 9; fetch it anew')
+    raise InputError(f'{name} must contain 32×32 images with labels 0 to 9; download it again')
 
 
 def _encode(pixels: np.ndarray) -> bytes:

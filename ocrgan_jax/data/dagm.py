@@ -21,7 +21,7 @@ from ocrgan_jax.data.examples import (
 )
 from ocrgan_jax.errors import InputError
 
-LAYOUT = '<data_dir>/Class1/Train/*.PNG with Label/Labels.txt, and Test alike'
+LAYOUT = '<data_dir>/Class1/Train/*.PNG with Label/Labels.txt, and the same in Test'
 
 
 class Dagm(AnomalyDataset):
@@ -52,7 +52,7 @@ def _list_half(root: Path, half: str) -> list[Example]:
   if not table.is_file():
     raise InputError(f'no {table}; expected {LAYOUT}')
   masks: dict[str, str | None] = {}
-  # The first line is a number of its own; fields are separated by tabs.
+  # Tab-separated fields after a first line with a single number.
   for row in table.read_text(errors='replace').splitlines()[1:]:
     fields = row.split()
     if fields:
@@ -64,7 +64,7 @@ def _list_half(root: Path, half: str) -> list[Example]:
   examples = []
   for path in image_files(folder):
     if path.name.upper() not in masks:
-      raise InputError(f'{path} has no line in {table}; add one or take the image away')
+      raise InputError(f'{path} has no line in {table}; add one or remove the image')
     found = masks[path.name.upper()]
     examples.append(
       Example(

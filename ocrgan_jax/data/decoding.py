@@ -1,29 +1,28 @@
-"""From encoded images to uint8 arrays of one size, by rules that are stated here."""
+"""Decodes images to uint8 RGB arrays of one size."""
 
 import io
 
 import numpy as np
 from PIL import Image, ImageOps
 
-# Sizes are limited by data.max_megapixels alone, before anything is decoded.
+# Only data.max_megapixels limits sizes; it is checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-# What Pillow raises for files that are no images, are cut short, or are bombs.
+# What Pillow raises for files that are not images, are truncated, or are bombs.
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def decode_image(content: bytes, size: int, max_megapixels: float | None = None) -> np.ndarray:
   """Decodes an image as RGB at the model's size.
 
-  The whole image is kept and its aspect given up, as the paper does. Grey images
-  get three equal channels, palettes and CMYK become RGB, 16-bit grey is scaled to
-  8 bits, transparency is dropped, and the orientation that a camera
-  noted (EXIF) is applied.
+  The whole image is stretched to a square, as in the paper. Grey images get three
+  equal channels, palettes and CMYK become RGB, 16-bit grey is scaled to 8 bits,
+  transparency is dropped, and the camera's orientation (EXIF) is applied.
 
   Args:
     content: the encoded image, in any format that Pillow reads.
     size: side of the result in pixels.
-    max_megapixels: larger images are refused before they are decoded; 10^6 pixels.
+    max_megapixels: larger images are rejected before they are decoded; 10^6 pixels.
 
   Returns:
     uint8 [size, size, 3].
@@ -35,14 +34,14 @@ def decode_image(content: bytes, size: int, max_megapixels: float | None = None)
 
 
 def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Image:
-  """Decodes an image in its own mode and size, turned upright.
+  """Decodes an image in its own mode and size, rotated upright.
 
   Args:
     content: the encoded image.
-    max_megapixels: larger images are refused before they are decoded; 10^6 pixels.
+    max_megapixels: larger images are rejected before they are decoded; 10^6 pixels.
 
   Returns:
-    The image, wholly decoded.
+    The image, fully decoded.
 
   Raises:
     ValueError: with the reason, if it cannot be decoded or is too large.
@@ -65,33 +64,33 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
 
 
 def decode_mask(content: bytes, size: int) -> np.ndarray:
-  """Decodes a mask as inspection let it through.
+  """Decodes a mask that passed inspection.
 
   Args:
     content: the encoded mask.
-    size: side in pixels that it is resized to; each pixel takes the nearest one's.
+    size: side in pixels that it is resized to, by nearest neighbour.
 
   Returns:
-    bool [size, size], True where defective: any pixel that is not 0.
+    bool [size, size], True where defective, i.e. where the mask is not 0.
   """
   mask = Image.fromarray(np.asarray(open_image(content).convert('L')) > 0)
   return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-  """Converts a Pillow mode to 8-bit RGB, deep grey as 0…65535.
+  """Converts an image of any Pillow mode to 8-bit RGB; deep grey is taken as 0…65535.
 
   Args:
-    image: in any mode but float, whose scale nobody states.
+    image: in any mode but float, which has no defined scale.
 
   Returns:
     The image in mode RGB.
 
   Raises:
-    ValueError: for float pixels, and for integers beyond 16 bits.
+    ValueError: for float pixels and for integers of more than 16 bits.
   """
   if image.mode == 'F':
-    raise ValueError('its pixels are floats, of no stated scale; save it with 8 or 16 bits')
+    raise ValueError('its pixels are floats of unknown scale; save it with 8 or 16 bits')
   if image.mode.startswith('I'):
     grey = np.asarray(image).astype(np.int64)
     if grey.min() < 0 or grey.max() > 65535:
@@ -101,7 +100,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize(image: Image.Image, size: int) -> Image.Image:
-  """Resizes an image to size × size: sides that shrink by area-averaging, others linearly."""
+  """Resizes an image to size × size: area averaging where it shrinks, else linear."""
   width, height = image.size
   image = image.resize((min(width, size), min(height, size)), Image.Resampling.BOX)
   return image.resize((size, size), Image.Resampling.BILINEAR)

@@ -3,8 +3,8 @@
   data_dir/labels.csv            path, defect probability, mono or poly
   data_dir/images/cell0001.png
 
-`data_dir` is needed only for a copy elsewhere than in the package. There is no
-official split: a share of the normal cells trains, the others test.
+`data_dir` is needed only for a copy outside the package. There is no official split:
+a share of the normal cells is for training, the rest for testing.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ LAYOUT = 'labels.csv and images/ of the ELPV dataset'
 
 
 class Elpv(AnomalyDataset):
-  """ELPV: cells of 300×300 grey pixels with the probability that they are defective."""
+  """ELPV: grey 300×300 images of solar cells, each with a defect probability."""
 
   HOMEPAGE = 'https://github.com/zae-bayern/elpv-dataset'
   LICENSE = 'CC BY-NC-SA 4.0'
@@ -29,10 +29,12 @@ class Elpv(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """Cells up to one probability are normal, from another anomalous, between left out."""
+    """Labels the cells by two limits on the defect probability; those in between are left out."""
     kind, settings = self.settings.category, self.settings
     if kind not in KINDS:
-      raise InputError(f'no kind {kind!r} of solar cells; there are {", ".join(KINDS)}')
+      raise InputError(
+        f'no kind {kind!r} of solar cells; data.category is one of {", ".join(KINDS)}'
+      )
     root = Path(self.source) if self.source else _package_folder()
     table = root / 'labels.csv'
     if not table.is_file():
@@ -70,6 +72,6 @@ def _package_folder() -> Path:
   if package is None or package.origin is None:
     raise InputError(
       "ELPV's pip package is not installed: pip install elpv-dataset, "
-      'or give its folder as --config.data_dir=…'
+      'or give its folder with --config.data_dir=…'
     )
   return Path(package.origin).parent / 'data'

@@ -1,4 +1,4 @@
-"""What every dataset comes down to: lists of labelled images."""
+"""Lists of labelled images, the common form of all datasets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from ocrgan_jax.errors import InputError
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 NORMAL, ANOMALOUS = 0, 1
-UNLABELLED = -1  # a test image of which nobody said what it is
+UNLABELLED = -1  # a test image without a label
 NORMAL_TYPE = 'good'
 
 
@@ -22,9 +22,9 @@ class Example(NamedTuple):
     name: the path relative to the dataset's folder, for tables and messages.
     label: NORMAL (0), ANOMALOUS (1) or UNLABELLED (-1).
     defect_type: 'good' for normal images.
-    path: the image file, or the archive that the image was read from.
-    mask: the file of its mask (non-zero where defective), if there is one.
-    content: the encoded image, if it is not a file of its own.
+    path: the image file, or the archive that contains the image.
+    mask: its mask file (non-zero where defective), if it has one.
+    content: the encoded image, if it is not in a file of its own.
   """
 
   name: str
@@ -40,12 +40,12 @@ class Example(NamedTuple):
 
 
 class Examples(NamedTuple):
-  """The two sides of a dataset.
+  """The two splits of a dataset.
 
   Attributes:
     train: normal examples only.
     test: any examples; empty if there is no test set.
-    warnings: what a user should know of how they were found, a line each.
+    warnings: one line for each thing about the listing that a user should know.
   """
 
   train: list[Example]
@@ -54,7 +54,7 @@ class Examples(NamedTuple):
 
 
 def image_files(folder: Path) -> list[Path]:
-  """The image files directly in a folder, by name; empty if there is no such folder."""
+  """The image files directly in a folder, sorted by name; empty if the folder is missing."""
   if not folder.is_dir():
     return []
   return sorted(
@@ -65,7 +65,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def other_files(folder: Path) -> list[str]:
-  """What lies directly in a folder of images and is neither an image nor hidden, by name."""
+  """Names of the visible files directly in a folder that are not images, sorted."""
   if not folder.is_dir():
     return []
   taken = set(image_files(folder))
@@ -77,10 +77,10 @@ def other_files(folder: Path) -> list[str]:
 
 
 def left_out(folders: Sequence[Path]) -> list[str]:
-  """A warning for each folder of images in which other files lie."""
+  """A warning for each image folder that contains other files."""
   named = [(folder, other_files(folder)) for folder in folders]
   return [
-    f'{len(names)} file(s) in {folder} left out, not images by their ending: '
+    f'{len(names)} file(s) in {folder} left out, not an image extension: '
     + ', '.join(names[:3])
     + (' …' if len(names) > 3 else '')
     for folder, names in named
@@ -89,7 +89,7 @@ def left_out(folders: Sequence[Path]) -> list[str]:
 
 
 def folder_label(folder: Path) -> tuple[int, str]:
-  """The label and defect type of a folder's images: `good`, however written, is normal."""
+  """The label and defect type of a folder's images: `good`, in any case, is normal."""
   if folder.name.lower() == NORMAL_TYPE:
     return NORMAL, NORMAL_TYPE
   return ANOMALOUS, folder.name
@@ -100,14 +100,14 @@ def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path
 
   Args:
     data_dir: the config's field.
-    layout: what is expected there, for the message.
-    or_file: whether a file, an archive, will do as well.
+    layout: the expected content, for the message.
+    or_file: whether a file (an archive) is accepted too.
 
   Returns:
     Its path.
 
   Raises:
-    InputError: if none was given, or there is no such folder.
+    InputError: if none was given or it does not exist.
   """
   if not data_dir:
     raise InputError(f'no data folder given: pass --config.data_dir=…; expected {layout}')
@@ -122,8 +122,8 @@ def require_category(root: Path, name: str, there: list[str], layout: str) -> Pa
   Args:
     root: the data folder.
     name: of the category.
-    there: the categories that there are, for the message.
-    layout: what is expected in `root`, for the message.
+    there: the existing categories, for the message.
+    layout: the expected content of `root`, for the message.
 
   Returns:
     Its path.
@@ -138,7 +138,7 @@ def require_category(root: Path, name: str, there: list[str], layout: str) -> Pa
 
 
 def pick(examples: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-  """A random share of examples, and the others, both in their first order."""
+  """Splits examples at random into a share and the rest, both in their original order."""
   order = np.random.default_rng(seed).permutation(len(examples))
   chosen = set(order[: round(share * len(examples))].tolist())
   return (

@@ -1,4 +1,4 @@
-"""A user's own photographs: a folder in MVTec AD's layout, or just one of normal images.
+"""The user's own images: a folder in MVTec AD's layout, or a plain folder of normal images.
 
 data_dir/*.jpg                        all normal
 test_dir/*.jpg                        optional, unlabelled: scored, but no AUROC
@@ -29,7 +29,7 @@ class Folder(AnomalyDataset):
   LICENSE = "the user's own"
 
   def list_examples(self) -> Examples:
-    """The tree in MVTec AD's layout if there is one, else the folder as it is."""
+    """The tree in MVTec AD's layout if there is one, else the images in the folder."""
     root = require_folder(self.source, LAYOUT)
     test_dir = self.settings.test_dir
     if (root / 'train').is_dir():

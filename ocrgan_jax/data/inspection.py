@@ -1,4 +1,4 @@
-"""Every image and mask is decoded once and checked before anything is trained on."""
+"""Decodes and checks every image and mask before training."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
 from ocrgan_jax.errors import InputError
 
-NAMED = 3  # how many of many files a message names
+NAMED = 3  # files that a message names before it only counts
 
 CONVERSIONS = {
   '1': 'black and white, to three equal channels',
@@ -23,20 +23,20 @@ CONVERSIONS = {
   'P': 'palette, to RGB',
   'RGBA': 'its transparency dropped',
   'CMYK': 'to RGB',
-  'I': 'deep grey, taken as 16-bit',
+  'I': 'deep grey, read as 16-bit',
   'I;16': '16-bit grey, scaled to 8 bits and three equal channels',
 }
 
 
 class Inspected(NamedTuple):
-  """What one example turned out to be.
+  """The result of checking one example.
 
   Attributes:
     fault: why it cannot be used, or ''.
     mask_fault: why its mask cannot be used, or ''.
     size: 'width×height'.
-    mode: Pillow's word for its colours.
-    digest: of its pixels.
+    mode: its Pillow mode.
+    digest: hash of its pixels.
   """
 
   fault: str = ''
@@ -53,13 +53,13 @@ def inspect(
 
   Args:
     examples: of the dataset.
-    max_megapixels: larger images are refused; 10^6 pixels.
+    max_megapixels: larger images are rejected; 10^6 pixels.
     skip_damaged: leave damaged images and masks out instead of stopping.
 
   Returns:
-    The examples that can be used, and a report: `counts` (split → defect type →
-    images), `sizes` and `modes` (→ images), `masks` (images with one), `skipped`
-    ([name, reason]), `warnings`, a line each, and `digests` (split → of the pixels).
+    The usable examples and a report: `counts` (split → defect type → images), `sizes`
+    and `modes` (→ images), `masks` (images with a mask), `skipped` ([name, reason]),
+    `warnings` (one line each) and `digests` (split → hashes of the pixels).
 
   Raises:
     InputError: if an image or mask is damaged and `skip_damaged` is off, or if no
@@ -145,7 +145,7 @@ def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
 def _doubtful(
   train: list[tuple[Example, Inspected]], test: list[tuple[Example, Inspected]]
 ) -> list[str]:
-  """What is allowed but should be known."""
+  """Warnings about what is allowed but probably not intended."""
   warnings = []
   trained = {r.digest: e.name for e, r in train}
   leaked = [[e.name, f'is {trained[r.digest]}'] for e, r in test if r.digest in trained]
@@ -153,9 +153,9 @@ def _doubtful(
     warnings.append(f'{_count(leaked, "test image")} also in training: {_name(leaked)}')
   labels = {e.label for e, _ in test}
   if ANOMALOUS not in labels:
-    warnings.append('no image is known to be anomalous: AUROC will not be reported')
+    warnings.append('no test image is labelled anomalous: AUROC will not be reported')
   elif NORMAL not in labels:
-    warnings.append('no test image is known to be normal: AUROC will not be reported')
+    warnings.append('no test image is labelled normal: AUROC will not be reported')
   unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
   if unmasked and any(e.mask for e, _ in test):
     warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name(unmasked)}')
@@ -185,7 +185,7 @@ def _name(items: list[list[str]]) -> str:
 
 
 def _most(counter: Counter[str]) -> dict[str, int]:
-  """The commonest entries, and the others as one."""
+  """The most common entries, with all others summed up."""
   common = dict(counter.most_common(8))
   others = sum(counter.values()) - sum(common.values())
   return common | ({'others': others} if others else {})

@@ -3,12 +3,12 @@
   data_dir/kos01/Part0.jpg
   data_dir/kos01/Part0_label.bmp     any pixel that is not 0: defective
 
-The paper does not state its split. By default items are split: normal images of
-items drawn at random train until they are `data.train_share` of all normal images;
-the other normal and all defective images test. Items that share an image, as some
-do byte for byte, are kept on one side. With `data.split = 'image'` the normal
-images are drawn one by one instead, which puts near copies of test images into
-training.
+The paper does not state its split. By default whole items are drawn at random for
+training until their normal images are `data.train_share` of all normal images; the
+remaining normal and all defective images are for testing. Some items contain
+identical files; these items stay in the same split. With `data.split = 'image'` the
+normal images are drawn one by one instead, which puts near copies of test images
+into training.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ SPLITS = ('item', 'image')
 
 
 class KolektorSdd(AnomalyDataset):
-  """KolektorSDD: grey images of about 500×1260, cracks of a few pixels' width."""
+  """KolektorSDD: grey images of about 500×1260, with cracks a few pixels wide."""
 
   HOMEPAGE = 'https://www.vicos.si/resources/kolektorsdd/'
   LICENSE = 'CC BY-NC-SA 4.0'
@@ -45,7 +45,7 @@ class KolektorSdd(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """The normal images, split by the config's rule, and all defective ones in test."""
+    """Splits the normal images by the config's rule; all defective ones are for testing."""
     root, settings = require_folder(self.source, LAYOUT), self.settings
     if settings.split not in SPLITS:
       raise InputError(f'data.split is {settings.split!r}; it must be one of {", ".join(SPLITS)}')
@@ -66,17 +66,19 @@ class KolektorSdd(AnomalyDataset):
 def split_items(
   examples: list[Example], share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-  """Draws whole items, identical ones together, until they hold a share of the examples.
+  """Draws whole items until they contain a share of the examples.
+
+  Items that have an image in common are drawn together.
 
   Args:
-    examples: whose `path.parent` is their item.
-    share: of the examples.
+    examples: with their item as `path.parent`.
+    share: of the examples to draw.
     seed: of the draw.
 
   Returns:
-    The examples of the items drawn, and the others.
+    The examples of the drawn items, and the others.
   """
-  group_of: dict[Path, Path] = {}  # item → the item that its group is named after
+  group_of: dict[Path, Path] = {}  # item → another of its group, or itself
 
   def find(item: Path) -> Path:
     while group_of.setdefault(item, item) != item:
@@ -103,11 +105,11 @@ def split_items(
 def _label(path: Path, root: Path) -> Example:
   mask = path.with_name(f'{path.stem}_label.bmp')
   if not mask.is_file():
-    raise InputError(f'{path} has no {mask.name} beside it; expected {LAYOUT}')
+    raise InputError(f'{path} has no {mask.name} next to it; expected {LAYOUT}')
   try:
     defective = bool(np.asarray(open_image(mask.read_bytes())).any())
   except (OSError, ValueError) as error:
-    raise InputError(f'cannot read {mask}: {error}; repair it or take both away') from None
+    raise InputError(f'cannot read {mask}: {error}; repair it or remove it and its image') from None
   name = path.relative_to(root).as_posix()
   if defective:
     return Example(name, ANOMALOUS, 'defect', path, mask)

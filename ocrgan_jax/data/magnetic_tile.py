@@ -1,12 +1,12 @@
 """Magnetic tile surface defects (Huang, Qiu, Yuan, 2020).
 
-As its authors publish it,
+Either in the authors' layout,
 
   data_dir/MT_Free/Imgs/*.jpg
-  data_dir/MT_Crack/Imgs/*.jpg and, for each, a mask *.png of the same name
+  data_dir/MT_Crack/Imgs/*.jpg, each with a mask *.png of the same name
 
-where a share of the normal images trains (there is no official split); or arranged
-in MVTec AD's layout, `data_dir/train/good` and so on, which is split already.
+where a share of the normal images is for training (there is no official split), or in
+MVTec AD's layout, `data_dir/train/good` and so on, which is already split.
 """
 
 from ocrgan_jax.data.builder import AnomalyDataset
@@ -28,7 +28,7 @@ LAYOUT = f'MT_Free/Imgs/*.jpg and MT_<defect>/Imgs/*.jpg, or {TREE}'
 
 
 class MagneticTile(AnomalyDataset):
-  """Magnetic tiles: grey images of many sizes, five kinds of defects, with masks."""
+  """Magnetic tiles: grey images of many sizes, five defect types, with masks."""
 
   HOMEPAGE = 'https://github.com/abin24/Magnetic-tile-defect-datasets.'
   LICENSE = 'cite the paper'
@@ -38,7 +38,7 @@ class MagneticTile(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """A share of the normal images, and the others with all defects."""
+    """A share of the normal images for training; the rest and all defects for testing."""
     root = require_folder(self.source, LAYOUT)
     if (root / 'train').is_dir():
       return list_tree(root)

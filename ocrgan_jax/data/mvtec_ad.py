@@ -1,4 +1,4 @@
-"""MVTec AD (Bergmann et al., CVPR 2019), and any folder in its layout.
+"""MVTec AD (Bergmann et al., CVPR 2019), or any folder in the same layout.
 
 data_dir/bottle/train/good/000.png
 data_dir/bottle/test/good/000.png
@@ -36,7 +36,7 @@ class MvtecAd(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """`train/good` and all of `test` of the config's category."""
+    """`train/good` and all of `test` for the config's category."""
     root = require_folder(self.source, LAYOUT)
     there = [path.name for path in root.iterdir() if (path / 'train').is_dir()]
     folder = require_category(root, self.settings.category, there, LAYOUT)
@@ -50,13 +50,13 @@ def list_tree(root: Path) -> Examples:
   """Lists a folder in MVTec AD's layout.
 
   Args:
-    root: the folder with `train`, `test` and perhaps `ground_truth`.
+    root: the folder with `train`, `test` and optionally `ground_truth`.
 
   Returns:
-    `train/good`, and all of `test`, where every folder but `good` is anomalous.
+    `train/good` and all of `test`, where every folder except `good` is anomalous.
 
   Raises:
-    InputError: if there are no images in `train/good`.
+    InputError: if `train/good` contains no images.
   """
   used: set[Path] = set()
 
@@ -80,16 +80,16 @@ def list_tree(root: Path) -> Examples:
   )
   orphans = [mask.relative_to(root).as_posix() for mask in masks if mask not in used]
   warnings = left_out([root / 'train' / NORMAL_TYPE, *folders])
-  warnings += [f'mask of no test image, left out: {name}' for name in orphans]
+  warnings += [f'mask without a test image left out: {name}' for name in orphans]
   strays = [path.name for path in image_files(root / 'test')]
   if strays:
     warnings.append(
-      f'{len(strays)} image(s) directly in {root / "test"} left out: they need a folder'
+      f'{len(strays)} image(s) directly in {root / "test"} left out: move them into a folder'
     )
   return Examples(train, test, tuple(warnings))
 
 
 def find_mask(folder: Path, stem: str) -> Path | None:
-  """The mask of an image: `<stem>_mask.png`, or a PNG of the image's own name."""
+  """The mask of an image: `<stem>_mask.png` or `<stem>.png`."""
   candidates = (folder / f'{stem}_mask.png', folder / f'{stem}.png')
   return next((path for path in candidates if path.is_file()), None)

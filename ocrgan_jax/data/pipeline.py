@@ -1,8 +1,8 @@
 """From prepared datasets to batches, with grain.
 
-A pipeline shuffles and batches *indices*, then fetches the images of a batch at
-once. So the order depends on the seed alone: not on where the images are kept, on
-the number of workers, or on the number of processes that share a batch.
+A pipeline shuffles and batches *indices*, then fetches the images of a whole batch.
+The order depends on the seed only, not on where the images are kept, the number of
+workers, or the number of processes that share a batch.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ CORES = os.cpu_count() or 1
 
 
 class Images(Protocol):
-  """Images by index: an array in memory, or `StreamedImages` decoded as they are asked for."""
+  """Images by index: an array in memory, or `StreamedImages` that decode on access."""
 
   def __len__(self) -> int: ...
 
@@ -34,11 +34,11 @@ class Images(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class StreamedImages:
-  """Images decoded from their records each time they are asked for.
+  """Images decoded from their records on each access.
 
   Attributes:
     records: of a prepared dataset.
-    chosen: the records that belong to these images, by index.
+    chosen: indices of the records of these images.
     size: side in pixels that they are resized to.
   """
 
@@ -64,11 +64,11 @@ def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
 
   Args:
     count: the number of normal training images.
-    share: of them to hold out; at least one is held out and at least one left.
-    seed: the same seed holds out the same ones.
+    share: of them to hold out; at least one is held out and at least one is left.
+    seed: the same seed holds out the same images.
 
   Returns:
-    The indices left to train on, and those held out, each in order.
+    Sorted indices of the images to train on, and of those held out.
 
   Raises:
     InputError: if there are fewer than two images.
@@ -91,17 +91,17 @@ def load_images(
   chosen: np.ndarray | None = None,
   description: str = 'decoding images',
 ) -> Images:
-  """Decodes images into memory if they fit, else leaves them to be streamed.
+  """Decodes images into memory if they fit, else streams them.
 
   Args:
     split: of a prepared dataset.
     size: side in pixels that the images are resized to.
-    memory_gib: what decoded images may take, in GiB.
-    chosen: indices of the images wanted; all by default.
-    description: shown before the progress bar.
+    memory_gib: limit for the decoded images, in GiB.
+    chosen: indices of the images to load; all by default.
+    description: label of the progress bar.
 
   Returns:
-    uint8 [images, size, size, 3], or an object that decodes as it is indexed.
+    uint8 [images, size, size, 3], or an object that decodes on access.
   """
   chosen = np.arange(len(split.names)) if chosen is None else chosen
   streamed = StreamedImages(split.records, chosen, size)
@@ -109,7 +109,7 @@ def load_images(
   if need > memory_gib:
     print(
       f'{len(chosen)} images take {need:.2f} GiB decoded, over data.memory_gib = '
-      f'{memory_gib:g}: they are streamed, decoded anew in each epoch',
+      f'{memory_gib:g}: they are streamed, decoded again in each epoch',
       file=sys.stderr,
     )
     return streamed
@@ -123,10 +123,10 @@ def load_images(
 
 
 class TrainingBatches:
-  """Endless shuffled batches: no image is dropped, batches run on across epochs.
+  """Endless shuffled batches. No image is dropped: batches continue across epochs.
 
-  Its state is the number of the next batch, so a run can be taken up with another
-  number of workers or processes than it was saved with.
+  The state is the number of the next batch, so a run can resume with a different
+  number of workers or processes.
   """
 
   def __init__(
@@ -142,15 +142,15 @@ class TrainingBatches:
     """Starts at the first batch.
 
     Args:
-      images: of training.
+      images: the training images.
       batch_size: over all processes, at most the number of images.
-      seed: fixes the order of every epoch.
-      workers: processes that decode streamed images; 0 uses threads of this one.
+      seed: determines the order of every epoch.
+      workers: processes that decode streamed images; 0 uses threads of this process.
         Images in memory are always fetched by threads.
-      process_index: which part of each batch is this process's.
-      process_count: of the processes that share a batch, a divisor of its size.
+      process_index: the part of each batch that this process gets.
+      process_count: number of processes that share a batch, a divisor of its size.
     """
-    # Order of every epoch, batched before it is split over processes.
+    # The global order, batched before it is split over processes.
     order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
     local = batch_size // process_count
     part = slice(process_index * local, (process_index + 1) * local)
@@ -163,7 +163,7 @@ class TrainingBatches:
     options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * CORES)
     batches = self._batches.slice(slice(number, None)).to_iter_dataset(options)
     if self._workers:
-      if not flags.FLAGS.is_parsed():  # which grain's workers ask for, even in a plain script
+      if not flags.FLAGS.is_parsed():  # grain's workers require it, even in a plain script
         flags.FLAGS.mark_as_parsed()
       batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
     self._iterator = iter(batches)
@@ -175,26 +175,26 @@ class TrainingBatches:
     return batch
 
   def get_state(self) -> dict[str, int]:
-    """Where the iterator stands."""
+    """The position of the iterator."""
     return {'next_batch': self._number}
 
   def set_state(self, state: dict[str, int]) -> None:
-    """Goes to where an iterator stood."""
+    """Continues from a saved position."""
     self._start(state['next_batch'])
 
 
 def decode_files(
   paths: Sequence[Path | str], size: int, max_megapixels: float
 ) -> Iterator[tuple[Path | str, np.ndarray | None, str]]:
-  """Decodes files with threads, in their order and a few ahead.
+  """Decodes files in order, with threads that read a few ahead.
 
   Args:
     paths: of image files.
     size: side in pixels that they are resized to.
-    max_megapixels: larger ones are refused; 10^6 pixels.
+    max_megapixels: larger images are rejected; 10^6 pixels.
 
   Yields:
-    The path, uint8 [size, size, 3] or None, and why it could not be read or ''.
+    The path, uint8 [size, size, 3] or None, and '' or why it could not be read.
   """
 
   def decode(path: Path | str) -> tuple[Path | str, np.ndarray | None, str]:
@@ -210,17 +210,17 @@ def decode_files(
 def evaluation_batches(
   images: Images, batch_size: int, *, process_index: int = 0, process_count: int = 1
 ) -> Iterator[tuple[np.ndarray, int]]:
-  """All images once, in order, in batches of one size.
+  """Yields all images once, in order, in batches of equal size.
 
   Args:
     images: to evaluate.
-    batch_size: of every batch over all processes; the last is padded with black images.
-    process_index: which part of each batch is this process's.
-    process_count: of the processes that share a batch, a divisor of its size.
+    batch_size: over all processes; the last batch is padded with black images.
+    process_index: the part of each batch that this process gets.
+    process_count: number of processes that share a batch, a divisor of its size.
 
   Yields:
-    uint8 [batch_size / process_count, size, size, 3], and how many images of the
-    whole batch are real: the first so many.
+    uint8 [batch_size / process_count, size, size, 3], and the number of real images
+    in the batch over all processes; padding follows them.
   """
   local = batch_size // process_count
   indices = grain.MapDataset.range(0, len(images), batch_size)
@@ -229,7 +229,7 @@ def evaluation_batches(
     end = min(start + batch_size, len(images))
     mine = np.arange(start, end)[process_index * local : (process_index + 1) * local]
     batch = images[mine] if len(mine) else images[np.array([0])][:0]
-    padding = [(0, local - len(batch))] + [(0, 0)] * 3
+    padding = [(0, local - len(batch))] + [(0, 0)] * (batch.ndim - 1)
     return np.pad(batch, padding), end - start
 
   options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * CORES)

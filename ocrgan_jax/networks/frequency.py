@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ocrgan_jax.barrier import cpu_barrier
+
 # One row of Gau1 = outer(TAPS, TAPS) / 256, Eq. 1. The kernel is separable, so
 # each axis is filtered by itself: 10 products a pixel instead of 25.
 TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -59,7 +61,7 @@ def low_pass(images: jax.Array) -> jax.Array:
   for stage, axis in (_shrink, 1), (_shrink, 2), (_expand, 2), (_expand, 1):
     # Without the barrier XLA for CPUs works out each pixel of a stage once for every pixel
     # of the next that it is part of.
-    images = lax.optimization_barrier(stage(images, axis))
+    images = cpu_barrier(stage(images, axis))
   return images
 
 

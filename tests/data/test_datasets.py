@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import cifar10, dagm, elpv, folder, kolektor, magnetic_tile, mvtec
+from ocrgan_jax.checks import read
+from ocrgan_jax.configs import cifar10, dagm, elpv, folder, kolektor, magnetic_tile, mvtec
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Prepared, Split
 from ocrgan_jax.data.cifar10 import CLASSES, Cifar10
+from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.errors import InputError
 from tests.conftest import DATA, smooth_image, write_images
 
@@ -54,7 +56,7 @@ def test_mvtec_ad_keeps_images_masks_and_names(tmp_path: Path) -> None:
   assert dataset.test.records[0]['mask'] == b''
   assert dataset.report['counts'] == {'train': {'good': 2}, 'test': {'good': 1, 'größe 1': 1}}
   assert (
-    'mask of no test image, left out: ground_truth/größe 1/gone_mask.png'
+    'mask without a test image left out: ground_truth/größe 1/gone_mask.png'
     in (dataset.report['warnings'])
   )
 
@@ -81,7 +83,7 @@ def test_a_changed_folder_is_read_anew_and_an_unchanged_one_is_not(
   save(tmp_path / 'tile/test/bad/0.png')
   prepared = prepare(mvtec.get_config('tile'), tmp_path)
   with monkeypatch.context() as patched:
-    # Were it read anew, it would be inspected.
+    # Reading it again would call this.
     patched.setattr('ocrgan_jax.data.builder.inspect', None)
     again = prepare(mvtec.get_config('tile'), tmp_path)
   assert again.train.names == prepared.train.names
@@ -140,7 +142,7 @@ def test_kolektor_splits_by_item_and_keeps_identical_items_together(tmp_path: Pa
   with pytest.raises(InputError, match='data.split is .*one of item, image'):
     prepare(kolektor.get_config(), tmp_path, split='half')
   (tmp_path / 'kos05/Part1_label.bmp').unlink()
-  with pytest.raises(InputError, match=r'Part1.jpg has no Part1_label.bmp beside it'):
+  with pytest.raises(InputError, match=r'Part1.jpg has no Part1_label.bmp next to it'):
     prepare(kolektor.get_config(), tmp_path)
 
 
@@ -218,7 +220,7 @@ def test_cifar10_mistakes(tmp_path: Path) -> None:
   with pytest.raises(InputError, match='no CIFAR-10 protocol .s3-car.'):
     prepare(cifar10.get_config('s3-car'), tmp_path)
   # A pickle that would run code is not run.
-  with pytest.raises(InputError, match=r'it holds builtins.print'):
+  with pytest.raises(InputError, match=r'it contains builtins.print'):
     prepare(cifar10.get_config('s1-car'), tmp_path)
   (batches / 'data_batch_1').unlink()
   (tmp_path / 'cifar-10-python.tar.gz').write_bytes(b'cut short')
@@ -343,7 +345,9 @@ def test_real_cifar10(category: str, train: int, normal: int, anomalous: int) ->
   if not (DATA / 'cifar10').is_dir():
     pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
   config = cifar10.get_config(category)
-  listed = Cifar10(str(DATA / 'cifar10'), config.data, Path('unused')).list_examples()
+  listed = Cifar10(
+    str(DATA / 'cifar10'), read(DataSettings, config.data), Path('unused')
+  ).list_examples()
   labels = [example.label for example in listed.test]
   assert (len(listed.train), labels.count(0), labels.count(1)) == (train, normal, anomalous)
   assert not any(example.label for example in listed.train)
@@ -367,7 +371,7 @@ def test_good_is_normal_however_it_is_written_and_other_files_are_told(tmp_path:
   dataset = prepare(mvtec.get_config('tile'), tmp_path)
   assert sorted(kinds(dataset.test)) == [('dent', 1), ('good', 0)]
   told = ' '.join(dataset.report['warnings'])
-  assert 'not images by their ending: notes.txt' in told and '1 image(s) directly in' in told
+  assert 'not an image extension: notes.txt' in told and '1 image(s) directly in' in told
 
 
 def test_incomplete_cifar10_is_refused(tmp_path: Path) -> None:
@@ -376,9 +380,9 @@ def test_incomplete_cifar10_is_refused(tmp_path: Path) -> None:
   for name, content in files.items():
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(content)
-  with pytest.raises(InputError, match='lacks data_batch_3; fetch it anew'):
+  with pytest.raises(InputError, match='lacks data_batch_3; download it again'):
     prepare(cifar10.get_config('s1-car'), tmp_path)
   wrong = {b'labels': [10] * 20, b'data': cifar_pixels(0)}
   (tmp_path / 'cifar-10-batches-py/data_batch_1').write_bytes(pickle.dumps(wrong, protocol=2))
-  with pytest.raises(InputError, match='data_batch_1 does not hold images of 32×32'):
+  with pytest.raises(InputError, match='data_batch_1 must contain 32×32 images'):
     prepare(cifar10.get_config('s1-car'), tmp_path)

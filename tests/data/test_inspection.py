@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import folder, mvtec
+from ocrgan_jax.configs import folder, mvtec
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.__main__ import contact_sheet, describe
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.decoding import decode_image, open_image
 from ocrgan_jax.errors import InputError
-from tests.conftest import smooth_image, write_images
+from tests.conftest import run_module, smooth_image, write_images
 
 
 @pytest.fixture
@@ -160,6 +160,24 @@ def test_the_contact_sheet_takes_any_folder_name(tile: Path, tmp_path: Path) -> 
   contact_sheet(prepare(tile), tmp_path / 'sheet.png')
   with Image.open(tmp_path / 'sheet.png') as image:
     assert image.width > 200
+
+
+def test_the_contact_sheet_shows_the_images_as_they_are(tmp_path: Path) -> None:
+  colour = (240, 200, 220)
+  bright = np.full((16, 16, 3), colour, np.uint8)
+  write_images(tmp_path / 'tile/train/good', [bright] * 3)
+  write_images(tmp_path / 'tile/test/crack', [bright])
+  done = run_module(
+    'ocrgan_jax.data',
+    '--config=configs/mvtec.py:tile',
+    f'--config.data_dir={tmp_path}',
+    f'--picture={tmp_path}/sheet.png',
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'Clipping' not in done.stderr and 'WARNING' not in done.stderr
+  with Image.open(tmp_path / 'sheet.png') as file:
+    sheet = np.asarray(file.convert('RGB'))
+  assert (sheet == colour).all(-1).mean() > 0.5
 
 
 def test_images_are_turned_as_the_camera_noted() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import mvtec
+from ocrgan_jax.configs import mvtec
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.decoding import resize

@@ -4,7 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmark import Shape, flops_by_hand, memory_shares, step_memory
+from experiments.benchmark.flops import flops_by_hand
+from experiments.benchmark.memory import memory_shares, step_memory
+from experiments.benchmark.model_groups import benchmark_group
+from experiments.benchmark.programs import Shape
+from experiments.benchmark.reference import benchmark_reference
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import create_state
@@ -35,3 +39,20 @@ def test_shapes_are_read_from_the_command_line() -> None:
   assert Shape.parse('256:4:32') == (256, 4, 32)
   with pytest.raises(InputError, match="'256:4' is no shape"):
     Shape.parse('256:4')
+
+
+def test_the_reference_is_a_command_that_prints_its_rate(
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  shape = Shape(256, 4, 32)
+  row = benchmark_reference('echo 12.5 img/s', 'train', shape, 'float32', ours=25.0)
+  assert row['images_per_second'] == 12.5 and row['ratio'] == 2
+  assert 'ours is 2.00 times that' in capsys.readouterr().out
+  with pytest.raises(InputError, match='gave no images/s: no network'):
+    benchmark_reference('echo no network', 'train', shape, 'float32', ours=25.0)
+
+
+def test_models_that_train_together_are_counted_together() -> None:
+  row = benchmark_group(Shape(32, 2, 4), 'float32', 2)
+  assert row['name'] == 'train (32, 2, 4) float32, 2 model(s) together'
+  assert 0 < row['spread'][0] <= row['images_per_second'] <= row['spread'][1]

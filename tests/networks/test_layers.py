@@ -1,53 +1,23 @@
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from jax import lax
 
-from ocrgan_jax.networks.layers import BatchNorm, strided_conv, transposed_conv
-
-LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+from ocrgan_jax.networks.layers import BatchNorm, Conv, resize
 
 
-def plain_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  return lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=LAYOUT)
+def test_the_3x3_layer_keeps_the_resolution() -> None:
+  x = jnp.ones((2, 8, 8, 3))
+  layer = Conv(5, use_bias=True)
+  variables = layer.init(jax.random.key(0), x)
+  assert layer.apply(variables, x).shape == (2, 8, 8, 5)
+  assert jax.tree.map(jnp.shape, variables['params']) == {'kernel': (3, 3, 3, 5), 'bias': (5,)}
 
 
-def plain_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  # Torch's kernel meets the output turned round, which is XLA's convention flipped.
-  return lax.conv_transpose(
-    x, kernel[::-1, ::-1], (2, 2), ((2, 2), (2, 2)), dimension_numbers=LAYOUT
-  )
-
-
-# Of all ways in which they are computed: one pixel, few pixels, many.
-@pytest.mark.parametrize(('height', 'width'), [(2, 2), (2, 4), (8, 8), (32, 20)])
-@pytest.mark.parametrize(
-  ('ours', 'plain'), [(strided_conv, plain_strided), (transposed_conv, plain_transposed)]
-)
-def test_convolutions_and_their_gradients_are_those_of_xla(
-  ours, plain, height: int, width: int
-) -> None:
-  x_key, kernel_key, out_key = jax.random.split(jax.random.key(0), 3)
-  x = jax.random.normal(x_key, (3, height, width, 5))
-  kernel = jax.random.normal(kernel_key, (4, 4, 5, 7))
-
-  def value_and_gradients(conv, x: jax.Array, kernel: jax.Array) -> tuple:
-    out, pullback = jax.vjp(conv, x, kernel)
-    return out, *pullback(jax.random.normal(out_key, out.shape))
-
-  expected, result = (
-    jax.jit(value_and_gradients, static_argnums=0)(c, x, kernel) for c in (plain, ours)
-  )
-  for got, wanted in zip(result, expected, strict=True):
-    np.testing.assert_allclose(got, wanted, atol=1e-3)
-
-
-def test_transposed_convolution_of_one_pixel_is_the_middle_of_its_kernel() -> None:
-  # By hand: input row 0 meets output row -1 + k with kernel row k.
-  kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
-  out = transposed_conv(jnp.ones((1, 1, 1, 1)), kernel)
-  np.testing.assert_array_equal(out[0, :, :, 0], [[5, 6], [9, 10]])
+def test_resizing_up_is_opencvs() -> None:
+  x = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
+  expected = [cv2.resize(image, (16, 16), interpolation=cv2.INTER_LINEAR) for image in x]
+  np.testing.assert_allclose(resize(jnp.asarray(x), 16), expected, atol=1e-6)
 
 
 def test_batch_norm_keeps_torchs_running_statistics() -> None:

@@ -7,10 +7,9 @@ import pytest
 
 from ocrgan_jax import sharding
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.model_group import ModelGroup, train_several
 from ocrgan_jax.scorer import load
 from ocrgan_jax.state import State, create_state
-from ocrgan_jax.together import Together, train_together
-from ocrgan_jax.train import train_several
 from tests.conftest import tiny_config, tiny_model
 
 
@@ -24,19 +23,16 @@ def test_models_trained_together_are_those_trained_alone() -> None:
   make = jax.jit(functools.partial(create_state, model))
   images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 32, 32, 3), dtype=np.uint8)
 
-  def train(together: Together, chosen: list[int]) -> list[State]:
-    joined = together.join([make(k) for k in chosen])
+  def train(chosen: list[int], *, stacked: bool) -> list[State]:
+    group = ModelGroup(model, mesh, [make(k) for k in chosen], 4, stacked=stacked)
     for batches in images:
-      joined, metrics = together.step(joined, [batches[k] for k in chosen])
+      metrics = group.step([batches[k] for k in chosen])
     assert len({float(m['generator']) for m in metrics}) == len(chosen)
-    return [together.pick(joined, place) for place in range(len(chosen))]
+    return [group.state(place) for place in range(len(chosen))]
 
-  # The program of one model is that of models in turns.
-  in_turns = train_together(model, mesh, [make(0)], 4, stacked=False)
-  stacked = train_together(model, mesh, [make(k) for k in range(3)], 4, stacked=True)
-  alone = [train(in_turns, [k])[0] for k in range(3)]
-  for together in (in_turns, stacked):
-    for expected, found in zip(alone, train(together, [0, 1, 2]), strict=True):
+  alone = [train([k], stacked=False)[0] for k in range(3)]
+  for stacked in (False, True):
+    for expected, found in zip(alone, train([0, 1, 2], stacked=stacked), strict=True):
       assert_close(found, expected)
 
 

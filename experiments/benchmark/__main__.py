@@ -1,0 +1,65 @@
+"""How fast the parts are: `python -m experiments.benchmark --what=train|score|…|all`.
+
+Prints a table and, as its last line, the same as JSON. Every figure is the median
+over repeats within one run; the spread beside it is from the least to the largest.
+"""
+
+import itertools
+import json
+import tempfile
+from typing import Any
+
+import jax
+from absl import flags
+
+from experiments.benchmark.input_pipeline import benchmark_input
+from experiments.benchmark.machine import benchmark_products, machine
+from experiments.benchmark.memory import benchmark_memory
+from experiments.benchmark.model_groups import benchmark_group
+from experiments.benchmark.programs import Shape
+from experiments.benchmark.reference import benchmark_reference
+from experiments.benchmark.steps import benchmark_step
+from ocrgan_jax import command_line
+
+PARTS = ('train', 'score', 'together', 'memory', 'input')
+
+
+def main() -> None:
+  """Runs the command."""
+  values = flags.FLAGS
+  parts = PARTS if values.what == 'all' else (values.what,)
+  shapes = [Shape.parse(text) for text in values.shapes]
+  print(machine())
+  rows: list[dict[str, Any]] = [benchmark_products(values.dtype)]
+  with tempfile.TemporaryDirectory() as cache:
+    jax.config.update('jax_compilation_cache_dir', cache)
+    for what, shape in itertools.product(parts, shapes):
+      if what in ('train', 'score'):
+        ours = benchmark_step(what, shape, values.dtype)
+        rows.append(ours)
+        if values.reference:
+          rate = ours['images_per_second']
+          rows.append(benchmark_reference(values.reference, what, shape, values.dtype, rate))
+    if 'together' in parts:
+      rows += [benchmark_group(shapes[0], values.dtype, count) for count in (1, values.models)]
+    if 'memory' in parts:
+      rows.append(benchmark_memory(Shape(256, 64, 0), values.dtype))
+    if 'input' in parts:
+      rows += benchmark_input()
+  print(json.dumps({'machine': machine(), 'rows': rows}))
+
+
+if __name__ == '__main__':
+  flags.DEFINE_enum('what', 'all', [*PARTS, 'all'], 'what to measure')
+  flags.DEFINE_list(
+    'shapes', ['256:4:32', '256:64:4', '32:64:64'], 'image size:width:batch of train and score'
+  )
+  flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'of the computation')
+  flags.DEFINE_integer('models', 5, 'K of together, of the first shape')
+  flags.DEFINE_string(
+    'reference',
+    '',
+    'a command that times the same network in PyTorch; it is given SIZE WIDTH BATCH STEPS '
+    'cpu|cuda fp32|bf16 eager|compile train|score and prints "… img/s"',
+  )
+  command_line.run(main)

@@ -1,0 +1,62 @@
+"""The memory of the training step, and the largest batch that fits."""
+
+import os
+from typing import Any
+
+import jax
+
+from experiments.benchmark.programs import (
+  Shape,
+  first_device,
+  model_of,
+  peak_memory,
+  random_batch,
+  training_program,
+)
+from ocrgan_jax.training_run import new_state
+
+
+def step_memory(shape: Shape, dtype: str) -> int:
+  """Bytes that the training step of one shape needs, according to the compiler."""
+  mesh, model = first_device(), model_of(shape, dtype)
+  state, batch = new_state(model, mesh)(0), random_batch(shape, mesh)
+  return peak_memory(training_program(model, mesh).lower(state, batch).compile())
+
+
+def memory_shares(shape: Shape, dtype: str) -> tuple[float, float]:
+  """Splits the memory of the training step into a share per image and a fixed one.
+
+  Both come from two batches, large enough that the images' share is not hidden by
+  the memory for the gradients of the parameters.
+
+  Args:
+    shape: its batch is ignored.
+    dtype: of the computation.
+
+  Returns:
+    Bytes per image, and fixed bytes.
+  """
+  small, large = (step_memory(shape._replace(batch=batch), dtype) for batch in (16, 32))
+  per_image = (large - small) / 16
+  return per_image, small - 16 * per_image
+
+
+def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
+  """The largest batch of a shape that fits in the device's memory.
+
+  Args:
+    shape: its batch is ignored.
+    dtype: of the computation.
+
+  Returns:
+    The row.
+  """
+  per_image, fixed = memory_shares(shape, dtype)
+  limit = (jax.devices()[0].memory_stats() or {}).get('bytes_limit')
+  total = limit or os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  largest = int((total - fixed) / per_image)
+  print(
+    f'train {shape.size}, width {shape.width}, {dtype}: {per_image / 2**20:.0f} MiB an image, '
+    f'{fixed / 2**30:.2f} GiB beside; the largest batch in {total / 2**30:.0f} GiB is {largest}'
+  )
+  return {'name': 'memory', 'mib_an_image': per_image / 2**20, 'largest_batch': largest}

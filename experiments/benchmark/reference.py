@@ -1,0 +1,46 @@
+"""The same network in plain PyTorch, timed by a command."""
+
+import re
+import shlex
+import subprocess
+from typing import Any
+
+import jax
+
+from experiments.benchmark.programs import Shape
+from experiments.benchmark.timing import REPEATS
+from ocrgan_jax.errors import InputError
+
+
+def benchmark_reference(
+  reference: str, what: str, shape: Shape, dtype: str, ours: float
+) -> dict[str, Any]:
+  """Times the reference.
+
+  Args:
+    reference: the command, which is given the shape, the number of steps, the device,
+      the precision, the mode and `what`, and prints `… img/s`.
+    what: 'train' or 'score'.
+    shape: of the model and its batch.
+    dtype: of the computation.
+    ours: images/s to compare with.
+
+  Returns:
+    The row.
+
+  Raises:
+    InputError: if the command prints no rate.
+  """
+  device = 'cpu' if jax.default_backend() == 'cpu' else 'cuda'
+  mode = 'eager' if device == 'cpu' else 'compile'
+  precision = {'float32': 'fp32', 'bfloat16': 'bf16'}[dtype]
+  numbers = [str(number) for number in (*shape, REPEATS)]
+  command = [*shlex.split(reference), *numbers, device, precision, mode, what]
+  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  found = re.search(r'([\d.]+) img/s', done.stdout)
+  if not found:
+    raise InputError(f'--reference gave no images/s: {(done.stderr or done.stdout)[-300:]}')
+  theirs = float(found.group(1))
+  name = f'{what} {shape} {dtype}, PyTorch {mode}'
+  print(f'{name:50} {theirs:10.2f} images/s; ours is {ours / theirs:.2f} times that')
+  return {'name': name, 'images_per_second': theirs, 'ratio': ours / theirs}

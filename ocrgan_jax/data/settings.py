@@ -1,0 +1,32 @@
+"""The config's section `data`."""
+
+import dataclasses
+
+from ocrgan_jax.checks import at_least, between, check, seed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSettings:
+  """Which dataset, how it is split and how it is read; `configs/default.py` tells each field.
+
+  Raises:
+    InputError: if a field is out of bounds.
+  """
+
+  dataset: str
+  category: str
+  validation_share: float = between(0, 1)
+  train_share: float = between(0, 1)
+  split_seed: int = seed()
+  split: str
+  normal_up_to: float
+  anomalous_from: float
+  test_dir: str
+  prepared_dir: str
+  skip_damaged: bool
+  max_megapixels: float = at_least(0)
+  memory_gib: float = at_least(0)
+  workers: int = at_least(0)
+
+  def __post_init__(self) -> None:
+    check(self, 'data')

@@ -1,0 +1,141 @@
+"""Several models of one shape trained side by side: other seeds, or other categories.
+
+Small models leave an accelerator idle. There the states lie in one pytree with a leading
+axis for the models, and one program steps all of them. A CPU is busy with one model, and
+its batched convolutions are slow: there the models take turns at one program. Either way
+each model gets the result that it has alone.
+"""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from ocrgan_jax import sharding
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.state import State
+from ocrgan_jax.step import train_step
+from ocrgan_jax.training_run import compile_step, open_run, resolve
+
+Metrics = dict[str, jax.Array]
+
+
+class ModelGroup:
+  """K models that are stepped side by side."""
+
+  def __init__(
+    self, model: OCRGAN, mesh: Mesh, states: Sequence[State], batch_size: int, *, stacked: bool
+  ):
+    """Compiles the training step for K models.
+
+    Args:
+      model: the static description that they share.
+      mesh: of the devices, over which each batch is split.
+      states: of the models; they are used up.
+      batch_size: of each model.
+      stacked: whether one program steps all models at once (for accelerators), or
+        each in turn.
+    """
+    self._stacked = stacked
+    if not stacked:
+      self._states: Any = list(states)
+      self._step = compile_step(model, mesh, states[0], batch_size)
+      return
+    stack = jax.jit(lambda states: jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+    self._states = jax.device_put(stack(list(states)), sharding.replicated(mesh))
+    count = len(states)
+
+    def step_all(states: State, batches: list[jax.Array]) -> tuple[State, list[Metrics]]:
+      states, metrics = jax.vmap(functools.partial(train_step, model=model))(
+        states, jnp.stack(batches)
+      )
+      return states, [jax.tree.map(lambda x, k=k: x[k], metrics) for k in range(count)]
+
+    batch = jax.ShapeDtypeStruct((batch_size, model.image_size, model.image_size, 3), np.uint8)
+    jitted = sharding.jit_over_batch(step_all, mesh, donate=True)
+    self._step = jitted.lower(self._states, [batch] * count).compile()
+
+  def step(self, batches: Sequence[jax.Array]) -> list[Metrics]:
+    """Steps every model with its batch and returns the losses of each."""
+    if self._stacked:
+      self._states, metrics = self._step(self._states, list(batches))
+      return metrics
+    results = [self._step(*pair) for pair in zip(self._states, batches, strict=True)]
+    self._states = [state for state, _ in results]
+    return [metrics for _, metrics in results]
+
+  def state(self, k: int) -> State:
+    """The state of model k; the next step uses it up."""
+    if self._stacked:
+      return jax.tree.map(lambda x: x[k], self._states)
+    return self._states[k]
+
+
+def train_several(
+  configs: Sequence[ml_collections.ConfigDict], workdirs: Sequence[str | Path]
+) -> list[State]:
+  """Trains several models of one shape side by side, each with the result that it has alone.
+
+  Args:
+    configs: they may differ in the seed and in the data.
+    workdirs: a folder for each.
+
+  Returns:
+    The last state of each.
+
+  Raises:
+    InputError: as `train.train`; if the models or their batches are not of one shape; or
+      if they were interrupted at different steps.
+  """
+  mesh = sharding.make_mesh()
+  configs = [resolve(config) for config in configs]
+  models = [build_model(config) for config in configs]
+  if len(set(models)) > 1:
+    raise InputError('models that train together must be of one shape, loss and optimiser')
+  with contextlib.ExitStack() as stack:
+    runs = [
+      stack.enter_context(open_run(config, Path(workdir), models[0], mesh))
+      for config, workdir in zip(configs, workdirs, strict=True)
+    ]
+    states, begin = [run.state for run in runs], runs[0].step
+    if all(run.finished for run in runs):
+      print(f'nothing left to train: the run has come to step {begin}', file=sys.stderr)
+      return states
+    for name in ('batch_size', 'step'):
+      values = {getattr(run, name) for run in runs}
+      if len(values) > 1:
+        raise InputError(
+          f'the runs do not have one {name} ({", ".join(map(str, sorted(values)))}); '
+          'train them one by one'
+        )
+    stacked = mesh.devices.flat[0].platform != 'cpu'
+    group = ModelGroup(models[0], mesh, states, runs[0].batch_size, stacked=stacked)
+    for k, run in enumerate(runs):
+      stack.enter_context(run.logging(shows_progress=not k))
+    metrics: list[Metrics] = []
+    for step in range(begin + 1, max(run.num_steps for run in runs) + 1):
+      batches = [sharding.put_batch(next(run.batches), mesh) for run in runs]
+      jax.block_until_ready(metrics)
+      metrics = group.step(batches)
+      for k, run in enumerate(runs):
+        if step > run.num_steps:  # at its end, while a longer run goes on
+          continue
+        run.log_step(step, metrics[k])
+        if step in run.save_at:
+          run.validate_and_save(group.state(k))
+        if step == run.num_steps:
+          states[k] = jax.tree.map(jnp.copy, group.state(k))
+      if any(step in run.save_at for run in runs):
+        for run in runs:
+          run.log.resume_timing()
+    return states

@@ -1,0 +1,64 @@
+"""The config's section `model`: what the networks look like."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from ocrgan_jax.checks import at_least, check, one_of
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.networks.discriminator import Discriminator
+from ocrgan_jax.networks.generator import Generator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Architecture:
+  """Sizes and switches of G and D.
+
+  Attributes:
+    width: w, channels of G's first stage.
+    discriminator_width: channels of D's first stage.
+    branches: N, the number of frequency bands.
+    bands: 'all', or the bands kept, 1 the lowest, as in '1,3'.
+    dtype: of the computation; parameters and losses are float32.
+    channel_selection: whether CS joins the branches.
+
+  Raises:
+    InputError: if a field is out of bounds.
+  """
+
+  width: int = at_least(1)
+  discriminator_width: int = at_least(1)
+  branches: int = at_least(1)
+  bands: str
+  dtype: str = one_of('float32', 'bfloat16')
+  channel_selection: bool
+
+  def __post_init__(self) -> None:
+    check(self, 'model')
+    self.kept_bands()
+
+  def generator(self) -> Generator:
+    """G."""
+    return Generator(
+      self.width, channel_selection=self.channel_selection, dtype=jnp.dtype(self.dtype)
+    )
+
+  def discriminator(self) -> Discriminator:
+    """D."""
+    return Discriminator(self.discriminator_width, dtype=jnp.dtype(self.dtype))
+
+  def kept_bands(self) -> tuple[int, ...]:
+    """The indices of the bands kept, from 0, the lowest.
+
+    Raises:
+      InputError: if `bands` names none, or one that there is not.
+    """
+    if self.bands == 'all':
+      return tuple(range(self.branches))
+    numbers = self.bands.split(',')
+    if not all(n.strip().isdecimal() and 1 <= int(n) <= self.branches for n in numbers):
+      raise InputError(
+        f"model.bands is {self.bands!r}; it must be 'all' or numbers from 1 (the lowest band) "
+        f'to model.branches = {self.branches}, as in 1,{self.branches}'
+      )
+    return tuple(sorted({int(n) - 1 for n in numbers}))

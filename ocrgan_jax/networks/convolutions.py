@@ -1,0 +1,191 @@
+"""The convolutions of the networks as functions, with their gradients.
+
+Accelerators get XLA's own. XLA for CPUs is slow where few pixels meet many channels
+(products of matrices are not), where there are only the three channels of an image
+(blocks of 2×2 pixels make them twelve), and above all at transposed convolutions; so a
+CPU computes the same in other ways (measured in docs/performance.md).
+
+The two convolutions of stride 2 are each other's transpose, so each is the gradient of
+the other by its input.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ocrgan_jax.barrier import cpu_barrier
+
+# Where a CPU takes another way:
+FEW_OUTPUTS = 4  # side up to which a strided convolution is a product of patches
+FEW_INPUTS = 8  # and a transposed one
+FEW_CHANNELS = 3  # up to which a strided convolution is one of blocks
+
+
+@jax.custom_vjp
+def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolution of stride 2 and padding 1: [b, 2h, 2w, c], [4, 4, c, f] → [b, h, w, f]."""
+  return lax.platform_dependent(x, kernel, cpu=_strided_on_cpu, default=_strided)
+
+
+@jax.custom_vjp
+def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Transposed convolution of stride 2 and padding 1.
+
+  Args:
+    x: [b, h, w, c].
+    kernel: [4, 4, c, f]; input row i meets output row 2i - 1 + k with kernel row
+      k, as in torch.
+
+  Returns:
+    [b, 2h, 2w, f].
+  """
+  return lax.platform_dependent(x, kernel, cpu=_transposed_on_cpu, default=_transposed)
+
+
+@jax.custom_vjp
+def same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolution of stride 1 and padding 1: [b, h, w, c], [3, 3, c, f] → [b, h, w, f]."""
+  return _conv(x, kernel, 1)
+
+
+def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return _conv(x, kernel, 2)
+
+
+def _transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  # Torch's kernel meets the output turned round.
+  return lax.conv_general_dilated(
+    x,
+    kernel[::-1, ::-1],
+    (1, 1),
+    ((2, 2), (2, 2)),
+    lhs_dilation=(2, 2),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def _conv(x: jax.Array, kernel: jax.Array, stride: int, padding: int = 1) -> jax.Array:
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    (stride, stride),
+    ((padding, padding), (padding, padding)),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def _strided_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  batch, height, width, channels = x.shape
+  features = kernel.shape[-1]
+  if height == width == 2:  # only the middle of the kernel meets pixels
+    product = x.reshape(batch, -1) @ kernel[1:3, 1:3].reshape(-1, features)
+  elif height <= 2 * FEW_OUTPUTS:
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    at = [x[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
+    product = jnp.concatenate(at, axis=-1) @ kernel.reshape(-1, features)
+  elif channels <= FEW_CHANNELS:
+    blocks = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    blocks = blocks.reshape(batch, height // 2 + 1, 2, width // 2 + 1, 2, channels)
+    blocks = blocks.swapaxes(2, 3).reshape(batch, height // 2 + 1, width // 2 + 1, 4 * channels)
+    taps = kernel.reshape(2, 2, 2, 2, channels, features).swapaxes(1, 2)
+    return _conv(blocks, taps.reshape(2, 2, 4 * channels, features), 1, padding=0)
+  else:
+    return _conv(x, kernel, 2)
+  return product.reshape(batch, height // 2, width // 2, features)
+
+
+def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  batch, height, width, channels = x.shape
+  features = kernel.shape[-1]
+  if height == width == 1:  # only the middle of the kernel stays within the output
+    middle = kernel[1:3, 1:3].transpose(2, 0, 1, 3).reshape(channels, -1)
+    return (x.reshape(batch, channels) @ middle).reshape(batch, 2, 2, features)
+  if height <= FEW_INPUTS:
+    # Each input pixel makes a 4×4 patch; row 2i + p of the padded output is row p of
+    # patch i and row 2 + p of patch i - 1.
+    patches = x.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    patches = patches.reshape(batch, height, width, 2, 2, 2, 2, features)
+    shifts = [(i, j) for i in (0, 1) for j in (0, 1)]
+    none = (0, 0)
+    padded = sum(
+      jnp.pad(patches[:, :, :, i, :, j], (none, (i, 1 - i), (j, 1 - j), none, none, none))
+      for i, j in shifts
+    )
+    padded = padded.transpose(0, 1, 3, 2, 4, 5)  # type: ignore[union-attr]
+    padded = padded.reshape(batch, 2 * height + 2, 2 * width + 2, features)
+    return padded[:, 1:-1, 1:-1]
+  # Output row 2i + p sees only two of the four kernel rows, so this is a 2×2 convolution of
+  # stride 1 to 4·f channels, one group for each parity of row and column, and an interleaving.
+  # Rows 3 and 1 of the kernel meet x[i-1] and x[i] for even outputs, rows 2 and
+  # 0 meet x[i] and x[i+1] for odd ones: [2 taps, 2 parities] per axis.
+  order = np.array([[3, 2], [1, 0]])
+  taps = kernel[order][:, :, order]  # [tap, parity, tap, parity, c, f]
+  taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, channels, 4 * features)
+  y = _conv(x, taps, 1).reshape(batch, height + 1, width + 1, 2, 2, features)
+  rows = [
+    jnp.stack([y[:, p : p + height, q : q + width, p, q] for q in (0, 1)], axis=3) for p in (0, 1)
+  ]
+  return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
+
+
+def _strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
+  """<out, strided_conv(x, kernel)>, differentiated by the kernel."""
+  return lax.platform_dependent(
+    x, out, cpu=_strided_kernel_gradient_on_cpu, default=_plain_strided_kernel_gradient
+  )
+
+
+def _strided_kernel_gradient_on_cpu(x: jax.Array, out: jax.Array) -> jax.Array:
+  if x.shape[1] == x.shape[2] == 2:  # only the middle of the kernel meets pixels
+    middle = jnp.einsum('bijc,bf->ijcf', x, out[:, 0, 0])
+    return jnp.pad(middle, ((1, 1), (1, 1), (0, 0), (0, 0)))
+  return _plain_strided_kernel_gradient(x, out)
+
+
+def _plain_strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
+  return _kernel_gradient(_strided, x, out, 4)
+
+
+def _kernel_gradient(
+  convolution: Callable[..., jax.Array], x: jax.Array, out: jax.Array, side: int
+) -> jax.Array:
+  shape = jax.ShapeDtypeStruct((side, side, x.shape[-1], out.shape[-1]), x.dtype)
+  return jax.linear_transpose(lambda kernel: convolution(x, kernel), shape)(out)[0]
+
+
+# The gradient by the kernel transposes both of its operands. Without barriers XLA for CPUs
+# computes what made them (batch normalisation's gradient …) once more, in the order of
+# the transposition, which the caches cannot follow.
+def _strided_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, kernel = saved
+  x, gradient = map(cpu_barrier, (x, gradient))
+  kernel_gradient = _strided_kernel_gradient(x, gradient)
+  return transposed_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
+
+
+def _transposed_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, kernel = saved
+  x, gradient = map(cpu_barrier, (x, gradient))
+  kernel_gradient = _strided_kernel_gradient(gradient, x).swapaxes(2, 3)
+  return strided_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
+
+
+def _same_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+  x, kernel = saved
+  x, gradient = map(cpu_barrier, (x, gradient))
+  turned = kernel[::-1, ::-1].swapaxes(2, 3)
+  plain = lambda x, kernel: _conv(x, kernel, 1)
+  return same_conv(gradient, turned), _kernel_gradient(plain, x, gradient, 3)
+
+
+def _save(convolution: Callable[..., jax.Array]) -> Callable[..., Any]:
+  return lambda x, kernel: (convolution(x, kernel), (x, kernel))
+
+
+strided_conv.defvjp(_save(strided_conv), _strided_backward)
+transposed_conv.defvjp(_save(transposed_conv), _transposed_backward)
+same_conv.defvjp(_save(same_conv), _same_backward)

@@ -1,0 +1,37 @@
+"""The optimiser of G and D, as a setting that can be compared and hashed."""
+
+import dataclasses
+
+import optax
+
+from ocrgan_jax.checks import at_least, check
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+  """Torch's Adam, from the config's section `train` (IV-A2).
+
+  Attributes:
+    learning_rate: step size.
+    weight_decay: L2 weight, added to the gradient before the moments see it; 0 leaves
+      it out.
+    beta1: decay of the first moment.
+    beta2: decay of the second moment.
+
+  Raises:
+    InputError: if a field is out of bounds.
+  """
+
+  learning_rate: float = at_least(0)
+  weight_decay: float = at_least(0)
+  beta1: float
+  beta2: float
+
+  def __post_init__(self) -> None:
+    check(self, 'train')
+
+  def transformation(self) -> optax.GradientTransformation:
+    """The optax optimiser."""
+    coupled = [optax.add_decayed_weights(self.weight_decay)] if self.weight_decay else []
+    adam = optax.adam(self.learning_rate, b1=self.beta1, b2=self.beta2, eps=1e-8)
+    return optax.chain(*coupled, adam)

@@ -1,0 +1,74 @@
+"""How long a run trains, in what batches, and when it is validated and saved."""
+
+import dataclasses
+import math
+import sys
+
+from ocrgan_jax.checks import at_least, check
+from ocrgan_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+  """The fields of the config's section `train` that the training loop follows.
+
+  Attributes:
+    epochs: passes over the training images.
+    batch_size: images a step, over all devices.
+    checkpoint_every: epochs between validations, each saved.
+    keep_checkpoints: whether every checkpoint is kept.
+    log_every: steps between lines of the log.
+
+  Raises:
+    InputError: if a field is out of bounds.
+  """
+
+  epochs: int = at_least(1)
+  batch_size: int = at_least(1)
+  checkpoint_every: int = at_least(1)
+  keep_checkpoints: bool
+  log_every: int = at_least(1)
+
+  def __post_init__(self) -> None:
+    check(self, 'train')
+
+  def num_steps(self, num_images: int, batch_size: int) -> int:
+    """The steps of the whole run."""
+    return math.ceil(self.epochs * num_images / batch_size)
+
+  def checkpoint_steps(self, num_images: int, batch_size: int) -> set[int]:
+    """The steps after which to validate and save: the ends of some epochs, and the last."""
+    epochs = [*range(self.checkpoint_every, self.epochs, self.checkpoint_every), self.epochs]
+    return {math.ceil(epoch * num_images / batch_size) for epoch in epochs}
+
+
+def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:
+  """The batch size of a run, shrunk to the training set with a warning.
+
+  Args:
+    wanted: `train.batch_size`.
+    num_images: images to train on.
+    num_devices: that share a batch.
+
+  Returns:
+    `wanted`, or the largest multiple of `num_devices` within the training set.
+
+  Raises:
+    InputError: if `wanted` is no multiple of `num_devices`, or there are fewer
+      images than devices.
+  """
+  if wanted % num_devices:
+    raise InputError(
+      f'train.batch_size = {wanted} cannot be split evenly over {num_devices} devices; '
+      f'use a multiple of {num_devices}'
+    )
+  if wanted <= num_images:
+    return wanted
+  size = num_images // num_devices * num_devices
+  if not size:
+    raise InputError(f'{num_images} training image(s) cannot be split over {num_devices} devices')
+  print(
+    f'warning: only {num_images} images to train on: train.batch_size is {size}, not {wanted}',
+    file=sys.stderr,
+  )
+  return size

@@ -1,0 +1,219 @@
+"""One run while it trains: its data, its state, its log and its checkpoints."""
+
+import contextlib
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+from jax.stages import Compiled
+from orbax.checkpoint import CheckpointManager
+
+from ocrgan_jax import checkpoint, runs, sharding
+from ocrgan_jax.checks import read
+from ocrgan_jax.data import absolute, prepare_dataset
+from ocrgan_jax.data.pipeline import Images, TrainingBatches, hold_out, load_images
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.schedule import Schedule, choose_batch_size
+from ocrgan_jax.state import State, create_state
+from ocrgan_jax.step import train_step
+from ocrgan_jax.validation import make_validation
+from ocrgan_jax.writer import TrainingLog
+
+# Under this the release threw its discriminator away; here it is only reported.
+STALLED_DISCRIMINATOR = 1e-5
+
+
+class TrainingRun:
+  """A run that is being trained. Open one with `open_run`.
+
+  Attributes:
+    state: where training begins, or goes on from.
+    step: the steps already done.
+    num_steps: the steps of the whole run.
+    batch_size: images a step, over all devices.
+    batches: the iterator over batches of training images, from `step` on.
+    save_at: the steps after which to validate and save.
+    log: where the losses go, while `logging`.
+  """
+
+  log: TrainingLog
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    model: OCRGAN,
+    mesh: Mesh,
+    images: Images,
+    held_out: Images,
+    batch_size: int,
+    checkpoints: CheckpointManager,
+  ):
+    """Takes up a run from its last checkpoint, or begins it; see `open_run`."""
+    schedule, count = read(Schedule, config.train), len(images)
+    self.batch_size = batch_size
+    self.num_steps = schedule.num_steps(count, self.batch_size)
+    self.batches = TrainingBatches(
+      images,
+      self.batch_size,
+      config.seed,
+      workers=config.data.workers,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    self.state, self.step = new_state(model, mesh)(config.seed), checkpoints.latest_step() or 0
+    if self.step:
+      self.state = checkpoint.restore_training(
+        checkpoints, self.state, sharding.replicated(mesh), self.batches
+      )
+    self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
+    self._num_images, self._log_every = count, schedule.log_every
+    self.save_at = schedule.checkpoint_steps(count, self.batch_size)
+    self._validate = make_validation(model, mesh, held_out, self.batch_size)
+
+  @property
+  def finished(self) -> bool:
+    """Whether there is nothing left to train."""
+    return self.step >= self.num_steps
+
+  @contextlib.contextmanager
+  def logging(self, *, shows_progress: bool = True) -> Iterator[None]:
+    """Opens the log where the run stands."""
+    if self.step:
+      print(f'going on from step {self.step}', file=sys.stderr)
+    self.log = TrainingLog(
+      self._workdir,
+      step=self.step,
+      num_steps=self.num_steps,
+      batch_size=self.batch_size,
+      num_images=self._num_images,
+      writes=sharding.is_first_process(),
+      shows=shows_progress,
+    )
+    try:
+      yield
+    finally:
+      self.log.close()
+
+  def log_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
+    """Takes the losses of a step; writes a line of the log where one is due.
+
+    Raises:
+      InputError: if a loss is not finite.
+    """
+    self.log.add(metrics)
+    if step % self._log_every == 0 or step in self.save_at:
+      report_faults(self.log, step, self.log.flush(step))
+
+  def validate_and_save(self, state: State) -> None:
+    """Validates a state on the held-out images and saves it as a checkpoint."""
+    calibration, auroc = self._validate(state)
+    self.log.write(int(state.step), {checkpoint.VALIDATION: auroc})
+    checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
+    self.log.resume_timing()
+
+
+@contextlib.contextmanager
+def open_run(
+  config: ml_collections.ConfigDict, workdir: Path, model: OCRGAN, mesh: Mesh
+) -> Iterator[TrainingRun]:
+  """Opens a run where it stands, or begins it.
+
+  Args:
+    config: resolved.
+    workdir: the run's folder.
+    model: of the config.
+    mesh: of the devices.
+
+  Yields:
+    The run, ready to be trained.
+
+  Raises:
+    InputError: if the data or the folder cannot be used. Nothing has been written then.
+  """
+  runs.check(workdir, config)
+  images, held_out, digests = load_training_images(config, workdir)
+  batch_size = choose_batch_size(config.train.batch_size, len(images), mesh.size)
+  writes = sharding.is_first_process()
+  if writes and not runs.training_set(workdir):  # not begun yet
+    runs.claim(workdir, config, digests)
+  with checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints) as checkpoints:
+    run = TrainingRun(config, workdir, model, mesh, images, held_out, batch_size, checkpoints)
+    if writes and not run.finished:  # perhaps with more epochs than before
+      runs.claim(workdir, config, digests)
+    yield run
+
+
+def load_training_images(
+  config: ml_collections.ConfigDict, workdir: Path
+) -> tuple[Images, Images, list[str]]:
+  """Prepares the dataset of a run and loads its normal images.
+
+  Args:
+    config: resolved.
+    workdir: of the run, which goes on with the images that it began with.
+
+  Returns:
+    The images to train on and those held out, uint8 [images, size, size, 3] or
+    streamed, and the digests of both.
+
+  Raises:
+    InputError: if the dataset cannot be used, or has changed since the run began.
+  """
+  # On one disk the others find what the first has prepared; on disks of their own they do it.
+  with sharding.first_process_first('dataset'):
+    dataset = prepare_dataset(config.data_dir, config.data)
+  for warning in dataset.report['warnings']:
+    print(f'warning: {warning}', file=sys.stderr)
+  digests = dataset.train.digests
+  chosen, held_out = hold_out(len(digests), config.data.validation_share, config.seed)
+  runs.check_training_set(workdir, digests)
+  load = functools.partial(
+    load_images, dataset.train, config.image_size, memory_gib=config.data.memory_gib
+  )
+  return load(chosen=chosen), load(chosen=held_out), digests
+
+
+def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:
+  """Compiles the training step: (state, batch) → (state, losses); the state given is used up."""
+  print('compiling the training step', file=sys.stderr)
+  step = sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
+  shape = batch_size, model.image_size, model.image_size, 3
+  return step.lower(state, jax.ShapeDtypeStruct(shape, np.uint8)).compile()
+
+
+@functools.cache
+def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
+  """The compiled function that draws a state from a seed."""
+  return jax.jit(functools.partial(create_state, model), out_shardings=sharding.replicated(mesh))
+
+
+def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """The config of a run as it is saved: free of references, its folders absolute."""
+  config = ml_collections.ConfigDict(config.copy_and_resolve_references())
+  config.data_dir = absolute(config.data_dir)
+  config.data.test_dir = absolute(config.data.test_dir)
+  config.data.prepared_dir = absolute(config.data.prepared_dir)
+  return config
+
+
+def report_faults(log: TrainingLog, step: int, means: dict[str, float]) -> None:
+  """Stops at a loss that is not finite, and tells of a discriminator that has stalled.
+
+  Raises:
+    InputError: naming the loss that is not finite.
+  """
+  broken = [name for name, value in means.items() if not math.isfinite(value)]
+  if broken:
+    raise InputError(
+      f'the loss {broken[0]} is not finite by step {step}; lower train.learning_rate'
+    )
+  if abs(means.get('discriminator', 1.0)) < STALLED_DISCRIMINATOR:
+    log.message(f'warning: D has stalled at step {step}: its loss is under {STALLED_DISCRIMINATOR}')

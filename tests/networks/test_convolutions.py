@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from ocrgan_jax.networks import convolutions
+from ocrgan_jax.networks.convolutions import same_conv, strided_conv, transposed_conv
+
+LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+
+
+def plain_strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=LAYOUT)
+
+
+def plain_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  # Torch's kernel meets the output turned round, which is XLA's convention flipped.
+  return lax.conv_transpose(
+    x, kernel[::-1, ::-1], (2, 2), ((2, 2), (2, 2)), dimension_numbers=LAYOUT
+  )
+
+
+# Of all ways in which they are computed: one pixel, few pixels, many.
+@pytest.mark.parametrize(('height', 'width'), [(2, 2), (2, 4), (8, 8), (32, 20)])
+@pytest.mark.parametrize(
+  ('ours', 'plain'), [(strided_conv, plain_strided), (transposed_conv, plain_transposed)]
+)
+def test_convolutions_and_their_gradients_are_those_of_xla(
+  ours, plain, height: int, width: int
+) -> None:
+  x_key, kernel_key, out_key = jax.random.split(jax.random.key(0), 3)
+  x = jax.random.normal(x_key, (3, height, width, 5))
+  kernel = jax.random.normal(kernel_key, (4, 4, 5, 7))
+
+  def value_and_gradients(conv, x: jax.Array, kernel: jax.Array) -> tuple:
+    out, pullback = jax.vjp(conv, x, kernel)
+    return out, *pullback(jax.random.normal(out_key, out.shape))
+
+  expected, result = (
+    jax.jit(value_and_gradients, static_argnums=0)(c, x, kernel) for c in (plain, ours)
+  )
+  for got, wanted in zip(result, expected, strict=True):
+    np.testing.assert_allclose(got, wanted, atol=1e-3)
+
+
+def test_transposed_convolution_of_one_pixel_is_the_middle_of_its_kernel() -> None:
+  # By hand: input row 0 meets output row -1 + k with kernel row k.
+  kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
+  out = transposed_conv(jnp.ones((1, 1, 1, 1)), kernel)
+  np.testing.assert_array_equal(out[0, :, :, 0], [[5, 6], [9, 10]])
+
+
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (2, 2), (8, 8), (32, 20)])
+@pytest.mark.parametrize('kind', ['strided', 'transposed', 'strided_kernel_gradient'])
+def test_accelerators_and_cpus_compute_the_same(kind: str, height: int, width: int) -> None:
+  """On this machine the accelerator's way is not taken by itself, so both are called here."""
+  first, second = jax.random.split(jax.random.key(0))
+  small = jax.random.normal(first, (3, height, width, 5))
+  large = jax.random.normal(second, (3, 2 * height, 2 * width, 3))
+  arguments = {
+    'strided': (large, jax.random.normal(first, (4, 4, 3, 5))),
+    'transposed': (small, jax.random.normal(first, (4, 4, 5, 3))),
+    'strided_kernel_gradient': (large, small),
+  }[kind]
+  plain = {'strided_kernel_gradient': '_plain_strided_kernel_gradient'}.get(kind, f'_{kind}')
+  expected = getattr(convolutions, plain)(*arguments)
+  found = getattr(convolutions, f'_{kind}_on_cpu')(*arguments)
+  np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_program_for_an_accelerator_has_xlas_own_convolution() -> None:
+  x, kernel = jnp.zeros((2, 8, 8, 16)), jnp.zeros((4, 4, 16, 8))
+  count = {}
+  for platform in ('cpu', 'cuda'):
+    exported = jax.export.export(jax.jit(strided_conv), platforms=[platform])(x, kernel)
+    count[platform] = exported.mlir_module().count('stablehlo.convolution')
+  assert count == {'cpu': 0, 'cuda': 1}  # a CPU multiplies patches at this size
+
+
+def test_the_3x3_convolution_and_its_gradients_are_those_of_xla() -> None:
+  keys = jax.random.split(jax.random.key(0), 3)
+  x, kernel = jax.random.normal(keys[0], (2, 8, 6, 3)), jax.random.normal(keys[1], (3, 3, 3, 4))
+  plain = lambda x, k: lax.conv_general_dilated(x, k, (1, 1), 'SAME', dimension_numbers=LAYOUT)
+  (out, pullback), (expected, plain_pullback) = (jax.vjp(f, x, kernel) for f in (same_conv, plain))
+  np.testing.assert_allclose(out, expected, atol=1e-5)
+  cotangent = jax.random.normal(keys[2], out.shape)
+  for got, wanted in zip(pullback(cotangent), plain_pullback(cotangent), strict=True):
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
