@@ -18,6 +18,7 @@ from ocrgan_jax import command_line
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.pipeline import StreamedImages, decode_files
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.platforms import as_on_cpu
 from ocrgan_jax.predict import find_images
 from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.step import score_step
@@ -145,9 +146,10 @@ def to_onnx(scorer: Scorer) -> bytes:
   logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it logs every omitted shape
   size = scorer.model.image_size
   shape = jax.ShapeDtypeStruct(('batch', size, size, 3), np.uint8)
-  model = jax2onnx.to_onnx(
-    scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
-  )
+  with as_on_cpu():
+    model = jax2onnx.to_onnx(
+      scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
+    )
   # The converter records some wrong shapes for intermediate values. They are optional, and
   # runtimes infer them.
   del model.graph.value_info[:]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.barrier import cpu_barrier
+from ocrgan_jax.platforms import cpu_barrier
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
 CUTPASTE_ASPECT = (0.3, 1 / 0.3)  # width / height, log-uniform

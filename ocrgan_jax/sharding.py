@@ -10,8 +10,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped as JitWrapped
 
-from ocrgan_jax.barrier import CPU_OPTIONS
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.platforms import CPU_OPTIONS
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

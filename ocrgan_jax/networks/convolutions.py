@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ocrgan_jax.barrier import cpu_barrier
+from ocrgan_jax.platforms import by_platform, cpu_barrier
 
 # Where a CPU takes another way:
 FEW_OUTPUTS = 4  # side up to which a strided convolution is a product of patches
@@ -28,7 +28,7 @@ FEW_CHANNELS = 3  # up to which a strided convolution is one of blocks
 @jax.custom_vjp
 def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolution of stride 2 and padding 1: [b, 2h, 2w, c], [4, 4, c, f] → [b, h, w, f]."""
-  return lax.platform_dependent(x, kernel, cpu=_strided_on_cpu, default=_strided)
+  return by_platform(x, kernel, cpu=_strided_on_cpu, default=_strided)
 
 
 @jax.custom_vjp
@@ -43,7 +43,7 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   Returns:
     [b, 2h, 2w, f].
   """
-  return lax.platform_dependent(x, kernel, cpu=_transposed_on_cpu, default=_transposed)
+  return by_platform(x, kernel, cpu=_transposed_on_cpu, default=_transposed)
 
 
 @jax.custom_vjp
@@ -134,7 +134,7 @@ def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
   """<out, strided_conv(x, kernel)>, differentiated by the kernel."""
-  return lax.platform_dependent(
+  return by_platform(
     x, out, cpu=_strided_kernel_gradient_on_cpu, default=_plain_strided_kernel_gradient
   )
 
