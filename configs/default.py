@@ -6,16 +6,25 @@ line: `--config.model.width=4 --config.train.epochs=20`.
 
 import ml_collections
 
-# IV-A2 states the paper's optimiser; its official release ships with another.
-# Name one behind the config's other argument: `configs/mvtec.py:bottle,release`.
+# What a recipe changes, by name: `configs/mvtec.py:bottle,release`.
 PRESETS = {
-  'paper': {'learning_rate': 2e-3, 'weight_decay': 1e-4},
-  'release': {'learning_rate': 2e-4, 'weight_decay': 0.0},
+  # IV-A2 states the paper's optimiser; its official release ships with another.
+  'paper': {'train.learning_rate': 2e-3, 'train.weight_decay': 1e-4},
+  'release': {'train.learning_rate': 2e-4, 'train.weight_decay': 0.0},
+  # Beyond the paper: nothing is trained, a density of band statistics is fitted.
+  'statistics': {
+    'train.epochs': 0,
+    'score.kind': 'map',
+    'score.map': 'density',
+    'score.map_sigma': 0.0,
+    'score.map_units': 'overall',
+    'forgery.validation': 'unseen',
+  },
 }
 
 
 def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
-  """The default configuration, with the optimiser of a preset, 'paper' or 'release'."""
+  """The default configuration, changed by a preset: 'paper', 'release' or 'statistics'."""
   if preset not in PRESETS:
     raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
   config = ml_collections.ConfigDict()
@@ -61,12 +70,17 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   config.forgery = forgery = ml_collections.ConfigDict()
   forgery.cutpaste = True  # (III-D, Fig. 6, Table V)
   forgery.cutout = True
+  # What held-out images are told from in validation: copies forged as in training, 'same',
+  # or 'unseen', mixtures of bands of families that no training uses; and how many each.
+  forgery.validation = 'same'
+  forgery.copies = 1
 
   config.train = train = ml_collections.ConfigDict()
-  train.epochs = 200  # passes over the training images; the release's, the paper states none
+  # Passes over the training images: the release's, the paper states none. 0 trains nothing.
+  train.epochs = 200
   train.batch_size = 32  # images a step, over all devices (IV-A2)
-  train.learning_rate = PRESETS[preset]['learning_rate']
-  train.weight_decay = PRESETS[preset]['weight_decay']  # L2, coupled into the gradient
+  train.learning_rate = 2e-3
+  train.weight_decay = 1e-4  # L2, coupled into the gradient
   train.beta1 = 0.5  # of Adam (IV-A2)
   train.beta2 = 0.999
   train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
@@ -75,9 +89,19 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   train.keep_checkpoints = False
   train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
 
+  # Of what normal images show at each position (ocrgan_jax/density.py). Several lists of
+  # statistics, apart by ';', are compared in validation, and the best is kept.
+  config.density = density = ml_collections.ConfigDict()
+  density.channels = 'energy,colour;energy,colour,bands,directions'
+  density.context = 10  # principal components of an image's mean that positions are judged given
+  density.ridge = 0.05  # added to their unit variances
+  density.mean_smoothing = 1.0  # of the means, over positions at half the resolution
+  density.covariance_smoothing = 0.5  # of the covariances, over cells of 2×2 positions
+  density.shrinkage = 0.02  # share of its mean variance added to a covariance
+
   config.score = score = ml_collections.ConfigDict()
   score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
-  score.map = 'difference'  # what the anomaly map is
+  score.map = 'difference'  # what the anomaly map is, or 'density': the distance from it
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
   # The anomaly map is |I - Î|, smoothed. Its sizes are given at 256 pixels and keep
@@ -86,6 +110,8 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   score.map_units = 'overall'  # 1 is what normal images show over all, or 'pixel': at that pixel
   score.map_top = 200  # k, the largest values that 'map' is the mean of; pixels
   score.threshold_quantile = 0.99  # of held-out normal scores: the default threshold
+
+  config.update_from_flattened_dict(PRESETS[preset])
   return config
 
 

@@ -2,8 +2,8 @@
 
 A checkpoint is a folder `checkpoints/<step>` with four items: `state` (the arrays),
 `batches` (where the data iterator stands), `calibration` (the scale and threshold
-of the scores, the units of the anomaly map) and `config`. Kept are the last one and the
-best by validation, or all.
+of the scores, the units of the anomaly map, the density) and `config`. Kept are the last
+one and the best by validation, or all.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from orbax.checkpoint import CheckpointManager
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax.data.pipeline import TrainingBatches
+from ocrgan_jax.density import Gaussians
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.scoring import Calibration
 from ocrgan_jax.state import State
@@ -75,7 +76,7 @@ def save(
       state=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
       # Not by grain's own handler, which saves for as many processes as there are.
       batches=ocp.args.JsonSave(batches.get_state()),
-      calibration=ocp.args.StandardSave(jax.tree.map(np.asarray, calibration._asdict())),
+      calibration=ocp.args.StandardSave(_to_arrays(calibration)),
       config=ocp.args.JsonSave(config.to_dict()),
     ),
     metrics={VALIDATION: validation_auroc},
@@ -157,9 +158,23 @@ def restore_scoring(
       ),
     )
   state = flax.serialization.from_state_dict(like, restored['state'])
-  found = {name: np.asarray(value) for name, value in restored['calibration'].items()}
-  scalars = {name: value.item() for name, value in found.items() if not value.ndim}
-  return state, Calibration(**{**found, **scalars})
+  return state, _to_calibration(restored['calibration'])
+
+
+def _to_arrays(calibration: Calibration) -> dict[str, Any]:
+  """A calibration as nested dicts of arrays; what it has not is left out."""
+  fields = calibration._asdict()
+  fitted = fields.pop('density')
+  if fitted is not None:
+    fields['density'] = fitted._asdict()
+  return jax.tree.map(np.asarray, fields)
+
+
+def _to_calibration(fields: dict[str, Any]) -> Calibration:
+  fields = jax.tree.map(np.asarray, fields)
+  fitted = fields.pop('density', None)
+  values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
+  return Calibration(**values, density=Gaussians(**fitted) if fitted else None)
 
 
 def _abstract(like: State, sharding: Sharding) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from ocrgan_jax.leaks import count_leaked
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.report import write_report
 from ocrgan_jax.scored_test_set import score_test_set
-from ocrgan_jax.scorer import Scorer, load_each, with_score
+from ocrgan_jax.scorer import Scorer, fit_statistics, load_each, with_score
 from ocrgan_jax.summary import scores_table, summarize, summary_text
+from ocrgan_jax.trivial import BAND_STATISTICS
 from ocrgan_jax.writer import read_lines, write_json, write_text
 
 ORACLE_NOTE = (
@@ -81,9 +82,14 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     runs.check_training_set(workdir, dataset.train.digests)
-    _, held_out = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
-    normal = load_split(dataset.train, chosen=held_out)
-    scorers = (with_score(scorer, score, normal) for scorer in scorers)
+  normal = None
+  if runs.training_set(workdir) == dataset.train.digests:
+    parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
+    normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
+  else:
+    print('warning: no band statistics: the training images have changed', file=sys.stderr)
+  if score and normal:
+    scorers = (with_score(scorer, score, *normal) for scorer in scorers)
   scorer = next(scorers)
   oracle: dict[str, Any] = {}
   if protocol == 'oracle':
@@ -91,6 +97,8 @@ def evaluate(
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks)
+  if normal and scorer.model.trains:  # else it is these statistics that were scored
+    tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
   metrics = {
     'protocol': protocol,
     **oracle,

@@ -123,7 +123,7 @@ def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
   minimum, width = scorer.calibration.minimum, scorer.calibration.width
 
   def score(images: Any) -> tuple[Any, ...]:
-    values = score_step(state, scorer.calibration.map_unit, images, model=scorer.model)
+    values = score_step(state, scorer.calibration.reference, images, model=scorer.model)
     return values['score'], (values['score'] - minimum) / width, values['map']
 
   return score

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from ocrgan_jax.checks import at_least, check, one_of
 from ocrgan_jax.platforms import cpu_barrier
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
@@ -71,10 +72,23 @@ FAMILIES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forgery:
-  """The config's section `forgery`: which of FAMILIES are forged into normal images (Table V)."""
+  """The config's section `forgery`.
+
+  Attributes:
+    cutpaste: whether CutPaste is forged into normal images (Table V).
+    cutout: whether CutOut is.
+    validation: what held-out images are told from: 'same', copies forged as in training,
+      or 'unseen', mixtures of families that no training uses.
+    copies: forged copies of each held-out image.
+  """
 
   cutpaste: bool
   cutout: bool
+  validation: str = one_of('same', 'unseen')
+  copies: int = at_least(1)
+
+  def __post_init__(self) -> None:
+    check(self, 'forgery')
 
 
 def forge(key: jax.Array, images: jax.Array, **wanted: bool) -> jax.Array:

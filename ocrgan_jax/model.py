@@ -3,8 +3,9 @@
 import dataclasses
 
 from ocrgan_jax.checks import check, one_of, power_of_two
+from ocrgan_jax.density import Density
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.forgery import Forgery
+from ocrgan_jax.forgery import FAMILIES, Forgery
 from ocrgan_jax.losses import Loss, generator_terms
 from ocrgan_jax.networks import Discriminator, Generator
 from ocrgan_jax.optimizer import Optimizer
@@ -25,7 +26,9 @@ class OCRGAN:
     generator_input: what G is given in training, 'normal' (the paper) or
       'forged', to be restored to the normal image.
     loss: Eq. 9-12.
-    forgery: CutPaste and CutOut.
+    trains: whether G and D are trained; if not, they have no parameters.
+    forgery: CutPaste and CutOut, and the forgeries of validation.
+    density: how normality is modelled, if the score asks for it.
     score: Eq. 13, or of the anomaly map.
 
   Raises:
@@ -39,24 +42,38 @@ class OCRGAN:
   branches: int
   bands: tuple[int, ...]
   generator_input: str = one_of('normal', 'forged', name='train.generator_input')
+  trains: bool
   loss: Loss
   forgery: Forgery
+  density: Density
   score: Score
 
   def __post_init__(self) -> None:
     check(self)
     if self.generator_input == 'forged' and not self.forges:
-      families = ', '.join(f'forgery.{field.name}' for field in dataclasses.fields(self.forgery))
+      families = ', '.join(f'forgery.{name}' for name in FAMILIES)
       raise InputError(f"train.generator_input is 'forged' but {families} are all off")
+    if not self.trains and self.score.needs_networks:
+      raise InputError(
+        'train.epochs is 0, so there are no networks to score by: use score.kind=map and '
+        'score.map=density, or train'
+      )
 
   @property
   def forges(self) -> bool:
     """Whether training makes forged images at all."""
-    return any(dataclasses.astuple(self.forgery))
+    return any(getattr(self.forgery, name) for name in FAMILIES)
+
+  @property
+  def validates_by_forgeries(self) -> bool:
+    """Whether there are forged copies to tell held-out images from."""
+    return self.forges or self.forgery.validation == 'unseen'
 
   @property
   def trains_discriminator(self) -> bool:
     """Whether anything, G's loss or the score, looks at D."""
+    if not self.trains:
+      return False
     terms = generator_terms(self.loss).values()
     in_loss = any(term.needs_discriminator for term in terms if term.weight > 0)
     return in_loss or self.score.needs_discriminator

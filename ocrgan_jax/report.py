@@ -158,12 +158,13 @@ def draw_examples(
     figures.channel_weights(pictures / 'channel_selection.png', stages, band_names)
 
   images = figures.to_uint8(views['input'])
-  reconstructions = figures.to_uint8(views['reconstruction'])
   maximum = scorer.calibration.map_maximum
   cards = {}
   for k, i in enumerate(shown.tolist()):
     outline = functools.partial(figures.outlined, mask=tested.masks.get(i))
-    anomaly_map = views['map'][k]
+    anomaly_map, made = views['map'][k], {}
+    if 'reconstruction' in views:
+      made['reconstruction'] = figures.to_uint8(views['reconstruction'][k])
     cards[i] = Card(
       name=tested.split.names[i],
       defect_type=tested.split.defect_types[i],
@@ -172,7 +173,7 @@ def draw_examples(
       error=float(errors[i]),
       views={
         'image': outline(images[k]),
-        'reconstruction': reconstructions[k],
+        **made,
         'anomaly map': outline(figures.heated(anomaly_map, maximum)),
         'found': figures.overlaid(images[k], anomaly_map, maximum),
       },
@@ -184,7 +185,8 @@ def draw_examples(
   columns = {'image': images[in_sheet]}
   for b, name in enumerate(band_names):
     columns[name] = figures.to_uint8(views['bands'][in_sheet, b])
-    columns[f'{name} made'] = figures.to_uint8(views['reconstructed_bands'][in_sheet, b])
+    if 'reconstructed_bands' in views:
+      columns[f'{name} made'] = figures.to_uint8(views['reconstructed_bands'][in_sheet, b])
   figures.sheet(pictures / 'bands.png', titles, columns)
   return [cards[i] for i in gallery]
 

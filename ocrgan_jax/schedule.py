@@ -13,7 +13,7 @@ class Schedule:
   """The fields of the config's section `train` that the training loop follows.
 
   Attributes:
-    epochs: passes over the training images.
+    epochs: passes over the training images; 0 trains nothing.
     batch_size: images a step, over all devices.
     checkpoint_every: epochs between validations, each saved.
     keep_checkpoints: whether every checkpoint is kept.
@@ -23,7 +23,7 @@ class Schedule:
     InputError: if a field is out of bounds.
   """
 
-  epochs: int = at_least(1)
+  epochs: int = at_least(0)
   batch_size: int = at_least(1)
   checkpoint_every: int = at_least(1)
   keep_checkpoints: bool

@@ -12,17 +12,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ocrgan_jax import checkpoint, runs, sharding
+from ocrgan_jax.configs import default
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model import OCRGAN
-from ocrgan_jax.scoring import Calibration, scale
+from ocrgan_jax.scoring import Calibration, Reference, scale
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import explain_step, score_step
 from ocrgan_jax.validation import make_validation
 
-# (state, map unit, batch) → arrays with one entry per image.
-Step = Callable[[State, np.ndarray, jax.Array], dict[str, jax.Array]]
+# (state, reference, batch) → arrays with one entry per image.
+Step = Callable[[State, Reference, jax.Array], dict[str, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Scorer:
     self, step: Step, host_batch: np.ndarray
   ) -> tuple[jax.Array, dict[str, np.ndarray]]:
     batch = sharding.put_batch(host_batch, self.mesh)
-    values = step(self.state, self.calibration.map_unit, batch)
+    values = step(self.state, self.calibration.reference, batch)
     return batch, {name: np.asarray(value) for name, value in values.items()}
 
   def _check(self, batch: np.ndarray) -> None:
@@ -156,8 +157,8 @@ class Scorer:
 
 @functools.cache
 def _scoring(model: OCRGAN, mesh: Mesh, outputs: tuple[str, ...]) -> Step:
-  def step(state: State, map_unit: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
-    values = score_step(state, map_unit, images, model=model)
+  def step(state: State, reference: Reference, images: jax.Array) -> dict[str, jax.Array]:
+    values = score_step(state, reference, images, model=model)
     return {name: values[name] for name in outputs}
 
   return sharding.jit_over_batch(step, mesh, num_replicated=2)
@@ -213,13 +214,14 @@ def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
     yield Scorer(config, model, state, calibration, mesh)
 
 
-def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images) -> Scorer:
+def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images: Images) -> Scorer:
   """Recalibrates a model with other fields of `config.score`.
 
   Args:
     scorer: of a run.
     changes: fields of the config's section `score`.
     held_out: the normal images that the run held out.
+    images: those that it trained on.
 
   Returns:
     The new scorer.
@@ -236,6 +238,26 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images) -> Sco
       'this score needs the discriminator, which the run did not train; '
       'use --score.kind=map or --score.content_weight=1'
     )
-  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size)
-  calibration, _ = validate(scorer.state)
+  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
+  calibration = validate(scorer.state).calibration
   return Scorer(config, model, scorer.state, calibration, scorer.mesh)
+
+
+def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
+  """The density of band statistics alone, nothing trained, on the images of a run.
+
+  Args:
+    scorer: of the run.
+    held_out: the normal images that the run held out.
+    images: those that it trained on.
+
+  Returns:
+    A scorer as the preset `statistics` makes it.
+  """
+  config = scorer.config.copy_and_resolve_references()
+  config.update_from_flattened_dict(default.PRESETS['statistics'])
+  model = build_model(config)
+  state = jax.jit(functools.partial(create_state, model))(config.seed)
+  state = jax.device_put(state, sharding.replicated(scorer.mesh))
+  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
+  return Scorer(config, model, state, validate(state).calibration, scorer.mesh)

@@ -5,7 +5,7 @@ A larger score is more anomalous. A score depends on its image alone.
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jax import lax
 from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.checks import at_least, between, check, one_of
+from ocrgan_jax.density import Gaussians
 
 # Sizes of the map's rule are given at this side and keep their share of the image at others.
 REFERENCE_SIZE = 256
@@ -27,15 +28,17 @@ class Outputs(NamedTuple):
 
   Attributes:
     images: float [batch, size, size, 3].
-    reconstructions: shaped alike.
+    reconstructions: shaped alike; None, as what follows, where nothing was trained.
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
+    distance: from the density, [batch, h, w]; None where none was fitted.
   """
 
   images: jax.Array
-  reconstructions: jax.Array
-  latent: jax.Array
-  reconstructed_latent: jax.Array
+  reconstructions: Any = None
+  latent: Any = None
+  reconstructed_latent: Any = None
+  distance: Any = None
 
 
 def content_error(images: jax.Array, reconstructions: jax.Array, distance: str) -> jax.Array:
@@ -53,6 +56,14 @@ def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Arra
 def difference_map(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
   """|I − Î|, the mean over the colours: [batch, size, size, 3] twice → [batch, size, size]."""
   return jnp.abs(images - reconstructions).mean(-1)
+
+
+def density_map(distance: jax.Array, size: int) -> jax.Array:
+  """The distance from the density at the images' resolution: [batch, h, w] → [batch, size, size].
+
+  See `density.distance`.
+  """
+  return jax.image.resize(distance, (distance.shape[0], size, size), 'bilinear')
 
 
 def smooth(maps: jax.Array, sigma: float) -> jax.Array:
@@ -108,7 +119,9 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
 # What an anomaly map can be: name → function of the outputs, [batch, size, size].
 MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
   'difference': lambda x: difference_map(x.images, x.reconstructions),
+  'density': lambda x: density_map(x.distance, x.images.shape[1]),
 }
+NEED_NO_NETWORK = ('density',)  # of MAPS
 # How an image is scored: name → function of the outputs, the finished maps and the rule, [batch].
 SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
   'eq13': eq13_score,
@@ -152,6 +165,16 @@ class Score:
     check(self, 'score')
 
   @property
+  def needs_networks(self) -> bool:
+    """Whether the score looks at what G or D make of an image."""
+    return self.kind == 'eq13' or self.map not in NEED_NO_NETWORK
+
+  @property
+  def needs_density(self) -> bool:
+    """Whether a density has to be fitted."""
+    return self.kind == 'map' and self.map == 'density'
+
+  @property
   def needs_discriminator(self) -> bool:
     """Whether D has a part in the score."""
     return self.kind == 'eq13' and self.content_weight < 1
@@ -160,6 +183,18 @@ class Score:
 def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
   """Where images are anomalous, smoothed and in no units yet: float32 [batch, size, size]."""
   return smooth(MAPS[rule.map](outputs), rule.map_sigma)
+
+
+class Reference(NamedTuple):
+  """What images are compared with when they are scored.
+
+  Attributes:
+    map_unit: float32 [size, size], 1 in the anomaly map, see `Score.map_units`.
+    density: of normal images, if the map is the distance from it.
+  """
+
+  map_unit: Any
+  density: Gaussians | None = None
 
 
 class Calibration(NamedTuple):
@@ -172,6 +207,7 @@ class Calibration(NamedTuple):
     num_images: how many images were held out.
     map_unit: float32 [size, size], 1 in the anomaly map, see `Score.map_units`.
     map_maximum: the largest value of their maps, in these units.
+    density: of the training images, see `Reference`.
   """
 
   minimum: float
@@ -180,6 +216,12 @@ class Calibration(NamedTuple):
   num_images: int
   map_unit: np.ndarray
   map_maximum: float
+  density: Gaussians | None = None
+
+  @property
+  def reference(self) -> Reference:
+    """What images are compared with."""
+    return Reference(self.map_unit, self.density)
 
   @property
   def width(self) -> float:
@@ -204,7 +246,12 @@ def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
 
 
 def calibrate(
-  scores: np.ndarray, quantile: float, *, map_unit: np.ndarray, map_maximum: float
+  scores: np.ndarray,
+  quantile: float,
+  *,
+  map_unit: np.ndarray,
+  map_maximum: float,
+  density: Gaussians | None = None,
 ) -> Calibration:
   """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
 
@@ -213,6 +260,7 @@ def calibrate(
     quantile: see `Score.threshold_quantile`.
     map_unit: from `map_unit`.
     map_maximum: the largest value of their maps.
+    density: that the maps were made with.
 
   Returns:
     The calibration, to be saved with the model.
@@ -224,6 +272,7 @@ def calibrate(
     num_images=len(scores),
     map_unit=map_unit,
     map_maximum=map_maximum,
+    density=density,
   )
 
 

@@ -5,6 +5,7 @@ import ml_collections
 from ocrgan_jax.checks import flat_fields, read, require, seed_bound
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.settings import DataSettings
+from ocrgan_jax.density import Density
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.forgery import Forgery
 from ocrgan_jax.losses import Loss
@@ -40,8 +41,10 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     branches=networks.branches,
     bands=networks.kept_bands(),
     generator_input=config.train.generator_input,
+    trains=config.train.epochs > 0,
     loss=read(Loss, config.loss),
     forgery=read(Forgery, config.forgery),
+    density=read(Density, config.density),
     score=read(Score, config.score),
   )
 

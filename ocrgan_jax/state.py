@@ -71,6 +71,10 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
       opt_state=optimizer.init(params),
     )
 
+  if not model.trains:
+    nothing = NetworkState({}, {}, {})
+    number = jnp.zeros((), jnp.int32)
+    return State(number, jax.random.key_data(key), generator=nothing, discriminator=nothing)
   bands = [images] * len(model.bands)
   return State(
     step=jnp.zeros((), jnp.int32),

@@ -4,24 +4,25 @@ Images come in as uint8 and are mapped to [-1, 1] here, in one place, so that
 image, forged image and reconstruction live in the same space.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from ocrgan_jax import losses, scoring
-from ocrgan_jax.forgery import forge
+from ocrgan_jax import density, losses, scoring
+from ocrgan_jax.band_statistics import band_statistics
+from ocrgan_jax.forgery import FAMILIES, forge
+from ocrgan_jax.mixtures import VALIDATION_FAMILIES, forge_mixtures
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.state import NetworkState, State
 
-# The draw of validation; those of training are its steps, from 0.
+# The first draw of validation; the next ones count down, and those of training up from 0.
 VALIDATION_DRAW = 2**32 - 1
+VALIDATION_BANDS = 3  # that the mixtures of validation are made of
 
 
 def to_float(images: jax.Array) -> jax.Array:
@@ -43,7 +44,8 @@ def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]
 
 def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
   """Forges anomalies into float images as the model's settings say."""
-  return forge(key, images, **dataclasses.asdict(model.forgery))
+  wanted = {name: getattr(model.forgery, name) for name in FAMILIES}
+  return forge(key, images, **wanted)
 
 
 def train_step(
@@ -123,7 +125,7 @@ def update_discriminator(
 
 
 def score_step(
-  state: State, map_unit: jax.Array | np.ndarray, images: jax.Array, *, model: OCRGAN
+  state: State, reference: scoring.Reference, images: jax.Array, *, model: OCRGAN
 ) -> dict[str, jax.Array]:
   """Scores images, with running statistics.
 
@@ -131,38 +133,35 @@ def score_step(
 
   Args:
     state: the state.
-    map_unit: float32 [size, size], of the calibration.
+    reference: of the calibration.
     images: uint8 [batch, size, size, 3].
     model: the static description.
 
   Returns:
     float32 arrays: `score` [batch]; the terms of Eq. 13, `content` and `latent`
     [batch]; `map`, the anomaly map in its units [batch, size, size]; and `features`,
-    D's latent features of the images [batch, 100].
+    D's latent features of the images [batch, 100]. Of a model that trains nothing
+    there is no `content` and no `latent`, and `features` are the mean band statistics.
   """
   rule = model.score
-  bands, real = split(model, to_float(images))
-  fake = _sum(_reconstruct(model, state, bands))
-  (_, latent), (_, fake_latent) = _judge(model, state, real), _judge(model, state, fake)
-  outputs = scoring.Outputs(real, fake, latent, fake_latent)
-  maps = scoring.anomaly_map(outputs, rule) / map_unit
-  return {
-    'score': scoring.SCORES[rule.kind](outputs, maps, rule),
-    'content': scoring.content_error(real, fake, rule.content_distance),
-    'latent': scoring.latent_error(latent, fake_latent),
-    'map': maps,
-    'features': latent,
-  }
+  outputs, _ = look(model, state, reference, split(model, to_float(images)))
+  maps = scoring.anomaly_map(outputs, rule) / reference.map_unit
+  values = {'score': scoring.SCORES[rule.kind](outputs, maps, rule), 'map': maps}
+  if not model.trains:
+    return {**values, 'features': band_statistics(outputs.images).mean((1, 2))}
+  content = scoring.content_error(outputs.images, outputs.reconstructions, rule.content_distance)
+  latent = scoring.latent_error(outputs.latent, outputs.reconstructed_latent)
+  return {**values, 'content': content, 'latent': latent, 'features': outputs.latent}
 
 
 def explain_step(
-  state: State, map_unit: jax.Array | np.ndarray, images: jax.Array, *, model: OCRGAN
+  state: State, reference: scoring.Reference, images: jax.Array, *, model: OCRGAN
 ) -> dict[str, jax.Array]:
   """What the model sees and makes of images, with running statistics.
 
   Args:
     state: the state.
-    map_unit: float32 [size, size], of the calibration.
+    reference: of the calibration.
     images: uint8 [batch, size, size, 3].
     model: the static description.
 
@@ -173,41 +172,104 @@ def explain_step(
     channel weights [batch, branches, channels].
   """
   bands, real = split(model, to_float(images))
-  made, sown = model.generator.apply(
-    state.generator.variables, bands, train=False, mutable=['intermediates']
-  )
-  fake, selections = _sum(made), dict(sown.get('intermediates', {}))
-  (_, latent), (_, fake_latent) = _judge(model, state, real), _judge(model, state, fake)
-  outputs = scoring.Outputs(real, fake, latent, fake_latent)
-  return {
+  outputs, generated = look(model, state, reference, (bands, real))
+  views = {
     'input': real,
-    'reconstruction': fake,
-    'map': scoring.anomaly_map(outputs, model.score) / map_unit,
+    'map': scoring.anomaly_map(outputs, model.score) / reference.map_unit,
     'bands': jnp.stack(bands, axis=1),
+  }
+  if not model.trains:
+    return views
+  made, weights = generated
+  return {
+    **views,
+    'reconstruction': outputs.reconstructions,
     'reconstructed_bands': jnp.stack(made, axis=1),
-    **{name: chosen['weights'][0].swapaxes(0, 1) for name, chosen in selections.items()},
+    **weights,
   }
 
 
-def forged_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
-  """Forges anomalies into uint8 images, always the same for a model and a batch.
+def look(
+  model: OCRGAN,
+  state: State,
+  reference: scoring.Reference,
+  decoupled: tuple[list[jax.Array], jax.Array],
+) -> tuple[scoring.Outputs, Any]:
+  """All that a map or a score can look at, with running statistics.
 
-  Validation scores these beside the images themselves.
+  Args:
+    model: the static description.
+    state: the state.
+    reference: of the calibration.
+    decoupled: the bands and the image, from `split`.
+
+  Returns:
+    The outputs, and of a model that trains the reconstructed bands and the weights of
+    each CS by its name.
+  """
+  bands, real = decoupled
+  outputs, generated = scoring.Outputs(real), None
+  if model.trains:
+    made, sown = model.generator.apply(
+      state.generator.variables, bands, train=False, mutable=['intermediates']
+    )
+    fake = _sum(made)
+    (_, latent), (_, fake_latent) = _judge(model, state, real), _judge(model, state, fake)
+    outputs = scoring.Outputs(real, fake, latent, fake_latent)
+    selections = dict(sown.get('intermediates', {}))
+    weights = {name: chosen['weights'][0].swapaxes(0, 1) for name, chosen in selections.items()}
+    generated = made, weights
+  if reference.density is not None:
+    statistics = band_statistics(real)
+    outputs = outputs._replace(distance=density.distance(reference.density, statistics))
+  return outputs, generated
+
+
+def moments_step(
+  state: State, moments: density.Moments, count: jax.Array, images: jax.Array, *, model: OCRGAN
+) -> density.Moments:
+  """Adds a batch of normal images to the moments that a density is fitted to.
+
+  Args:
+    state: the state.
+    moments: so far.
+    count: how many images of the batch count: the first so many.
+    images: uint8 [batch, size, size, 3].
+    model: the static description.
+
+  Returns:
+    The moments with the batch.
+  """
+  del state
+  _, real = split(model, to_float(images))
+  return density.add_images(moments, band_statistics(real), count)
+
+
+def forged_step(
+  state: State, number: int | jax.Array, images: jax.Array, *, model: OCRGAN
+) -> jax.Array:
+  """Forges anomalies into uint8 images for validation, always the same for a model and a batch.
+
+  Args:
+    state: the state, whose key is drawn from.
+    number: of the copy; another one gives other forgeries.
+    images: uint8 [batch, size, size, 3].
+    model: the static description.
 
   Returns:
     uint8 array shaped as `images`.
   """
-  forged = forge_batch(model, state.random_key(VALIDATION_DRAW), to_float(images))
+  real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
+  if model.forgery.validation == 'unseen':
+    bands = frequency_decoupling(real, VALIDATION_BANDS)
+    forged, _ = forge_mixtures(key, bands, VALIDATION_FAMILIES)
+  else:
+    forged = forge_batch(model, key, real)
   return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
 
 
 def _sum(arrays: Sequence[jax.Array]) -> jax.Array:
   return functools.reduce(jnp.add, arrays)
-
-
-def _reconstruct(model: OCRGAN, state: State, bands: list[jax.Array]) -> list[jax.Array]:
-  made: Any = model.generator.apply(state.generator.variables, bands, train=False)
-  return made
 
 
 def _judge(model: OCRGAN, state: State, images: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -41,6 +41,10 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     if run.finished:
       print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
       return state
+    if not model.trains:
+      with run.logging():
+        run.validate_and_save(state)
+      return state
     train_one = compile_step(model, mesh, state, run.batch_size)
     metrics: dict[str, jax.Array] = {}
     with run.logging():

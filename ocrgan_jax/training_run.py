@@ -68,20 +68,21 @@ class TrainingRun:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    self.state, self.step = new_state(model, mesh)(config.seed), checkpoints.latest_step() or 0
-    if self.step:
+    self.state, last = new_state(model, mesh)(config.seed), checkpoints.latest_step()
+    self.step, self._begun = last or 0, last is not None
+    if self._begun:
       self.state = checkpoint.restore_training(
         checkpoints, self.state, sharding.replicated(mesh), self.batches
       )
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
     self._num_images, self._log_every = count, schedule.log_every
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
-    self._validate = make_validation(model, mesh, held_out, self.batch_size)
+    self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
 
   @property
   def finished(self) -> bool:
     """Whether there is nothing left to train."""
-    return self.step >= self.num_steps
+    return self._begun and self.step >= self.num_steps
 
   @contextlib.contextmanager
   def logging(self, *, shows_progress: bool = True) -> Iterator[None]:
@@ -114,8 +115,10 @@ class TrainingRun:
 
   def validate_and_save(self, state: State) -> None:
     """Validates a state on the held-out images and saves it as a checkpoint."""
-    calibration, auroc = self._validate(state)
+    calibration, auroc, densities = self._validate(state)
     self.log.write(int(state.step), {checkpoint.VALIDATION: auroc})
+    for channels, value in densities.items():
+      self.log.message(f'density over {channels}: validation AUROC {value:.3f}')
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
     self.log.resume_timing()
 

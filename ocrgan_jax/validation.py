@@ -1,45 +1,62 @@
 """Held-out normal images: the scale of the scores, and the validation of a checkpoint.
 
-No test image has a part in either.
+A density, if the score asks for one, is fitted to the training images here as well. No
+test image has a part in any of it.
 """
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Wrapped as JitWrapped
+from tqdm import tqdm
 
-from ocrgan_jax import scoring, sharding
+from ocrgan_jax import density, scoring, sharding
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.model import OCRGAN
-from ocrgan_jax.scoring import Calibration
+from ocrgan_jax.scoring import Calibration, Reference
 from ocrgan_jax.state import State
-from ocrgan_jax.step import forged_step, score_step
+from ocrgan_jax.step import forged_step, moments_step, score_step
+
+
+class Validation(NamedTuple):
+  """What held-out images say about a state.
+
+  Attributes:
+    calibration: the scale of its scores, and the density if there is one.
+    auroc: of the held-out images against their own forged copies. Without forging there
+      is nothing to tell apart and it is 0.5 by definition, so that the last of equals is
+      the best.
+    density: channels of each density that was compared → its AUROC; the best was kept.
+  """
+
+  calibration: Calibration
+  auroc: float
+  density: dict[str, float]
 
 
 def make_validation(
-  model: OCRGAN, mesh: Mesh, images: Images, batch_size: int
-) -> Callable[[State], tuple[Calibration, float]]:
+  model: OCRGAN, mesh: Mesh, held_out: Images, batch_size: int, images: Images | None = None
+) -> Callable[[State], Validation]:
   """Makes the function that validates a state on held-out normal images.
 
   Args:
     model: the static description.
     mesh: of the devices.
-    images: held-out normal ones.
+    held_out: normal images that are not trained on.
     batch_size: of the batches they are scored in.
+    images: that are trained on; needed where the score asks for a density.
 
   Returns:
-    A function from a state to the calibration of its scores and the AUROC of the
-    held-out images against their own forged copies. Without forging there is
-    nothing to tell apart and the AUROC is 0.5 by definition, so that the last of
-    equals is the best.
+    The function.
   """
-  score, forge = _programs(model, mesh)
+  programs = _compile(model, mesh)
 
-  def batches() -> Iterator[tuple[jax.Array, int]]:
+  def batches(images: Images) -> Iterator[tuple[jax.Array, int]]:
     for host_batch, count in evaluation_batches(
       images,
       batch_size,
@@ -48,44 +65,81 @@ def make_validation(
     ):
       yield sharding.put_batch(host_batch, mesh), count
 
-  def validate(state: State) -> tuple[Calibration, float]:
+  def calibrate(state: State, fitted: density.Gaussians | None) -> tuple[Calibration, float]:
     one = np.ones([model.image_size] * 2, np.float32)
     total = np.zeros(one.shape, np.float64)
-    for batch, count in batches():
-      total += np.asarray(score(state, one, batch)[1])[:count].sum(0, dtype=np.float64)
-    unit = scoring.map_unit(total / len(images), model.score.map_units)
+    for batch, count in batches(held_out):
+      maps = programs.score(state, Reference(one, fitted), batch)[1]
+      total += np.asarray(maps)[:count].sum(0, dtype=np.float64)
+    unit = scoring.map_unit(total / len(held_out), model.score.map_units)
+    reference = Reference(unit, fitted)
 
     normal, forged, map_maximum = [], [], 0.0
-    for batch, count in batches():
-      scores, maps = score(state, unit, batch)
+    for batch, count in batches(held_out):
+      scores, maps = programs.score(state, reference, batch)
       normal.append(np.asarray(scores)[:count])
       map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
-      if model.forges:
-        forged.append(np.asarray(score(state, unit, forge(state, batch))[0])[:count])
+      if model.validates_by_forgeries:
+        for number in range(model.forgery.copies):
+          copies = programs.forge(state, np.uint32(number), batch)
+          forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
     scores = np.concatenate(normal)
     calibration = scoring.calibrate(
-      scores, model.score.threshold_quantile, map_unit=unit, map_maximum=map_maximum
+      scores,
+      model.score.threshold_quantile,
+      map_unit=unit,
+      map_maximum=map_maximum,
+      density=fitted,
     )
     if not forged:
       return calibration, 0.5
-    labels = np.repeat([0, 1], len(scores))
+    labels = np.repeat([0, 1], [len(scores), model.forgery.copies * len(scores)])
     auroc = image_auroc(labels, np.concatenate([scores, *forged]))
     assert auroc is not None
     return calibration, auroc
 
+  def moments(state: State) -> density.Moments:
+    assert images is not None
+    side = model.image_size // 2
+    total = density.no_moments(side, side, density.NUM_CHANNELS)
+    bar = tqdm(batches(images), 'fitting', -(-len(images) // batch_size), leave=False)
+    for batch, count in bar:
+      total = programs.add(state, total, np.int32(count), batch)
+    return total
+
+  def validate(state: State) -> Validation:
+    if not model.score.needs_density:
+      return Validation(*calibrate(state, None), {})
+    total = moments(state)
+    found = {
+      channels: calibrate(state, density.fit(total, model.density, channels))
+      for channels in model.density.candidates
+    }
+    aurocs = {channels: auroc for channels, (_, auroc) in found.items()}
+    best = max(aurocs, key=aurocs.__getitem__)
+    return Validation(*found[best], aurocs)
+
   return validate
 
 
+class _Programs(NamedTuple):
+  score: JitWrapped
+  forge: JitWrapped
+  add: JitWrapped
+
+
 @functools.cache
-def _programs(model: OCRGAN, mesh: Mesh) -> tuple[JitWrapped, JitWrapped]:
-  return (
-    sharding.jit_over_batch(functools.partial(_score_and_map, model=model), mesh, num_replicated=2),
-    sharding.jit_over_batch(functools.partial(forged_step, model=model), mesh, makes_batch=True),
+def _compile(model: OCRGAN, mesh: Mesh) -> _Programs:
+  jit = functools.partial(sharding.jit_over_batch, mesh=mesh)
+  return _Programs(
+    jit(functools.partial(_score_and_map, model=model), num_replicated=2),
+    jit(functools.partial(forged_step, model=model), num_replicated=2, makes_batch=True),
+    jit(functools.partial(moments_step, model=model), num_replicated=3),
   )
 
 
 def _score_and_map(
-  state: State, map_unit: jax.Array, images: jax.Array, *, model: OCRGAN
+  state: State, reference: Reference, images: jax.Array, *, model: OCRGAN
 ) -> tuple[jax.Array, jax.Array]:
-  outputs = score_step(state, map_unit, images, model=model)
+  outputs = score_step(state, reference, images, model=model)
   return outputs['score'], outputs['map']

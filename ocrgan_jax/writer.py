@@ -106,7 +106,7 @@ class TrainingLog:
     # Where the output is no terminal, each redrawing of the bar adds a line to it.
     self._bar = tqdm(
       total=num_steps * batch_size,
-      disable=not (writes and shows),
+      disable=not (writes and shows and num_steps),
       initial=step * batch_size,
       desc='training',
       unit='image',

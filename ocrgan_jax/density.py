@@ -1,0 +1,229 @@
+"""A Gaussian of what normal images show at each position; the map is the distance from it.
+
+Each position has a mean and, with its neighbours, a covariance of its statistics. What
+varies from image to image as a whole (lighting, the kind of texture) is no defect: the
+statistics of a position are judged given the image's own mean statistics, by ridge
+regression on their first principal components. The distance is Mahalanobis's.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from ocrgan_jax.band_statistics import CHANNELS, channel_indices
+from ocrgan_jax.checks import at_least, check
+from ocrgan_jax.errors import InputError
+
+NUM_CHANNELS = sum(CHANNELS.values())
+CELL = 2  # positions a side that share a covariance
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Density:
+  """The config's section `density`.
+
+  Attributes:
+    channels: the statistics that are judged together, as in 'energy,colour'. Several such
+      lists, apart by ';', are compared on held-out images against their forged copies, and
+      the best is kept.
+    context: how many principal components of an image's mean statistics its positions are
+      judged given; 0 for none.
+    ridge: added to the components' unit variances.
+    mean_smoothing: standard deviation of the Gaussian that smooths the means over
+      positions; positions.
+    covariance_smoothing: of the covariances; cells of 2×2 positions.
+    shrinkage: share of its mean variance that is added to each covariance.
+
+  Raises:
+    InputError: if a field is out of bounds, or names no statistics.
+  """
+
+  channels: str
+  context: int = at_least(0)
+  ridge: float = at_least(0)
+  mean_smoothing: float = at_least(0)
+  covariance_smoothing: float = at_least(0)
+  shrinkage: float = at_least(0)
+
+  def __post_init__(self) -> None:
+    check(self, 'density')
+    names = [name for candidate in self.candidates for name in candidate.split(',')]
+    if unknown := [name for name in names if name not in CHANNELS]:
+      raise InputError(
+        f'density.channels names {unknown[0]!r}; it takes lists of {", ".join(CHANNELS)}, '
+        "as in 'energy,colour;energy,directions'"
+      )
+
+  @property
+  def candidates(self) -> tuple[str, ...]:
+    """The lists of statistics to choose from."""
+    return tuple(self.channels.replace(' ', '').split(';'))
+
+
+class Moments(NamedTuple):
+  """Sums over normal images; with them a density is fitted in one pass.
+
+  Attributes:
+    num_images: so far.
+    mean: of each position, [h, w, C].
+    covariance: sums of products of deviations, over the positions of a cell,
+      [h / 2, w / 2, C, C].
+    context: sums of products with the deviations of the images' mean statistics,
+      [h / 2, w / 2, C, C].
+  """
+
+  num_images: jax.Array
+  mean: jax.Array
+  covariance: jax.Array
+  context: jax.Array
+
+
+class Gaussians(NamedTuple):
+  """A fitted density, saved with the model.
+
+  Attributes:
+    channels: indices of the statistics that are judged, int32 [c].
+    mean: float32 [h, w, c].
+    image_mean: of the mean statistics of images, float32 [C].
+    components: their principal components, scaled to unit variance, float32 [C, k].
+    response: how a position follows the components, float32 [h / 2, w / 2, c, k].
+    whitening: of the deviations, float32 [h / 2, w / 2, c, c].
+  """
+
+  channels: np.ndarray
+  mean: np.ndarray
+  image_mean: np.ndarray
+  components: np.ndarray
+  response: np.ndarray
+  whitening: np.ndarray
+
+
+def no_moments(height: int, width: int, channels: int) -> Moments:
+  """The moments of no images."""
+  cells = height // CELL, width // CELL, channels, channels
+  return Moments(
+    jnp.zeros(()), jnp.zeros((height, width, channels)), jnp.zeros(cells), jnp.zeros(cells)
+  )
+
+
+def add_images(moments: Moments, statistics: jax.Array, count: jax.Array) -> Moments:
+  """Adds a batch to the moments (Chan, Golub and LeVeque's update, which keeps digits).
+
+  Args:
+    moments: so far.
+    statistics: float32 [batch, h, w, C].
+    count: how many of the batch count: the first so many.
+
+  Returns:
+    The moments with the batch.
+  """
+  weights = (jnp.arange(len(statistics)) < count).astype(jnp.float32)
+  count = weights.sum()
+  mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / jnp.maximum(count, 1)
+  deviations = (statistics - mean) * weights[:, None, None, None]
+  shift, total = mean - moments.mean, moments.num_images + count
+  share = moments.num_images * count / jnp.maximum(total, 1)
+
+  def products(deviations: jax.Array, scale: jax.Array | float) -> tuple[jax.Array, jax.Array]:
+    cells = _cells(deviations)  # [b, h / 2, w / 2, 4, C]
+    own = jnp.einsum('bhwpi,bhwpj->hwij', cells, cells)
+    image = deviations.mean((1, 2))
+    return scale * own, scale * jnp.einsum('bhwpi,bj->hwij', cells, image)
+
+  inner, outer = products(deviations, 1.0), products(shift[None], share)
+  return Moments(
+    total,
+    moments.mean + shift * count / jnp.maximum(total, 1),
+    moments.covariance + inner[0] + outer[0],
+    moments.context + inner[1] + outer[1],
+  )
+
+
+def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
+  """Fits the Gaussians to the moments of normal images.
+
+  Args:
+    moments: of at least one image.
+    settings: of the density.
+    channels: one of `settings.candidates`.
+
+  Returns:
+    The density, on the host.
+  """
+  chosen = np.array(channel_indices(channels), np.int32)
+  mean = np.asarray(moments.mean, np.float64)
+  scale = 1 / (CELL**2 * float(moments.num_images))
+  covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
+  with_image = np.asarray(moments.context, np.float64) * scale  # [h / 2, w / 2, C, C]
+  # The mean over all positions of the covariance with the image's mean is its own covariance.
+  components = _components(with_image.mean((0, 1)), settings.context)
+  response = with_image[..., chosen, :] @ components
+  gram = (1 + settings.ridge) * np.eye(components.shape[1])
+  # Residuals of x - R g, where g has unit variance and ridge r makes R smaller than the
+  # regression M: their covariance is that of x, less M R' + R M' - R R'.
+  regression, response = response, response @ np.linalg.inv(gram)
+  response = _smooth(response, settings.covariance_smoothing)
+  cross = regression @ response.swapaxes(-1, -2)
+  covariance = covariance - cross - cross.swapaxes(-1, -2) + response @ response.swapaxes(-1, -2)
+  covariance = _smooth(covariance, settings.covariance_smoothing)
+  width = len(chosen)
+  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
+  least = np.finfo(np.float32).eps
+  covariance = covariance + (settings.shrinkage * variance + least) * np.eye(width)
+  whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+  single = lambda x: np.ascontiguousarray(x, np.float32)
+  return Gaussians(
+    channels=chosen,
+    mean=single(_smooth(mean[..., chosen], settings.mean_smoothing)),
+    image_mean=single(mean.mean((0, 1))),
+    components=single(components),
+    response=single(response),
+    whitening=single(whitening),
+  )
+
+
+def distance(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
+  """The Mahalanobis distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
+  image = statistics.mean((1, 2)) - gaussians.image_mean
+  components = image @ gaussians.components
+  expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
+  deviations = _cells(statistics[..., gaussians.channels] - gaussians.mean)
+  deviations = deviations - expected[:, :, :, None]
+  white = jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, deviations)
+  return _positions(jnp.sqrt(jnp.square(white).sum(-1)))
+
+
+def _cells(x: jax.Array) -> jax.Array:
+  """[b, h, w, c] → [b, h / 2, w / 2, 4, c]."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
+  return x.swapaxes(2, 3).reshape(batch, height // CELL, width // CELL, CELL**2, channels)
+
+
+def _positions(x: jax.Array) -> jax.Array:
+  """[b, h / 2, w / 2, 4] → [b, h, w]."""
+  batch, height, width, _ = x.shape
+  x = x.reshape(batch, height, width, CELL, CELL).swapaxes(2, 3)
+  return x.reshape(batch, height * CELL, width * CELL)
+
+
+def _components(covariance: np.ndarray, count: int) -> np.ndarray:
+  """Principal components of standardised statistics, scaled to unit variance: [C, k]."""
+  covariance = (covariance + covariance.T) / 2
+  deviations = np.sqrt(np.maximum(np.diag(covariance), np.finfo(np.float32).eps))
+  values, vectors = np.linalg.eigh(covariance / np.outer(deviations, deviations))
+  order = [i for i in np.argsort(-values)[:count] if values[i] > 1e-6]
+  return vectors[:, order] / np.sqrt(values[order]) / deviations[:, None]
+
+
+def _smooth(x: np.ndarray, sigma: float) -> np.ndarray:
+  """Smooths over the two first axes."""
+  if not sigma:
+    return x
+  for axis in (0, 1):
+    x = gaussian_filter1d(x, sigma, axis=axis)
+  return x

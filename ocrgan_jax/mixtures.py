@@ -1,0 +1,171 @@
+"""Forged defects as mixtures of frequency bands, on the device.
+
+Inside a soft, irregular shape an image is replaced, wholly or faintly, by a filling: a
+weighted sum of its own bands, of the bands of a source, of a plain colour and of noise.
+The source is the image itself or another one of the batch, moved, turned, rescaled or
+with its cells shuffled. A family is a way to draw the weights and the source, so a batch
+of different families costs what one family costs.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ocrgan_jax.platforms import cpu_barrier
+from ocrgan_jax.shapes import draw_shapes, log_uniform
+
+OPACITY = (0.1, 1.0)  # log-uniform
+SCALE = (0.7, 1.4)  # of a rescaled source, log-uniform
+GAIN = (0.3, 3.0)  # of bands that are attenuated or boosted, log-uniform
+NOISE = (0.03, 0.5)  # standard deviation where images are in [-1, 1], log-uniform
+CELLS = 8  # a side, of a shuffled source
+GREY_TOLERANCE = 1e-3  # a grey image gets no colour, which would give the forgery away
+VISIBLE = 0.1  # the change, in [-1, 1], from which a pixel counts as mostly defective
+
+
+class Filling(NamedTuple):
+  """How one forgery is mixed.
+
+  Attributes:
+    own: weights of the image's own bands, [N].
+    source: weights of the source's bands, [N].
+    colour: added to all pixels, [3].
+    noise: standard deviation of white noise, scalar.
+    other: whether the source is another image, bool scalar.
+    shuffled: whether the cells of the source are shuffled, bool scalar.
+  """
+
+  own: jax.Array
+  source: jax.Array
+  colour: jax.Array
+  noise: jax.Array
+  other: jax.Array
+  shuffled: jax.Array
+
+
+def _filling(
+  branches: int,
+  own: jax.Array | float = 0.0,
+  source: jax.Array | float = 0.0,
+  colour: jax.Array | float = 0.0,
+  noise: jax.Array | float = 0.0,
+  *,
+  other: jax.Array | bool = False,
+  shuffled: bool = False,
+) -> Filling:
+  weights = lambda x, count: jnp.broadcast_to(jnp.asarray(x, jnp.float32), (count,))
+  return Filling(
+    weights(own, branches),
+    weights(source, branches),
+    weights(colour, 3),
+    jnp.asarray(noise, jnp.float32),
+    jnp.asarray(other),
+    jnp.asarray(shuffled),
+  )
+
+
+def _gains(key: jax.Array, branches: int) -> jax.Array:
+  """Gains of the bands above the lowest, at random."""
+  gains = log_uniform(jax.random.uniform(key, (branches,)), GAIN)
+  return gains.at[0].set(1.0)
+
+
+def _swap(key: jax.Array, branches: int) -> Filling:
+  """Each band but the lowest is the image's own or that of another image."""
+  swapped = jax.random.bernoulli(key, 0.5, (branches,)).astype(jnp.float32)
+  swapped = swapped.at[0].set(0.0).at[-1].set(1.0)
+  return _filling(branches, 1 - swapped, swapped, other=True)
+
+
+def _tint(key: jax.Array, branches: int) -> Filling:
+  """Darker or brighter, with more or less contrast."""
+  gain, shift = jax.random.uniform(key, (2,))
+  return _filling(branches, log_uniform(gain, (0.5, 1.5)), colour=0.8 * (shift - 0.5))
+
+
+# Families by name: (key, N) → filling.
+FAMILIES: dict[str, Callable[[jax.Array, int], Filling]] = {
+  'other': lambda key, n: _filling(n, source=1.0, other=True),
+  'moved': lambda key, n: _filling(n, source=1.0),
+  'plain': lambda key, n: _filling(n, colour=jax.random.uniform(key, (3,), minval=-1)),
+  'gains': lambda key, n: _filling(n, _gains(key, n)),
+  'swap': _swap,
+  'blur': lambda key, n: _filling(n, jnp.arange(n) == 0),
+  'tint': _tint,
+  'noise': lambda key, n: _filling(n, 1.0, noise=log_uniform(jax.random.uniform(key), NOISE)),
+  'shuffle': lambda key, n: _filling(n, source=1.0, shuffled=True),
+}
+# Families that training leaves out, for validation to see further.
+VALIDATION_FAMILIES = ('tint', 'noise', 'shuffle')
+TRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in VALIDATION_FAMILIES)
+
+
+def forge_mixtures(
+  key: jax.Array, bands: list[jax.Array], families: tuple[str, ...]
+) -> tuple[jax.Array, jax.Array]:
+  """Forges one mixture, in one or two shapes, into every image.
+
+  Args:
+    key: PRNG key; the same key and images give the same forgeries.
+    bands: of the images, N float arrays [batch, size, size, 3] that add up to images in
+      [-1, 1], the lowest first.
+    families: names of FAMILIES, of which each image gets one.
+
+  Returns:
+    The forged images, shaped as a band, in [-1, 1]; and what really changed, float32
+    [batch, size, size]: 0 exactly where nothing did, towards 1 the more it can be seen.
+  """
+  images = sum(bands[1:], bands[0])
+  stacked = jnp.stack(bands, axis=1)  # [batch, N, size, size, 3]
+  keys = jax.random.split(key, len(images))
+  forged = jax.vmap(_forge_one, (0, 0, 0, None))(
+    keys, stacked, jnp.roll(stacked, 1, axis=0), families
+  )
+  forged = cpu_barrier(jnp.clip(forged, -1, 1))
+  change = jnp.abs(forged - images).max(-1)
+  return forged, 1 - jnp.exp(-change / VISIBLE)
+
+
+def _forge_one(
+  key: jax.Array, bands: jax.Array, other: jax.Array, families: tuple[str, ...]
+) -> jax.Array:
+  """One forged image [size, size, 3] of bands [N, size, size, 3]."""
+  shape_key, family_key, filling_key, source_key, noise_key, opacity_key = jax.random.split(key, 6)
+  branches, size = bands.shape[:2]
+  fillings = [FAMILIES[name](filling_key, branches) for name in families]
+  chosen = jax.random.randint(family_key, (), 0, len(families))
+  filling = jax.tree.map(lambda *values: jnp.stack(values)[chosen], *fillings)
+  source = jnp.where(filling.other, other, bands)
+  mixed = jnp.einsum('n,nhwc->hwc', filling.own, bands)
+  moved = jnp.einsum('n,nhwc->hwc', filling.source, source)
+  image = bands.sum(0)
+  grey = image.mean(-1, keepdims=True)
+  coloured = jnp.abs(image - grey).max() > GREY_TOLERANCE
+  colour = jnp.where(coloured, filling.colour, filling.colour.mean())
+  mixed += _move(source_key, moved, filling.shuffled) + colour
+  mixed += filling.noise * jax.random.normal(noise_key, (size, size, 1))
+  opacity = log_uniform(jax.random.uniform(opacity_key), OPACITY)
+  mask = opacity * draw_shapes(shape_key, size)[..., None]
+  return image + mask * (mixed - image)
+
+
+def _move(key: jax.Array, image: jax.Array, shuffled: jax.Array) -> jax.Array:
+  """Moves, mirrors, turns and rescales an image, or shuffles its cells, by picking pixels."""
+  size = image.shape[0]
+  turn_key, *axis_keys = jax.random.split(key, 3)
+  at = jnp.arange(size)
+
+  def pick(key: jax.Array) -> jax.Array:
+    order_key, draw_key = jax.random.split(key)
+    shift, mirror, scale = jax.random.uniform(draw_key, (3,))
+    moved = jnp.floor(at / log_uniform(scale, SCALE) + shift * size).astype(jnp.int32) % size
+    moved = jnp.where(mirror < 0.5, moved, size - 1 - moved)
+    cells = jax.random.permutation(order_key, CELLS)
+    side = size // CELLS
+    return jnp.where(shuffled, cells[at // side] * side + at % side, moved)
+
+  rows, columns = map(pick, axis_keys)
+  image = image[rows][:, columns]
+  return jnp.where(jax.random.uniform(turn_key) < 0.5, image, image.swapaxes(0, 1))
