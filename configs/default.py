@@ -97,7 +97,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   density.ridge = 0.05  # added to their unit variances
   density.mean_smoothing = 1.0  # of the means, over positions at half the resolution
   density.covariance_smoothing = 0.5  # of the covariances, over cells of 2×2 positions
-  density.shrinkage = 0.02  # share of its mean variance added to a covariance
+  density.shrinkage = 0.02  # of a covariance towards its mean variance
 
   config.score = score = ml_collections.ConfigDict()
   score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
@@ -115,7 +115,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   return config
 
 
-def split_argument(argument: str, default: str) -> tuple[str, str]:
+def split_argument(argument: str, default: str, recipe: str = 'paper') -> tuple[str, str]:
   """Splits a config's argument, `category` or `category,preset`, into the two."""
   category, _, preset = argument.partition(',')
-  return category or default, preset or 'paper'
+  return category or default, preset or recipe

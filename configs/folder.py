@@ -18,6 +18,6 @@ from ocrgan_jax.configs import default
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
   """The configuration, with the optimiser of a preset."""
-  config = default.get_config(preset or 'paper')
+  config = default.get_config(preset or 'statistics')
   config.data.dataset = 'folder'
   return config

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.band_statistics import CHANNELS, channel_indices
-from ocrgan_jax.checks import at_least, check
+from ocrgan_jax.checks import at_least, between, check
 from ocrgan_jax.errors import InputError
 
 NUM_CHANNELS = sum(CHANNELS.values())
@@ -36,7 +36,7 @@ class Density:
     mean_smoothing: standard deviation of the Gaussian that smooths the means over
       positions; positions.
     covariance_smoothing: of the covariances; cells of 2×2 positions.
-    shrinkage: share of its mean variance that is added to each covariance.
+    shrinkage: s of (1 - s) C + s v I, where v is the mean variance of a covariance C.
 
   Raises:
     InputError: if a field is out of bounds, or names no statistics.
@@ -47,7 +47,7 @@ class Density:
   ridge: float = at_least(0)
   mean_smoothing: float = at_least(0)
   covariance_smoothing: float = at_least(0)
-  shrinkage: float = at_least(0)
+  shrinkage: float = between(0, 1)
 
   def __post_init__(self) -> None:
     check(self, 'density')
@@ -162,18 +162,18 @@ def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
   # The mean over all positions of the covariance with the image's mean is its own covariance.
   components = _components(with_image.mean((0, 1)), settings.context)
   response = with_image[..., chosen, :] @ components
-  gram = (1 + settings.ridge) * np.eye(components.shape[1])
-  # Residuals of x - R g, where g has unit variance and ridge r makes R smaller than the
-  # regression M: their covariance is that of x, less M R' + R M' - R R'.
-  regression, response = response, response @ np.linalg.inv(gram)
+  # Of the residuals x - R g, where g has unit variance, M is the covariance of x and g, and
+  # R = M / (1 + ridge): their covariance is that of x, less M R' + R M' - R R'.
+  with_components, response = response, response / (1 + settings.ridge)
   response = _smooth(response, settings.covariance_smoothing)
-  cross = regression @ response.swapaxes(-1, -2)
+  cross = with_components @ response.swapaxes(-1, -2)
   covariance = covariance - cross - cross.swapaxes(-1, -2) + response @ response.swapaxes(-1, -2)
   covariance = _smooth(covariance, settings.covariance_smoothing)
   width = len(chosen)
   variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
   least = np.finfo(np.float32).eps
-  covariance = covariance + (settings.shrinkage * variance + least) * np.eye(width)
+  share = settings.shrinkage
+  covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
   whitening = np.linalg.inv(np.linalg.cholesky(covariance))
   single = lambda x: np.ascontiguousarray(x, np.float32)
   return Gaussians(

@@ -116,9 +116,10 @@ class TrainingRun:
   def validate_and_save(self, state: State) -> None:
     """Validates a state on the held-out images and saves it as a checkpoint."""
     calibration, auroc, densities = self._validate(state)
-    self.log.write(int(state.step), {checkpoint.VALIDATION: auroc})
-    for channels, value in densities.items():
-      self.log.message(f'density over {channels}: validation AUROC {value:.3f}')
+    compared = {f'density {channels}': value for channels, value in densities.items()}
+    self.log.write(int(state.step), {checkpoint.VALIDATION: auroc, **compared})
+    for name, value in compared.items():
+      self.log.message(f'{name}: validation AUROC {value:.3f}')
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
     self.log.resume_timing()
 

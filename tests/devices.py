@@ -13,7 +13,7 @@ import numpy as np
 from ocrgan_jax import sharding
 from ocrgan_jax.scorer import load
 from ocrgan_jax.state import create_state
-from ocrgan_jax.step import train_step
+from ocrgan_jax.step import forged_step, train_step
 from tests.conftest import tiny_model
 
 workdir, output = sys.argv[1:]
@@ -28,7 +28,10 @@ for count in (1, 2, 8):
     state, metrics = step(state, sharding.put_batch(batch, mesh))
   there = jax.device_put(jax.device_get(scorer.state), sharding.replicated(mesh))
   scores = dataclasses.replace(scorer, state=there, mesh=mesh).score(images[0])
+  mixing = functools.partial(forged_step, model=tiny_model(forgery__validation='unseen'))
+  forge = sharding.jit_over_batch(mixing, mesh, num_replicated=2, makes_batch=True)
+  forged = forge(there, np.uint32(0), sharding.put_batch(images[0], mesh))
   leaves = {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path(state)}
-  arrays = {**leaves, 'scores': scores, 'loss': metrics['generator']}
+  arrays = {**leaves, 'scores': scores, 'forged': forged, 'loss': metrics['generator']}
   results |= {f'{count}/{name}': np.asarray(array) for name, array in arrays.items()}
 np.savez(output, **results)

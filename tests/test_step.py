@@ -9,6 +9,7 @@ import pytest
 from ocrgan_jax import losses
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.networks import frequency_decoupling
+from ocrgan_jax.scoring import Reference
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import score_step, to_float, train_step
 from tests.conftest import tiny_model
@@ -28,7 +29,7 @@ jitted_score = jax.jit(score_step, static_argnames='model')
 
 
 def score(state: State, images: np.ndarray, *, model: OCRGAN) -> dict[str, jax.Array]:
-  return jitted_score(state, np.ones((32, 32), np.float32), images, model=model)
+  return jitted_score(state, Reference(np.ones((32, 32), np.float32)), images, model=model)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,0 +1,119 @@
+"""The density against scikit-learn, on real images."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.covariance import EmpiricalCovariance, ShrunkCovariance
+from sklearn.linear_model import Ridge
+
+from ocrgan_jax import density
+from ocrgan_jax.band_statistics import CHANNELS, band_statistics, channel_indices
+from ocrgan_jax.density import Density, Gaussians, Moments
+from ocrgan_jax.errors import InputError
+from tests.conftest import DATA
+
+PLAIN = Density(
+  channels='energy,colour',
+  context=0,
+  ridge=0.05,
+  mean_smoothing=0.0,
+  covariance_smoothing=0.0,
+  shrinkage=0.1,
+)
+CHOSEN = list(channel_indices('energy,colour'))
+
+
+@pytest.fixture(scope='module')
+def statistics() -> np.ndarray:
+  """Of 40 photographs of bottles at 32 pixels: float32 [40, 16, 16, C]."""
+  paths = sorted((DATA / 'mvtec_ad/bottle/train/good').glob('*.png'))[:40]
+  if not paths:
+    pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
+  images = [np.asarray(Image.open(path).convert('RGB').resize((32, 32))) for path in paths]
+  return np.asarray(jax.jit(band_statistics)(np.stack(images) / np.float32(127.5) - 1))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def accumulate(statistics: np.ndarray, batch: int) -> Moments:
+  count, height, width, channels = statistics.shape
+  moments = density.no_moments(height, width, channels)
+  for start in range(0, count, batch):
+    part = statistics[start : start + batch]
+    padded = jnp.pad(part, ((0, batch - len(part)), (0, 0), (0, 0), (0, 0)), constant_values=99)
+    moments = density.add_images(moments, padded, len(part))
+  return moments
+
+
+def fitted(statistics: np.ndarray, **changes: object) -> Gaussians:
+  settings = dataclasses.replace(PLAIN, **changes)
+  return density.fit(accumulate(statistics, 40), settings, settings.candidates[0])
+
+
+def cell(x: np.ndarray, row: int, column: int) -> np.ndarray:
+  """The four positions of a cell, one after the other: [4 images, …]."""
+  part = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+  return part.transpose(1, 2, 0, 3).reshape(-1, part.shape[-1])
+
+
+def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.ndarray) -> None:
+  gaussians = fitted(statistics)
+  distances = np.asarray(density.distance(gaussians, statistics))
+  deviations = (statistics - statistics.mean(0))[..., CHOSEN].astype(np.float64)
+  for row, column in ((0, 0), (3, 5), (7, 7)):
+    x = cell(deviations, row, column)
+    reference = ShrunkCovariance(shrinkage=0.1, assume_centered=True).fit(x)
+    found = cell(distances[..., None], row, column)[:, 0]
+    np.testing.assert_allclose(found**2, reference.mahalanobis(x), rtol=1e-2)
+    # Far more than rounding: without shrinkage they are other distances.
+    unshrunk = EmpiricalCovariance(assume_centered=True).fit(x).mahalanobis(x)
+    assert np.abs(found**2 / unshrunk - 1).max() > 0.1
+
+
+def test_positions_are_judged_given_the_image_by_ridge_regression(statistics: np.ndarray) -> None:
+  gaussians = fitted(statistics, context=4)
+  image = statistics.mean((1, 2), dtype=np.float64)
+  components = (image - image.mean(0)) @ gaussians.components
+  assert components.shape == (40, 4)
+  np.testing.assert_allclose(components.T @ components / 40, np.eye(4), atol=1e-3)
+  deviations = (statistics - statistics.mean(0))[..., CHOSEN].astype(np.float64)
+  x, g = cell(deviations, 2, 3), np.tile(components, (4, 1))
+  ridge = Ridge(alpha=0.05 * len(g), fit_intercept=False).fit(g, x)
+  np.testing.assert_allclose(gaussians.response[2, 3], ridge.coef_, atol=1e-3)
+  residuals = x - ridge.predict(g)
+  reference = ShrunkCovariance(shrinkage=0.1, assume_centered=True).fit(residuals)
+  distances = np.asarray(density.distance(gaussians, statistics))
+  found = cell(distances[..., None], 2, 3)[:, 0]
+  np.testing.assert_allclose(found**2, reference.mahalanobis(residuals), rtol=1e-2)
+
+
+def test_batches_and_their_padding_do_not_matter(statistics: np.ndarray) -> None:
+  whole, parts = accumulate(statistics, 40), accumulate(statistics, 7)
+  for first, second in zip(whole, parts, strict=True):
+    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
+  # Chan's update keeps the digits that a difference of large sums would lose.
+  far = accumulate(statistics + np.float32(1000), 7)
+  np.testing.assert_allclose(far.covariance, whole.covariance, rtol=0.02, atol=0.02)
+
+
+def test_what_varies_from_image_to_image_is_no_defect() -> None:
+  """Brightness that training images differ in, and a spot of the same size of change."""
+  rng = np.random.default_rng(0)
+  noise = rng.normal(0, 0.01, (60, 8, 8, sum(CHANNELS.values()))).astype(np.float32)
+  light = rng.normal(0, 1, (60, 1, 1, 1)).astype(np.float32)
+  normal, test = noise[:50] + light[:50], noise[50:] + light[50:]
+  spotted = test.copy()
+  spotted[:, 3, 4] += 1.0
+  top = lambda gaussians, x: np.asarray(density.distance(gaussians, x)).max((1, 2))
+  aware, unaware = fitted(normal, context=3), fitted(normal)
+  assert top(aware, spotted).min() > 5 * top(aware, test).max()
+  assert top(unaware, spotted).min() < top(unaware, test).max()
+
+
+def test_statistics_that_do_not_exist_are_named() -> None:
+  with pytest.raises(InputError, match="density.channels names 'energie'"):
+    dataclasses.replace(PLAIN, channels='energy;energie,colour')

@@ -1,0 +1,118 @@
+"""The recipe that trains nothing, through all commands."""
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from ocrgan_jax.configs import mvtec
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.evaluate import evaluate
+from ocrgan_jax.export import export
+from ocrgan_jax.predict import find_images, predict
+from ocrgan_jax.scorer import load
+from ocrgan_jax.scoring import Reference
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.state import create_state
+from ocrgan_jax.step import score_step
+from ocrgan_jax.train import train
+from tests.conftest import smooth_image, tiny_config, write_images
+
+STATISTICS = {
+  'train__epochs': 0,
+  'score__kind': 'map',
+  'score__map': 'density',
+  'score__map_sigma': 0.0,
+  'forgery__validation': 'unseen',
+}
+
+
+@pytest.fixture(scope='module')
+def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """The folder of a tiny fitted run."""
+  workdir = tmp_path_factory.mktemp('runs') / 'statistics'
+  train(tiny_config(mvtec_folder, **STATISTICS), workdir)
+  return workdir
+
+
+def test_the_preset_is_these_fields() -> None:
+  config = mvtec.get_config('tile,statistics')
+  for name, value in STATISTICS.items():
+    section, field = name.split('__')
+    assert config[section][field] == value, name
+
+
+def test_nothing_is_trained_and_everything_that_scoring_needs_is_in_the_checkpoint(
+  run: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+  restored = ocp.StandardCheckpointer().restore(run / 'checkpoints/0/calibration')
+  assert restored['density']['whitening'].shape[:2] == (8, 8)
+  scorer = load(run)
+  assert not jax.tree.leaves(scorer.state.generator)
+  compiled = jax.jit(functools.partial(score_step, model=scorer.model)).lower(
+    scorer.state, scorer.calibration.reference, np.zeros((4, 32, 32, 3), np.uint8)
+  )
+  assert 'convolution' not in compiled.as_text()
+  train(tiny_config(mvtec_folder, **STATISTICS), run)
+  assert 'nothing left to train' in capsys.readouterr().err
+
+
+def test_it_finds_the_scratches_and_reports_them(run: Path) -> None:
+  metrics = evaluate(run)
+  assert metrics['image_auroc'] == 1 and metrics['step'] == 0
+  assert metrics['pixel_auroc'] > 0.9
+  assert (run / 'report.html').exists()
+
+
+def test_the_choice_of_statistics_is_on_record(run: Path) -> None:
+  chosen = load(run).calibration.density.channels
+  lines = (run / 'metrics.jsonl').read_text()
+  assert 'density energy,colour' in lines and len(chosen) in (8, 28)
+
+
+def test_the_same_scores_in_predict_and_in_the_export(
+  run: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  paths = find_images([str(mvtec_folder / 'tile/test')])
+  found = list(predict(load(run), paths, maps=tmp_path / 'maps'))
+  assert {p.decision for p in found if 'scratch' in p.path} == {'anomalous'}
+  alone = [next(iter(predict(load(run), [path]))).score for path in paths[:3]]
+  np.testing.assert_allclose(alone, [p.score for p in found[:3]], rtol=1e-4)
+  written = export(run, tmp_path / 'out')
+  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
+
+
+def test_a_trained_model_can_be_scored_by_the_density(trained: Path, tmp_path: Path) -> None:
+  score = {'kind': 'map', 'map': 'density', 'map_sigma': 0.0}
+  metrics = evaluate(trained, score=score, output=tmp_path, pictures=False)
+  assert metrics['image_auroc'] == pytest.approx(metrics['trivial']['band_statistics'], abs=0.2)
+
+
+def test_the_papers_score_computes_no_statistics() -> None:
+  model = build_model(tiny_config(''))
+  state = jax.eval_shape(functools.partial(create_state, model), 0)
+  images = np.zeros((4, 32, 32, 3), np.uint8)
+  score = lambda s, r, x: score_step(s, r, x, model=model)['score']
+  text = jax.jit(score).lower(state, Reference(np.ones((32, 32), np.float32)), images).as_text()
+  assert 'stablehlo.log ' not in text and 'stablehlo.convolution' in text
+
+
+def test_networks_that_are_not_there_are_asked_for_in_vain(mvtec_folder: Path) -> None:
+  with pytest.raises(InputError, match=r'train.epochs is 0, so there are no networks'):
+    build_model(tiny_config(mvtec_folder, train__epochs=0))
+
+
+def test_data_without_signal_scores_half(tmp_path: Path) -> None:
+  rng, root = np.random.default_rng(1), tmp_path / 'data/tile'
+  draw = lambda count: [smooth_image(rng, 32) for _ in range(count)]
+  write_images(root / 'train/good', draw(40))
+  write_images(root / 'test/good', draw(100))
+  write_images(root / 'test/defect', draw(100))
+  train(tiny_config(root.parent, **STATISTICS), tmp_path / 'run')
+  for protocol in ('last', 'validation'):
+    metrics = evaluate(tmp_path / 'run', protocol=protocol, pictures=False)
+    # Three standard errors of an AUROC that is 0.5, see test_train.py.
+    assert abs(metrics['image_auroc'] - 0.5) < 3 * np.sqrt(201 / 120_000)
