@@ -19,6 +19,7 @@ PRESETS = {
     'score.map_sigma': 0.0,
     'score.map_units': 'overall',
     'forgery.validation': 'unseen',
+    'forgery.copies': 3,
   },
 }
 
@@ -65,13 +66,14 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   loss.adversarial = 1.0  # λ_adv
   loss.latent = 1.0  # λ_lat
   loss.adversarial_form = 'bce'  # or 'expectation', Eq. 10 as printed
+  loss.ssim = 0.0  # weight of 1 - SSIM beside Eq. 9 (beyond the paper)
   loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; 1 in the release
 
   config.forgery = forgery = ml_collections.ConfigDict()
   forgery.cutpaste = True  # (III-D, Fig. 6, Table V)
   forgery.cutout = True
   # What held-out images are told from in validation: copies forged as in training, 'same',
-  # or 'unseen', mixtures of bands of families that no training uses; and how many each.
+  # or 'unseen', mixtures of bands, of families that training does not use; how many each.
   forgery.validation = 'same'
   forgery.copies = 1
 
@@ -101,7 +103,9 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
 
   config.score = score = ml_collections.ConfigDict()
   score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
-  score.map = 'difference'  # what the anomaly map is, or 'density': the distance from it
+  # What the anomaly map is: 'difference', 'gradient' (the difference of gradient magnitudes at
+  # two scales) or 'density' (the distance from it).
+  score.map = 'difference'
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
   # The anomaly map is |I - Î|, smoothed. Its sizes are given at 256 pixels and keep

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from ocrgan_jax.checks import at_least, check, one_of
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.similarity import ssim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Loss:
     content: λ_con, the weight of Eq. 9.
     adversarial: λ_adv, the weight of the adversarial term for G.
     latent: λ_lat, the weight of Eq. 11.
+    ssim: the weight of 1 - SSIM, the mean over windows and colours.
     adversarial_form: 'bce', binary cross-entropy on logits with real = 1 (what
       the release and Skip-GANomaly use; G non-saturating), or 'expectation',
       Eq. 10 as printed.
@@ -37,6 +39,7 @@ class Loss:
   content: float = at_least(0)
   adversarial: float = at_least(0)
   latent: float = at_least(0)
+  ssim: float = at_least(0)
   adversarial_form: str = one_of('bce', 'expectation')
   discriminator_latent: float = at_least(0)
 
@@ -83,6 +86,7 @@ def generator_terms(loss: Loss) -> dict[str, Term]:
   """The terms of G's loss by name, Eq. 12; the names are those of the log."""
   return {
     'content': Term(loss.content, lambda x: content_loss(x.real, x.fake)),
+    'ssim': Term(loss.ssim, lambda x: 1 - ssim(x.real, x.fake).mean()),
     'adversarial': Term(
       loss.adversarial,
       lambda x: generator_adversarial_loss(x.fake_logits, loss.adversarial_form),

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.checks import at_least, between, check, one_of
 from ocrgan_jax.density import Gaussians
+from ocrgan_jax.similarity import gradient_difference
 
 # Sizes of the map's rule are given at this side and keep their share of the image at others.
 REFERENCE_SIZE = 256
@@ -119,6 +120,7 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
 # What an anomaly map can be: name → function of the outputs, [batch, size, size].
 MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
   'difference': lambda x: difference_map(x.images, x.reconstructions),
+  'gradient': lambda x: gradient_difference(x.images, x.reconstructions),
   'density': lambda x: density_map(x.distance, x.images.shape[1]),
 }
 NEED_NO_NETWORK = ('density',)  # of MAPS

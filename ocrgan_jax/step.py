@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ocrgan_jax import density, losses, scoring
+from ocrgan_jax import density, losses, mixtures, scoring
 from ocrgan_jax.band_statistics import band_statistics
 from ocrgan_jax.forgery import FAMILIES, forge
-from ocrgan_jax.mixtures import VALIDATION_FAMILIES, forge_mixtures
+from ocrgan_jax.mixtures import forge_mixtures
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.state import NetworkState, State
@@ -262,7 +262,7 @@ def forged_step(
   real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
   if model.forgery.validation == 'unseen':
     bands = frequency_decoupling(real, VALIDATION_BANDS)
-    forged, _ = forge_mixtures(key, bands, VALIDATION_FAMILIES)
+    forged, _ = forge_mixtures(key, bands, tuple(mixtures.FAMILIES))
   else:
     forged = forge_batch(model, key, real)
   return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)

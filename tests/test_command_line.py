@@ -46,7 +46,11 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
       r'no such data folder: /no/such; expected <data_dir>/<category>/ with train/good',
     ),
     ('mvtec.py:tyle', [], r"no 'tyle' in .*; there are tile$"),
-    ('mvtec.py:tile,fast', [], r"^error: unknown preset 'fast': use one of paper, release$"),
+    (
+      'mvtec.py:tile,fast',
+      [],
+      r"^error: unknown preset 'fast': use one of paper, release, statistics$",
+    ),
     ('mvtec.py:tile', ['--config.image_size=100'], r'image_size is 100; .*power of two'),
     (
       'mvtec.py:tile',

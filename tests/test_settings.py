@@ -23,7 +23,7 @@ from tests.conftest import tiny_config, tiny_model
     ('seed', -1, 'seed is -1; it must be at least 0'),
     ('seed', 2**31, 'under 2'),
     ('data__workers', -1, 'data.workers is -1'),
-    ('train__epochs', 0, 'train.epochs is 0; it must be at least 1'),
+    ('train__epochs', -1, 'train.epochs is -1; it must be at least 0'),
     ('train__learning_rate', float('nan'), 'train.learning_rate is nan'),
     ('model__bands', '²', "must be 'all' or numbers"),
   ],

@@ -155,6 +155,9 @@ ABLATIONS = [
     'loss__discriminator_latent': 1.0,
     'score__content_distance': 'squared',
     'train__generator_input': 'forged',
+    'loss__ssim': 1.0,
+    'score__kind': 'map',
+    'score__map': 'gradient',
   },
 ]
 
@@ -166,7 +169,7 @@ def test_every_ablation_trains_and_scores(fields: dict[str, object]) -> None:
   after, metrics = step(state, batch(), model=model)
   assert all(np.isfinite(value) for value in metrics.values())
   assert any(changed(after.generator.params, state.generator.params))
-  for name in ('content', 'adversarial', 'latent'):
+  for name in ('content', 'adversarial', 'latent', 'ssim'):
     assert (name in metrics) == (getattr(model.loss, name) > 0)
   weights = [(getattr(model.loss, n), v) for n, v in metrics.items() if hasattr(model.loss, n)]
   assert metrics['generator'] == pytest.approx(sum(w * float(v) for w, v in weights), rel=1e-5)

@@ -18,6 +18,7 @@ from experiments.benchmark.programs import (
 )
 from experiments.benchmark.timing import report_rate, time_calls
 from ocrgan_jax import sharding
+from ocrgan_jax.scoring import Reference
 from ocrgan_jax.training_run import new_state
 
 
