@@ -72,6 +72,8 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   config.forgery = forgery = ml_collections.ConfigDict()
   forgery.cutpaste = True  # (III-D, Fig. 6, Table V)
   forgery.cutout = True
+  forgery.mixtures = False  # mixtures of frequency bands in irregular shapes (beyond the paper)
+  forgery.unforged = 0.0  # share of the images that are left as they are
   # What held-out images are told from in validation: copies forged as in training, 'same',
   # or 'unseen', mixtures of bands, of families that training does not use; how many each.
   forgery.validation = 'same'
@@ -95,7 +97,10 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   # statistics, apart by ';', are compared in validation, and the best is kept.
   config.density = density = ml_collections.ConfigDict()
   density.channels = 'energy,colour;energy,colour,bands,directions'
-  density.context = 10  # principal components of an image's mean that positions are judged given
+  # Positions are judged given an image's mean statistics over so many regions a side, by so
+  # many of their principal components.
+  density.regions = 2
+  density.context = 40
   density.ridge = 0.05  # added to their unit variances
   density.mean_smoothing = 1.0  # of the means, over positions at half the resolution
   density.covariance_smoothing = 0.5  # of the covariances, over cells of 2×2 positions

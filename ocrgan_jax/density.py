@@ -2,11 +2,13 @@
 
 Each position has a mean and, with its neighbours, a covariance of its statistics. What
 varies from image to image as a whole (lighting, the kind of texture) is no defect: the
-statistics of a position are judged given the image's own mean statistics, by ridge
-regression on their first principal components. The distance is Mahalanobis's.
+statistics of a position are judged given the image's own mean statistics over large
+regions, by ridge regression on their first principal components. The distance is
+Mahalanobis's.
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
@@ -15,10 +17,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.band_statistics import CHANNELS, channel_indices
-from ocrgan_jax.checks import at_least, between, check
+from ocrgan_jax.checks import at_least, between, check, power_of_two
 from ocrgan_jax.errors import InputError
 
 NUM_CHANNELS = sum(CHANNELS.values())
+IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
 CELL = 2  # positions a side that share a covariance
 
 
@@ -30,8 +33,9 @@ class Density:
     channels: the statistics that are judged together, as in 'energy,colour'. Several such
       lists, apart by ';', are compared on held-out images against their forged copies, and
       the best is kept.
-    context: how many principal components of an image's mean statistics its positions are
-      judged given; 0 for none.
+    regions: a side, over which the mean statistics of an image are taken.
+    context: how many principal components of these means positions are judged given; 0
+      for none. At most one for every IMAGES_PER_COMPONENT images is taken.
     ridge: added to the components' unit variances.
     mean_smoothing: standard deviation of the Gaussian that smooths the means over
       positions; positions.
@@ -43,6 +47,7 @@ class Density:
   """
 
   channels: str
+  regions: int = power_of_two(1)
   context: int = at_least(0)
   ridge: float = at_least(0)
   mean_smoothing: float = at_least(0)
@@ -72,8 +77,8 @@ class Moments(NamedTuple):
     mean: of each position, [h, w, C].
     covariance: sums of products of deviations, over the positions of a cell,
       [h / 2, w / 2, C, C].
-    context: sums of products with the deviations of the images' mean statistics,
-      [h / 2, w / 2, C, C].
+    context: sums of products with the deviations of the images' mean statistics over
+      regions, [h / 2, w / 2, C, regions² C].
   """
 
   num_images: jax.Array
@@ -88,25 +93,29 @@ class Gaussians(NamedTuple):
   Attributes:
     channels: indices of the statistics that are judged, int32 [c].
     mean: float32 [h, w, c].
-    image_mean: of the mean statistics of images, float32 [C].
-    components: their principal components, scaled to unit variance, float32 [C, k].
+    region_mean: of the mean statistics over regions, float32 [regions, regions, C].
+    components: their principal components, scaled to unit variance, float32
+      [regions² C, k].
     response: how a position follows the components, float32 [h / 2, w / 2, c, k].
     whitening: of the deviations, float32 [h / 2, w / 2, c, c].
   """
 
   channels: np.ndarray
   mean: np.ndarray
-  image_mean: np.ndarray
+  region_mean: np.ndarray
   components: np.ndarray
   response: np.ndarray
   whitening: np.ndarray
 
 
-def no_moments(height: int, width: int, channels: int) -> Moments:
-  """The moments of no images."""
-  cells = height // CELL, width // CELL, channels, channels
+def no_moments(height: int, width: int, channels: int, regions: int) -> Moments:
+  """The moments of no images of [height, width, channels] statistics."""
+  cells = height // CELL, width // CELL, channels
   return Moments(
-    jnp.zeros(()), jnp.zeros((height, width, channels)), jnp.zeros(cells), jnp.zeros(cells)
+    num_images=jnp.zeros(()),
+    mean=jnp.zeros((height, width, channels)),
+    covariance=jnp.zeros((*cells, channels)),
+    context=jnp.zeros((*cells, regions**2 * channels)),
   )
 
 
@@ -121,6 +130,8 @@ def add_images(moments: Moments, statistics: jax.Array, count: jax.Array) -> Mom
   Returns:
     The moments with the batch.
   """
+  channels = statistics.shape[-1]
+  regions = math.isqrt(moments.context.shape[-1] // channels)
   weights = (jnp.arange(len(statistics)) < count).astype(jnp.float32)
   count = weights.sum()
   mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / jnp.maximum(count, 1)
@@ -131,8 +142,8 @@ def add_images(moments: Moments, statistics: jax.Array, count: jax.Array) -> Mom
   def products(deviations: jax.Array, scale: jax.Array | float) -> tuple[jax.Array, jax.Array]:
     cells = _cells(deviations)  # [b, h / 2, w / 2, 4, C]
     own = jnp.einsum('bhwpi,bhwpj->hwij', cells, cells)
-    image = deviations.mean((1, 2))
-    return scale * own, scale * jnp.einsum('bhwpi,bj->hwij', cells, image)
+    context = region_means(deviations, regions).reshape(len(deviations), -1)
+    return scale * own, scale * jnp.einsum('bhwpi,bj->hwij', cells, context)
 
   inner, outer = products(deviations, 1.0), products(shift[None], share)
   return Moments(
@@ -158,10 +169,12 @@ def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
   mean = np.asarray(moments.mean, np.float64)
   scale = 1 / (CELL**2 * float(moments.num_images))
   covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
-  with_image = np.asarray(moments.context, np.float64) * scale  # [h / 2, w / 2, C, C]
-  # The mean over all positions of the covariance with the image's mean is its own covariance.
-  components = _components(with_image.mean((0, 1)), settings.context)
-  response = with_image[..., chosen, :] @ components
+  with_context = np.asarray(moments.context) * scale  # [h / 2, w / 2, C, regions² C]
+  # The mean over a region of the covariance with the context is the context's own covariance.
+  own = _mean_over_regions(with_context.astype(np.float64), settings.regions)
+  count = min(settings.context, int(moments.num_images) // IMAGES_PER_COMPONENT)
+  components = _components(own.reshape(own.shape[0] ** 2 * own.shape[2], -1), count)
+  response = with_context[..., chosen, :] @ components
   # Of the residuals x - R g, where g has unit variance, M is the covariance of x and g, and
   # R = M / (1 + ridge): their covariance is that of x, less M R' + R M' - R R'.
   with_components, response = response, response / (1 + settings.ridge)
@@ -179,7 +192,7 @@ def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
   return Gaussians(
     channels=chosen,
     mean=single(_smooth(mean[..., chosen], settings.mean_smoothing)),
-    image_mean=single(mean.mean((0, 1))),
+    region_mean=single(_mean_over_regions(mean, settings.regions)),
     components=single(components),
     response=single(response),
     whitening=single(whitening),
@@ -188,13 +201,27 @@ def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
 
 def distance(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   """The Mahalanobis distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
-  image = statistics.mean((1, 2)) - gaussians.image_mean
-  components = image @ gaussians.components
+  regions = region_means(statistics, len(gaussians.region_mean)) - gaussians.region_mean
+  components = regions.reshape(len(statistics), -1) @ gaussians.components
   expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
   deviations = _cells(statistics[..., gaussians.channels] - gaussians.mean)
   deviations = deviations - expected[:, :, :, None]
   white = jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, deviations)
   return _positions(jnp.sqrt(jnp.square(white).sum(-1)))
+
+
+def region_means(x: jax.Array, regions: int) -> jax.Array:
+  """Means over regions: [b, h, w, c] → [b, regions, regions, c]."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, regions, height // regions, regions, width // regions, channels)
+  return x.mean((2, 4))
+
+
+def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:
+  """The same of the two first axes: [h, w, …] → [regions, regions, …]."""
+  height, width = x.shape[:2]
+  x = x.reshape(regions, height // regions, regions, width // regions, *x.shape[2:])
+  return x.mean((1, 3))
 
 
 def _cells(x: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.checks import at_least, check, one_of
+from ocrgan_jax.checks import at_least, between, check, one_of
 from ocrgan_jax.platforms import cpu_barrier
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
@@ -77,18 +77,27 @@ class Forgery:
   Attributes:
     cutpaste: whether CutPaste is forged into normal images (Table V).
     cutout: whether CutOut is.
+    mixtures: whether mixtures of bands are forged, see `mixtures.py` (beyond the paper).
+    unforged: share of the images that are left as they are.
     validation: what held-out images are told from: 'same', copies forged as in training,
-      or 'unseen', mixtures of families that no training uses.
+      or 'unseen', mixtures of families that training does not use.
     copies: forged copies of each held-out image.
   """
 
   cutpaste: bool
   cutout: bool
+  mixtures: bool
+  unforged: float = between(0, 1)
   validation: str = one_of('same', 'unseen')
   copies: int = at_least(1)
 
   def __post_init__(self) -> None:
     check(self, 'forgery')
+
+  @property
+  def is_off(self) -> bool:
+    """Whether training forges nothing."""
+    return not (self.mixtures or any(getattr(self, name) for name in FAMILIES))
 
 
 def forge(key: jax.Array, images: jax.Array, **wanted: bool) -> jax.Array:

@@ -7,7 +7,8 @@ with its cells shuffled. A family is a way to draw the weights and the source, s
 of different families costs what one family costs.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -117,38 +118,46 @@ def forge_mixtures(
     The forged images, shaped as a band, in [-1, 1]; and what really changed, float32
     [batch, size, size]: 0 exactly where nothing did, towards 1 the more it can be seen.
   """
-  images = sum(bands[1:], bands[0])
-  stacked = jnp.stack(bands, axis=1)  # [batch, N, size, size, 3]
-  keys = jax.random.split(key, len(images))
-  forged = jax.vmap(_forge_one, (0, 0, 0, None))(
-    keys, stacked, jnp.roll(stacked, 1, axis=0), families
-  )
-  forged = cpu_barrier(jnp.clip(forged, -1, 1))
+  images = _weighted([1.0] * len(bands), bands)
+  batch, size = images.shape[:2]
+  keys = jax.random.split(key, (batch, 4))
+  masks = jax.vmap(_draw_mask, (0, None))(keys[:, 0], size)
+  fillings = jax.vmap(_draw_filling, (0, None, None))(keys[:, 1], len(bands), families)
+  each = lambda values: values[:, None, None, None]
+  # The source is another image for some: the one before in the batch.
+  sources = [jnp.where(each(fillings.other), jnp.roll(band, 1, axis=0), band) for band in bands]
+  source = cpu_barrier(_weighted(map(each, fillings.source.T), sources))
+  mixed = _weighted(map(each, fillings.own.T), bands)
+  mixed += jax.vmap(_move)(keys[:, 2], source, fillings.shuffled)
+  grey = images.mean(-1, keepdims=True)
+  coloured = jnp.abs(images - grey).max((1, 2, 3)) > GREY_TOLERANCE
+  colours = fillings.colour
+  colours = jnp.where(coloured[:, None], colours, colours.mean(-1, keepdims=True))
+  noise = jax.vmap(lambda k: jax.random.uniform(k, (size, size, 1), minval=-1))(keys[:, 3])
+  mixed += colours[:, None, None] + each(fillings.noise) * math.sqrt(3) * noise
+  forged = cpu_barrier(jnp.clip(images + masks[..., None] * (mixed - images), -1, 1))
   change = jnp.abs(forged - images).max(-1)
   return forged, 1 - jnp.exp(-change / VISIBLE)
 
 
-def _forge_one(
-  key: jax.Array, bands: jax.Array, other: jax.Array, families: tuple[str, ...]
-) -> jax.Array:
-  """One forged image [size, size, 3] of bands [N, size, size, 3]."""
-  shape_key, family_key, filling_key, source_key, noise_key, opacity_key = jax.random.split(key, 6)
-  branches, size = bands.shape[:2]
+def _weighted(weights: Iterable[jax.Array | float], arrays: Iterable[jax.Array]) -> jax.Array:
+  terms = [weight * array for weight, array in zip(weights, arrays, strict=True)]
+  return sum(terms[1:], terms[0])
+
+
+def _draw_mask(key: jax.Array, size: int) -> jax.Array:
+  """The shapes of one image, as opaque as they are: [size, size]."""
+  shape_key, opacity_key = jax.random.split(key)
+  opacity = log_uniform(jax.random.uniform(opacity_key), OPACITY)
+  return opacity * draw_shapes(shape_key, size)
+
+
+def _draw_filling(key: jax.Array, branches: int, families: tuple[str, ...]) -> Filling:
+  """The filling of one image, of one of the families."""
+  family_key, filling_key = jax.random.split(key)
   fillings = [FAMILIES[name](filling_key, branches) for name in families]
   chosen = jax.random.randint(family_key, (), 0, len(families))
-  filling = jax.tree.map(lambda *values: jnp.stack(values)[chosen], *fillings)
-  source = jnp.where(filling.other, other, bands)
-  mixed = jnp.einsum('n,nhwc->hwc', filling.own, bands)
-  moved = jnp.einsum('n,nhwc->hwc', filling.source, source)
-  image = bands.sum(0)
-  grey = image.mean(-1, keepdims=True)
-  coloured = jnp.abs(image - grey).max() > GREY_TOLERANCE
-  colour = jnp.where(coloured, filling.colour, filling.colour.mean())
-  mixed += _move(source_key, moved, filling.shuffled) + colour
-  mixed += filling.noise * jax.random.normal(noise_key, (size, size, 1))
-  opacity = log_uniform(jax.random.uniform(opacity_key), OPACITY)
-  mask = opacity * draw_shapes(shape_key, size)[..., None]
-  return image + mask * (mixed - image)
+  return jax.tree.map(lambda *values: jnp.stack(values)[chosen], *fillings)
 
 
 def _move(key: jax.Array, image: jax.Array, shuffled: jax.Array) -> jax.Array:

@@ -51,7 +51,7 @@ class OCRGAN:
   def __post_init__(self) -> None:
     check(self)
     if self.generator_input == 'forged' and not self.forges:
-      families = ', '.join(f'forgery.{name}' for name in FAMILIES)
+      families = ', '.join(f'forgery.{name}' for name in (*FAMILIES, 'mixtures'))
       raise InputError(f"train.generator_input is 'forged' but {families} are all off")
     if not self.trains and self.score.needs_networks:
       raise InputError(
@@ -62,7 +62,7 @@ class OCRGAN:
   @property
   def forges(self) -> bool:
     """Whether training makes forged images at all."""
-    return any(getattr(self.forgery, name) for name in FAMILIES)
+    return not self.forgery.is_off
 
   @property
   def validates_by_forgeries(self) -> bool:

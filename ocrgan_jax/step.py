@@ -22,7 +22,7 @@ from ocrgan_jax.state import NetworkState, State
 
 # The first draw of validation; the next ones count down, and those of training up from 0.
 VALIDATION_DRAW = 2**32 - 1
-VALIDATION_BANDS = 3  # that the mixtures of validation are made of
+MIXED_BANDS = 3  # that mixtures are made of
 
 
 def to_float(images: jax.Array) -> jax.Array:
@@ -44,8 +44,17 @@ def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]
 
 def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
   """Forges anomalies into float images as the model's settings say."""
-  wanted = {name: getattr(model.forgery, name) for name in FAMILIES}
-  return forge(key, images, **wanted)
+  settings = model.forgery
+  forged = forge(key, images, **{name: getattr(settings, name) for name in FAMILIES})
+  # Keys of their own, so that what the paper forges does not depend on these settings.
+  mixture_key, share_key = jax.random.split(jax.random.fold_in(key, 1))
+  if settings.mixtures:
+    bands = frequency_decoupling(forged, MIXED_BANDS)
+    forged, _ = forge_mixtures(mixture_key, bands, mixtures.TRAINING_FAMILIES)
+  if settings.unforged > 0:
+    left = jax.random.uniform(share_key, (len(images), 1, 1, 1)) < settings.unforged
+    forged = jnp.where(left, images, forged)
+  return forged
 
 
 def train_step(
@@ -261,8 +270,10 @@ def forged_step(
   """
   real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
   if model.forgery.validation == 'unseen':
-    bands = frequency_decoupling(real, VALIDATION_BANDS)
-    forged, _ = forge_mixtures(key, bands, tuple(mixtures.FAMILIES))
+    bands = frequency_decoupling(real, MIXED_BANDS)
+    trained = mixtures.TRAINING_FAMILIES if model.forgery.mixtures else ()
+    unseen = tuple(name for name in mixtures.FAMILIES if name not in trained)
+    forged, _ = forge_mixtures(key, bands, unseen)
   else:
     forged = forge_batch(model, key, real)
   return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)

@@ -101,7 +101,7 @@ def make_validation(
   def moments(state: State) -> density.Moments:
     assert images is not None
     side = model.image_size // 2
-    total = density.no_moments(side, side, density.NUM_CHANNELS)
+    total = density.no_moments(side, side, density.NUM_CHANNELS, model.density.regions)
     bar = tqdm(batches(images), 'fitting', -(-len(images) // batch_size), leave=False)
     for batch, count in bar:
       total = programs.add(state, total, np.int32(count), batch)

@@ -19,6 +19,7 @@ from tests.conftest import DATA
 
 PLAIN = Density(
   channels='energy,colour',
+  regions=1,
   context=0,
   ridge=0.05,
   mean_smoothing=0.0,
@@ -38,10 +39,10 @@ def statistics() -> np.ndarray:
   return np.asarray(jax.jit(band_statistics)(np.stack(images) / np.float32(127.5) - 1))
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def accumulate(statistics: np.ndarray, batch: int) -> Moments:
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def accumulate(statistics: np.ndarray, batch: int, regions: int = 1) -> Moments:
   count, height, width, channels = statistics.shape
-  moments = density.no_moments(height, width, channels)
+  moments = density.no_moments(height, width, channels, regions)
   for start in range(0, count, batch):
     part = statistics[start : start + batch]
     padded = jnp.pad(part, ((0, batch - len(part)), (0, 0), (0, 0), (0, 0)), constant_values=99)
@@ -51,7 +52,8 @@ def accumulate(statistics: np.ndarray, batch: int) -> Moments:
 
 def fitted(statistics: np.ndarray, **changes: object) -> Gaussians:
   settings = dataclasses.replace(PLAIN, **changes)
-  return density.fit(accumulate(statistics, 40), settings, settings.candidates[0])
+  moments = accumulate(statistics, 40, settings.regions)
+  return density.fit(moments, settings, settings.candidates[0])
 
 
 def cell(x: np.ndarray, row: int, column: int) -> np.ndarray:
@@ -74,10 +76,19 @@ def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.n
     assert np.abs(found**2 / unshrunk - 1).max() > 0.1
 
 
-def test_positions_are_judged_given_the_image_by_ridge_regression(statistics: np.ndarray) -> None:
-  gaussians = fitted(statistics, context=4)
-  image = statistics.mean((1, 2), dtype=np.float64)
-  components = (image - image.mean(0)) @ gaussians.components
+@pytest.mark.parametrize('regions', [1, 2])
+def test_positions_are_judged_given_the_image_by_ridge_regression(
+  statistics: np.ndarray, regions: int
+) -> None:
+  gaussians = fitted(statistics, regions=regions, context=4)
+  side = 16 // regions
+  parts = [
+    statistics[:, side * i : side * (i + 1), side * j : side * (j + 1)].mean((1, 2))
+    for i in range(regions)
+    for j in range(regions)
+  ]
+  means = np.concatenate(parts, axis=1).astype(np.float64)
+  components = (means - means.mean(0)) @ gaussians.components
   assert components.shape == (40, 4)
   np.testing.assert_allclose(components.T @ components / 40, np.eye(4), atol=1e-3)
   deviations = (statistics - statistics.mean(0))[..., CHOSEN].astype(np.float64)
