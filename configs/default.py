@@ -93,10 +93,10 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   train.keep_checkpoints = False
   train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
 
-  # Of what normal images show at each position (ocrgan_jax/density.py). Several lists of
-  # statistics, apart by ';', are compared in validation, and the best is kept.
+  # Of what normal images show at each position (ocrgan_jax/density.py). Distances by the lists
+  # of statistics are added at '+'; of alternatives apart by ';' validation keeps the best.
   config.density = density = ml_collections.ConfigDict()
-  density.channels = 'energy,colour;energy,colour,bands,directions'
+  density.channels = 'energy,colour + energy,colour,bands,directions'
   # Positions are judged given an image's mean statistics over so many regions a side, by so
   # many of their principal components.
   density.regions = 2

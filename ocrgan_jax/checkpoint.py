@@ -166,7 +166,7 @@ def _to_arrays(calibration: Calibration) -> dict[str, Any]:
   fields = calibration._asdict()
   fitted = fields.pop('density')
   if fitted is not None:
-    fields['density'] = fitted._asdict()
+    fields['density'] = {str(i): part._asdict() for i, part in enumerate(fitted)}
   return jax.tree.map(np.asarray, fields)
 
 
@@ -174,7 +174,8 @@ def _to_calibration(fields: dict[str, Any]) -> Calibration:
   fields = jax.tree.map(np.asarray, fields)
   fitted = fields.pop('density', None)
   values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
-  return Calibration(**values, density=Gaussians(**fitted) if fitted else None)
+  parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None
+  return Calibration(**values, density=parts)
 
 
 def _abstract(like: State, sharding: Sharding) -> dict[str, Any]:

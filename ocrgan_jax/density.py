@@ -9,6 +9,7 @@ Mahalanobis's.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,6 @@ from ocrgan_jax.band_statistics import CHANNELS, channel_indices
 from ocrgan_jax.checks import at_least, between, check, power_of_two
 from ocrgan_jax.errors import InputError
 
-NUM_CHANNELS = sum(CHANNELS.values())
 IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
 CELL = 2  # positions a side that share a covariance
 
@@ -30,9 +30,10 @@ class Density:
   """The config's section `density`.
 
   Attributes:
-    channels: the statistics that are judged together, as in 'energy,colour'. Several such
-      lists, apart by ';', are compared on held-out images against their forged copies, and
-      the best is kept.
+    channels: the statistics that are judged together, as in 'energy,colour'. Distances of
+      several such lists are added where '+' stands between them, each in units of its
+      expectation. What stands between ';' is compared by cross-validation on the training
+      images and their forged copies, and the best is kept.
     regions: a side, over which the mean statistics of an image are taken.
     context: how many principal components of these means positions are judged given; 0
       for none. At most one for every IMAGES_PER_COMPONENT images is taken.
@@ -56,7 +57,7 @@ class Density:
 
   def __post_init__(self) -> None:
     check(self, 'density')
-    names = [name for candidate in self.candidates for name in candidate.split(',')]
+    names = self.channels.replace(' ', '').replace('+', ',').replace(';', ',').split(',')
     if unknown := [name for name in names if name not in CHANNELS]:
       raise InputError(
         f'density.channels names {unknown[0]!r}; it takes lists of {", ".join(CHANNELS)}, '
@@ -88,7 +89,7 @@ class Moments(NamedTuple):
 
 
 class Gaussians(NamedTuple):
-  """A fitted density, saved with the model.
+  """A density that was fitted to one list of statistics, saved with the model.
 
   Attributes:
     channels: indices of the statistics that are judged, int32 [c].
@@ -108,63 +109,62 @@ class Gaussians(NamedTuple):
   whitening: np.ndarray
 
 
-def no_moments(height: int, width: int, channels: int, regions: int) -> Moments:
-  """The moments of no images of [height, width, channels] statistics."""
-  cells = height // CELL, width // CELL, channels
-  return Moments(
-    num_images=jnp.zeros(()),
-    mean=jnp.zeros((height, width, channels)),
-    covariance=jnp.zeros((*cells, channels)),
-    context=jnp.zeros((*cells, regions**2 * channels)),
-  )
-
-
-def add_images(moments: Moments, statistics: jax.Array, count: jax.Array) -> Moments:
-  """Adds a batch to the moments (Chan, Golub and LeVeque's update, which keeps digits).
+def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> Moments:
+  """The moments of one batch.
 
   Args:
-    moments: so far.
     statistics: float32 [batch, h, w, C].
-    count: how many of the batch count: the first so many.
+    count: how many of the batch count: the first so many, at least one.
+    regions: see `Density.regions`.
 
   Returns:
-    The moments with the batch.
+    The moments.
   """
-  channels = statistics.shape[-1]
-  regions = math.isqrt(moments.context.shape[-1] // channels)
   weights = (jnp.arange(len(statistics)) < count).astype(jnp.float32)
-  count = weights.sum()
-  mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / jnp.maximum(count, 1)
+  mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / weights.sum()
   deviations = (statistics - mean) * weights[:, None, None, None]
-  shift, total = mean - moments.mean, moments.num_images + count
-  share = moments.num_images * count / jnp.maximum(total, 1)
+  return Moments(weights.sum(), mean, *_products(deviations, regions))
 
-  def products(deviations: jax.Array, scale: jax.Array | float) -> tuple[jax.Array, jax.Array]:
-    cells = _cells(deviations)  # [b, h / 2, w / 2, 4, C]
-    own = jnp.einsum('bhwpi,bhwpj->hwij', cells, cells)
-    context = region_means(deviations, regions).reshape(len(deviations), -1)
-    return scale * own, scale * jnp.einsum('bhwpi,bj->hwij', cells, context)
 
-  inner, outer = products(deviations, 1.0), products(shift[None], share)
+def merge(first: Moments, second: Moments) -> Moments:
+  """The moments of the images of both (Chan, Golub and LeVeque's update, which keeps digits)."""
+  channels = first.mean.shape[-1]
+  regions = math.isqrt(first.context.shape[-1] // channels)
+  total = first.num_images + second.num_images
+  shift, share = second.mean - first.mean, second.num_images / total
+  covariance, context = _products(shift[None], regions)
+  between = first.num_images * share
   return Moments(
     total,
-    moments.mean + shift * count / jnp.maximum(total, 1),
-    moments.covariance + inner[0] + outer[0],
-    moments.context + inner[1] + outer[1],
+    first.mean + share * shift,
+    first.covariance + second.covariance + between * covariance,
+    first.context + second.context + between * context,
   )
 
 
-def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
-  """Fits the Gaussians to the moments of normal images.
+def _products(deviations: jax.Array, regions: int) -> tuple[jax.Array, jax.Array]:
+  """Sums of products of deviations [b, h, w, C]: with each other, and with region means."""
+  cells = _cells(deviations)  # [b, h / 2, w / 2, 4, C]
+  own = jnp.einsum('bhwpi,bhwpj->hwij', cells, cells)
+  context = region_means(deviations, regions).reshape(len(deviations), -1)
+  return own, jnp.einsum('bhwpi,bj->hwij', cells, context)
+
+
+def fit(moments: Moments, settings: Density, candidate: str) -> tuple[Gaussians, ...]:
+  """Fits a density to the moments of normal images.
 
   Args:
     moments: of at least one image.
     settings: of the density.
-    channels: one of `settings.candidates`.
+    candidate: one of `settings.candidates`.
 
   Returns:
-    The density, on the host.
+    The Gaussians of each of its lists of statistics, on the host.
   """
+  return tuple(_fit_list(moments, settings, channels) for channels in candidate.split('+'))
+
+
+def _fit_list(moments: Moments, settings: Density, channels: str) -> Gaussians:
   chosen = np.array(channel_indices(channels), np.int32)
   mean = np.asarray(moments.mean, np.float64)
   scale = 1 / (CELL**2 * float(moments.num_images))
@@ -199,10 +199,27 @@ def fit(moments: Moments, settings: Density, channels: str) -> Gaussians:
   )
 
 
-def distance(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
-  """The Mahalanobis distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
+def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
+  """How far each position is from what normal images show.
+
+  Args:
+    fitted: from `fit`.
+    statistics: float32 [batch, h, w, C].
+
+  Returns:
+    float32 [batch, h, w], the mean over the lists of statistics of Mahalanobis's distance
+    divided by the root of their number, so that normal images show up to about 1.
+  """
+  terms = [
+    mahalanobis(gaussians, statistics) / math.sqrt(len(gaussians.channels)) for gaussians in fitted
+  ]
+  return sum(terms[1:], terms[0]) / len(terms)
+
+
+def mahalanobis(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
+  """Mahalanobis's distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
   regions = region_means(statistics, len(gaussians.region_mean)) - gaussians.region_mean
-  components = regions.reshape(len(statistics), -1) @ gaussians.components
+  components = regions.reshape(statistics.shape[0], -1) @ gaussians.components
   expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
   deviations = _cells(statistics[..., gaussians.channels] - gaussians.mean)
   deviations = deviations - expected[:, :, :, None]

@@ -196,7 +196,7 @@ class Reference(NamedTuple):
   """
 
   map_unit: Any
-  density: Gaussians | None = None
+  density: tuple[Gaussians, ...] | None = None
 
 
 class Calibration(NamedTuple):
@@ -218,7 +218,7 @@ class Calibration(NamedTuple):
   num_images: int
   map_unit: np.ndarray
   map_maximum: float
-  density: Gaussians | None = None
+  density: tuple[Gaussians, ...] | None = None
 
   @property
   def reference(self) -> Reference:
@@ -253,7 +253,7 @@ def calibrate(
   *,
   map_unit: np.ndarray,
   map_maximum: float,
-  density: Gaussians | None = None,
+  density: tuple[Gaussians, ...] | None = None,
 ) -> Calibration:
   """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
 

@@ -235,23 +235,22 @@ def look(
 
 
 def moments_step(
-  state: State, moments: density.Moments, count: jax.Array, images: jax.Array, *, model: OCRGAN
+  state: State, count: jax.Array, images: jax.Array, *, model: OCRGAN
 ) -> density.Moments:
-  """Adds a batch of normal images to the moments that a density is fitted to.
+  """The moments of a batch of normal images, which a density is fitted to.
 
   Args:
     state: the state.
-    moments: so far.
     count: how many images of the batch count: the first so many.
     images: uint8 [batch, size, size, 3].
     model: the static description.
 
   Returns:
-    The moments with the batch.
+    The moments.
   """
   del state
   _, real = split(model, to_float(images))
-  return density.add_images(moments, band_statistics(real), count)
+  return density.moments_of(band_statistics(real), count, model.density.regions)
 
 
 def forged_step(

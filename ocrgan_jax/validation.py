@@ -22,6 +22,8 @@ from ocrgan_jax.scoring import Calibration, Reference
 from ocrgan_jax.state import State
 from ocrgan_jax.step import forged_step, moments_step, score_step
 
+FOLDS = 3  # of the training images, by which densities are compared
+
 
 class Validation(NamedTuple):
   """What held-out images say about a state.
@@ -31,7 +33,9 @@ class Validation(NamedTuple):
     auroc: of the held-out images against their own forged copies. Without forging there
       is nothing to tell apart and it is 0.5 by definition, so that the last of equals is
       the best.
-    density: channels of each density that was compared → its AUROC; the best was kept.
+    density: channels of each density that was compared → its AUROC in cross-validation on
+      the training images; the best was kept. Empty where there was nothing to compare, or
+      too few images: then it is the first.
   """
 
   calibration: Calibration
@@ -55,6 +59,7 @@ def make_validation(
     The function.
   """
   programs = _compile(model, mesh)
+  merge = jax.jit(density.merge)
 
   def batches(images: Images) -> Iterator[tuple[jax.Array, int]]:
     for host_batch, count in evaluation_batches(
@@ -65,7 +70,9 @@ def make_validation(
     ):
       yield sharding.put_batch(host_batch, mesh), count
 
-  def calibrate(state: State, fitted: density.Gaussians | None) -> tuple[Calibration, float]:
+  def calibrate(
+    state: State, fitted: tuple[density.Gaussians, ...] | None
+  ) -> tuple[Calibration, float]:
     one = np.ones([model.image_size] * 2, np.float32)
     total = np.zeros(one.shape, np.float64)
     for batch, count in batches(held_out):
@@ -98,26 +105,45 @@ def make_validation(
     assert auroc is not None
     return calibration, auroc
 
-  def moments(state: State) -> density.Moments:
+  def fold_moments(state: State) -> list[density.Moments]:
+    """The moments of each fold: every FOLDS-th batch of the training images."""
     assert images is not None
-    side = model.image_size // 2
-    total = density.no_moments(side, side, density.NUM_CHANNELS, model.density.regions)
+    folds: list[density.Moments] = []
     bar = tqdm(batches(images), 'fitting', -(-len(images) // batch_size), leave=False)
-    for batch, count in bar:
-      total = programs.add(state, total, np.int32(count), batch)
-    return total
+    for i, (batch, count) in enumerate(bar):
+      moments = programs.moments(state, np.int32(count), batch)
+      if i < FOLDS:
+        folds.append(moments)
+      else:
+        folds[i % FOLDS] = merge(folds[i % FOLDS], moments)
+    return folds
+
+  def compare(state: State, folds: list[density.Moments]) -> dict[str, float]:
+    """Channels → AUROC of training images against forged copies, each fold by the others."""
+    assert images is not None
+    one = np.ones([model.image_size] * 2, np.float32)
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in model.density.candidates}
+    others = [functools.reduce(merge, folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
+    for name in scores:
+      references = [Reference(one, density.fit(m, model.density, name)) for m in others]
+      bar = tqdm(batches(images), 'comparing', -(-len(images) // batch_size), leave=False)
+      for i, (batch, count) in enumerate(bar):
+        for shown in (batch, programs.forge(state, np.uint32(i), batch)):
+          found = programs.score(state, references[i % FOLDS], shown)[0]
+          scores[name].append(np.asarray(found)[:count])
+    labels = np.concatenate([np.full(len(part), i % 2) for i, part in enumerate(scores[name])])
+    return {n: image_auroc(labels, np.concatenate(parts)) or 0.5 for n, parts in scores.items()}
 
   def validate(state: State) -> Validation:
     if not model.score.needs_density:
       return Validation(*calibrate(state, None), {})
-    total = moments(state)
-    found = {
-      channels: calibrate(state, density.fit(total, model.density, channels))
-      for channels in model.density.candidates
-    }
-    aurocs = {channels: auroc for channels, (_, auroc) in found.items()}
-    best = max(aurocs, key=aurocs.__getitem__)
-    return Validation(*found[best], aurocs)
+    folds, aurocs = fold_moments(state), {}
+    best = model.density.candidates[0]
+    if len(model.density.candidates) > 1 and len(folds) > 1 and model.validates_by_forgeries:
+      aurocs = compare(state, folds)
+      best = max(aurocs, key=aurocs.__getitem__)
+    fitted = density.fit(functools.reduce(merge, folds), model.density, best)
+    return Validation(*calibrate(state, fitted), aurocs)
 
   return validate
 
@@ -125,7 +151,7 @@ def make_validation(
 class _Programs(NamedTuple):
   score: JitWrapped
   forge: JitWrapped
-  add: JitWrapped
+  moments: JitWrapped
 
 
 @functools.cache
@@ -134,7 +160,7 @@ def _compile(model: OCRGAN, mesh: Mesh) -> _Programs:
   return _Programs(
     jit(functools.partial(_score_and_map, model=model), num_replicated=2),
     jit(functools.partial(forged_step, model=model), num_replicated=2, makes_batch=True),
-    jit(functools.partial(moments_step, model=model), num_replicated=3),
+    jit(functools.partial(moments_step, model=model), num_replicated=2),
   )
 
 

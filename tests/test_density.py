@@ -41,19 +41,19 @@ def statistics() -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def accumulate(statistics: np.ndarray, batch: int, regions: int = 1) -> Moments:
-  count, height, width, channels = statistics.shape
-  moments = density.no_moments(height, width, channels, regions)
-  for start in range(0, count, batch):
+  parts = []
+  for start in range(0, len(statistics), batch):
     part = statistics[start : start + batch]
     padded = jnp.pad(part, ((0, batch - len(part)), (0, 0), (0, 0), (0, 0)), constant_values=99)
-    moments = density.add_images(moments, padded, len(part))
-  return moments
+    parts.append(density.moments_of(padded, len(part), regions))
+  return functools.reduce(density.merge, parts)
 
 
 def fitted(statistics: np.ndarray, **changes: object) -> Gaussians:
   settings = dataclasses.replace(PLAIN, **changes)
   moments = accumulate(statistics, 40, settings.regions)
-  return density.fit(moments, settings, settings.candidates[0])
+  (gaussians,) = density.fit(moments, settings, settings.candidates[0])
+  return gaussians
 
 
 def cell(x: np.ndarray, row: int, column: int) -> np.ndarray:
@@ -64,7 +64,7 @@ def cell(x: np.ndarray, row: int, column: int) -> np.ndarray:
 
 def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.ndarray) -> None:
   gaussians = fitted(statistics)
-  distances = np.asarray(density.distance(gaussians, statistics))
+  distances = np.asarray(density.mahalanobis(gaussians, statistics))
   deviations = (statistics - statistics.mean(0))[..., CHOSEN].astype(np.float64)
   for row, column in ((0, 0), (3, 5), (7, 7)):
     x = cell(deviations, row, column)
@@ -97,7 +97,7 @@ def test_positions_are_judged_given_the_image_by_ridge_regression(
   np.testing.assert_allclose(gaussians.response[2, 3], ridge.coef_, atol=1e-3)
   residuals = x - ridge.predict(g)
   reference = ShrunkCovariance(shrinkage=0.1, assume_centered=True).fit(residuals)
-  distances = np.asarray(density.distance(gaussians, statistics))
+  distances = np.asarray(density.mahalanobis(gaussians, statistics))
   found = cell(distances[..., None], 2, 3)[:, 0]
   np.testing.assert_allclose(found**2, reference.mahalanobis(residuals), rtol=1e-2)
 
@@ -119,7 +119,7 @@ def test_what_varies_from_image_to_image_is_no_defect() -> None:
   normal, test = noise[:50] + light[:50], noise[50:] + light[50:]
   spotted = test.copy()
   spotted[:, 3, 4] += 1.0
-  top = lambda gaussians, x: np.asarray(density.distance(gaussians, x)).max((1, 2))
+  top = lambda gaussians, x: np.asarray(density.mahalanobis(gaussians, x)).max((1, 2))
   aware, unaware = fitted(normal, context=3), fitted(normal)
   assert top(aware, spotted).min() > 5 * top(aware, test).max()
   assert top(unaware, spotted).min() < top(unaware, test).max()
@@ -128,3 +128,16 @@ def test_what_varies_from_image_to_image_is_no_defect() -> None:
 def test_statistics_that_do_not_exist_are_named() -> None:
   with pytest.raises(InputError, match="density.channels names 'energie'"):
     dataclasses.replace(PLAIN, channels='energy;energie,colour')
+
+
+def test_distances_of_several_lists_are_added_in_units_of_their_expectation(
+  statistics: np.ndarray,
+) -> None:
+  settings = dataclasses.replace(PLAIN, channels='energy,colour + directions')
+  fit = density.fit(accumulate(statistics, 40), settings, settings.candidates[0])
+  first, second = (density.mahalanobis(gaussians, statistics) for gaussians in fit)
+  assert [len(gaussians.channels) for gaussians in fit] == [8, 16]
+  expected = (first / np.sqrt(8) + second / np.sqrt(16)) / 2
+  found = density.distance(fit, statistics)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  assert 0.4 < found.mean() < 1.1  # shrinkage takes some of it

@@ -9,6 +9,9 @@ from ocrgan_jax import mixtures
 from ocrgan_jax.mixtures import FAMILIES, TRAINING_FAMILIES, VALIDATION_FAMILIES, forge_mixtures
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.shapes import draw_shapes
+from ocrgan_jax.state import create_state
+from ocrgan_jax.step import forge_batch, forged_step
+from tests.conftest import tiny_model
 
 
 def images(batch: int = 8, size: int = 64) -> jax.Array:
@@ -71,3 +74,38 @@ def test_shapes_are_small_and_large_thin_and_thick() -> None:
   assert ((masks > 0) & (masks < 1)).any()  # soft borders
   areas = masks.mean((1, 2))
   assert np.quantile(areas, 0.1) < 0.003 and 0.05 < np.quantile(areas, 0.95) < 0.4
+
+
+def test_training_forges_mixtures_and_leaves_a_share_unforged() -> None:
+  model = tiny_model(
+    forgery__cutpaste=False,
+    forgery__cutout=False,
+    forgery__mixtures=True,
+    forgery__unforged=0.5,
+    train__generator_input='forged',
+  )
+  x = images(64, 32)
+  forged = jax.jit(functools.partial(forge_batch, model))(jax.random.key(0), x)
+  untouched = (np.asarray(forged) == np.asarray(x)).all((1, 2, 3))
+  assert 16 < untouched.sum() < 48
+  # What the paper forges does not depend on these settings.
+  paper, mixed = tiny_model(), tiny_model(forgery__unforged=0.5)
+  first, second = (forge_batch(m, jax.random.key(0), x) for m in (paper, mixed))
+  same = (np.asarray(first) == np.asarray(second)).all((1, 2, 3))
+  assert 16 < same.sum() < 48
+
+
+def test_validation_sees_families_that_training_does_not_use() -> None:
+  """Of an image that only swapped cells would change: noise and tints change it, others not."""
+  plain = jnp.full((8, 32, 32, 3), 128, jnp.uint8)
+  changed = {}
+  for trains_on_mixtures in (False, True):
+    model = tiny_model(forgery__validation='unseen', forgery__mixtures=trains_on_mixtures)
+    state = jax.jit(functools.partial(create_state, model))(0)
+    step = jax.jit(functools.partial(forged_step, model=model))
+    copies = np.concatenate([step(state, np.uint32(n), plain) for n in range(8)])
+    grey = copies.mean((1, 2, 3))
+    changed[trains_on_mixtures] = (copies != 128).any((1, 2, 3)).mean()
+    assert len(np.unique(grey)) > 4  # copies differ
+  # Of all families, most leave a plain image as it is; of the unseen ones two in three change it.
+  assert changed[True] > 0.5 > changed[False]
