@@ -8,7 +8,9 @@ The argument is `mono`, `poly` or `both`. ELPV is not in the paper and has no
 official split; here cells labelled sound (defect probability 0) are normal, 80 %
 of them train, the rest and all cells labelled defective (probability 1) test; the
 unsure ones between are left out. `data_dir` is needed only for a copy of the
-dataset (the folder with `labels.csv`) elsewhere than in the package.
+dataset (the folder with `labels.csv`) elsewhere than in the package. By default band
+statistics are fitted and nothing is trained; `configs/elpv.py:mono,paper` trains the
+paper's networks.
 """
 
 import ml_collections

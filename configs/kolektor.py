@@ -17,7 +17,7 @@ from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration, with the optimiser of a preset."""
+  """The configuration of a preset, `paper` by default."""
   config = default.get_config(preset or 'paper')
   config.data.dataset = 'kolektor_sdd'
   config.train.batch_size = 64

@@ -9,6 +9,7 @@ from experiments.benchmark.memory import memory_shares, step_memory
 from experiments.benchmark.model_groups import benchmark_group
 from experiments.benchmark.programs import Shape
 from experiments.benchmark.reference import benchmark_reference
+from experiments.benchmark.statistics import benchmark_statistics
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
@@ -59,3 +60,9 @@ def test_models_that_train_together_are_counted_together() -> None:
   row = benchmark_group(Shape(32, 2, 4), 'float32', 2)
   assert row['name'] == 'train (32, 2, 4) float32, 2 model(s) together'
   assert 0 < row['spread'][0] <= row['images_per_second'] <= row['spread'][1]
+
+
+def test_the_recipe_that_trains_nothing_is_timed() -> None:
+  rows = benchmark_statistics(Shape(32, 0, 8))
+  assert [row['name'].split()[0] for row in rows] == ['statistics', 'fit', 'score', 'forge']
+  assert all(row.get('images_per_second', 1) > 0 for row in rows)
