@@ -25,16 +25,15 @@ def forge(key: int, x: jax.Array, families: tuple[str, ...]) -> tuple[jax.Array,
   return forge_mixtures(jax.random.key(key), frequency_decoupling(x, 3), families)
 
 
-@pytest.mark.parametrize('family', FAMILIES)
-def test_the_mask_is_zero_exactly_where_nothing_changed(family: str) -> None:
-  x = images()
-  forged, mask = forge(0, x, (family,))
+def test_the_mask_is_zero_exactly_where_nothing_changed() -> None:
+  x = images(64)
+  forged, mask = forge(0, x, tuple(FAMILIES))
   assert forged.shape == x.shape and mask.shape == x.shape[:3]
   assert forged.min() >= -1 and forged.max() <= 1
   # Bands add up to the image but for rounding, which is no change to be learned.
   changed = np.abs(np.asarray(forged - sum(frequency_decoupling(x, 3)))).max(-1) > 0
   np.testing.assert_array_equal(np.asarray(mask) > 0, changed)
-  assert (changed.mean((1, 2)) < 0.6).all() and changed.any()
+  assert (changed.mean((1, 2)) < 0.6).all() and changed.any((1, 2)).mean() > 0.9
   assert mask.max() <= 1
 
 
@@ -49,16 +48,19 @@ def test_the_mask_falls_with_the_opacity(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_forgeries_come_from_their_key() -> None:
-  first, again, other = (forge(key, images(), TRAINING_FAMILIES)[0] for key in (0, 0, 1))
+  x, families = images(64), tuple(FAMILIES)
+  first, again, other = (forge(key, x, families)[0] for key in (0, 0, 1))
   np.testing.assert_array_equal(first, again)
   assert (first != other).any()
 
 
 def test_grey_images_stay_grey() -> None:
-  x = images().mean(-1, keepdims=True) * jnp.ones(3)
-  for family in FAMILIES:
-    forged = np.asarray(forge(0, x, (family,))[0])
-    np.testing.assert_allclose(forged[..., 0], forged[..., 2], atol=1e-5, err_msg=family)
+  x = images(64).mean(-1, keepdims=True) * jnp.ones(3)
+  forged = np.asarray(forge(0, x, tuple(FAMILIES))[0])
+  np.testing.assert_allclose(forged[..., 0], forged[..., 2], atol=1e-5)
+  # While colours of coloured images change: plain ones are among the families.
+  coloured = np.asarray(forge(0, images(64), ('plain',))[0])
+  assert np.abs(coloured - np.asarray(images(64))).max() > 0.5
 
 
 def test_families_of_validation_are_not_those_of_training() -> None:
