@@ -7,12 +7,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from ocrgan_jax.checks import read
 from ocrgan_jax.data.decoding import decode_image
 from ocrgan_jax.data.pipeline import hold_out
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.schedule import Schedule, choose_batch_size
 from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
 from tests.conftest import smooth_image, tiny_config, write_images
@@ -66,19 +64,6 @@ def test_data_without_signal_scores_half(tmp_path: Path) -> None:
     assert abs(metrics['image_auroc'] - 0.5) < 3 * np.sqrt(201 / 120_000)
 
 
-def test_other_configs_and_foreign_folders_are_left_alone(
-  mvtec_folder: Path, trained: Path, tmp_path: Path
-) -> None:
-  before = sorted(trained.rglob('*'))
-  with pytest.raises(InputError, match=r'another config \(model.discriminator_width is 2'):
-    train(tiny_config(mvtec_folder, model__width=4), trained)
-  assert sorted(trained.rglob('*')) == before
-  (tmp_path / 'letter.txt').write_text('mine')
-  with pytest.raises(InputError, match='is not empty and holds no run'):
-    train(tiny_config(mvtec_folder), tmp_path)
-  assert [path.name for path in tmp_path.iterdir()] == ['letter.txt']
-
-
 def test_a_damaged_file_stops_the_run_before_anything_is_written(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
@@ -88,48 +73,6 @@ def test_a_damaged_file_stops_the_run_before_anything_is_written(
   with pytest.raises(InputError, match=r'003.png \(not an image\)'):
     train(tiny_config(tmp_path / 'data'), tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
-
-
-def test_batch_shrinks_to_the_training_set_with_a_warning(capsys: pytest.CaptureFixture) -> None:
-  assert choose_batch_size(32, 100, 4) == 32
-  assert not capsys.readouterr().err
-  assert choose_batch_size(32, 10, 4) == 8
-  assert 'only 10 images to train on: train.batch_size is 8, not 32' in capsys.readouterr().err
-  with pytest.raises(InputError, match='use a multiple of 4'):
-    choose_batch_size(30, 100, 4)
-  with pytest.raises(InputError, match='3 training image'):
-    choose_batch_size(32, 3, 4)
-
-
-def test_checkpoints_are_at_the_ends_of_epochs_and_at_the_last() -> None:
-  # 20 images in batches of 8: epochs end within steps 3, 5, 8, 10 and 13.
-  schedule = read(Schedule, tiny_config('', train__epochs=5, train__checkpoint_every=2).train)
-  assert schedule.checkpoint_steps(20, 8) == {5, 10, 13}
-
-
-def test_a_finished_run_is_left_as_it_is(
-  mvtec_folder: Path, trained: Path, capsys: pytest.CaptureFixture
-) -> None:
-  before = {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')}
-  state = train(tiny_config(mvtec_folder, train__epochs=1), trained)
-  assert 'nothing left to train' in capsys.readouterr().err and int(state.step) == 5
-  assert {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')} == before
-
-
-def test_a_run_goes_on_with_its_own_images_only(
-  mvtec_folder: Path, trained: Path, tmp_path: Path
-) -> None:
-  # The same images elsewhere will do; other ones will not.
-  shutil.copytree(mvtec_folder, tmp_path / 'data')
-  train(tiny_config(tmp_path / 'data'), trained)
-  (tmp_path / 'data/tile/train/good/003.png').unlink()
-  with pytest.raises(InputError, match=r'not those that the run .* began with \(20 then, 19 now'):
-    train(tiny_config(tmp_path / 'data'), trained)
-  # Were a training image to come into the test set by a new split, evaluation would stop.
-  moved = mvtec_folder / 'tile/train/good/003.png'
-  shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
-  with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
-    evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
 
 
 def test_the_threshold_of_a_run_is_the_quantile_in_its_config(
@@ -150,20 +93,3 @@ def test_the_threshold_of_a_run_is_the_quantile_in_its_config(
     expected = np.quantile(scores, quantile)
     assert scorer.calibration.threshold == pytest.approx(expected, rel=1e-5)
     assert scorer.config.score.threshold_quantile == quantile
-
-
-def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
-  mvtec_folder: Path, trained: Path, tmp_path: Path
-) -> None:
-  shutil.copytree(trained, tmp_path / 'run')
-  path = tmp_path / 'run/config.json'
-  config = json.loads(path.read_text())
-  del config['score']['map'], config['train']['log_every']
-  path.write_text(json.dumps(config))
-  assert load(tmp_path / 'run').config.score.map == 'difference'
-  # It goes on, too.
-  assert int(train(tiny_config(mvtec_folder), tmp_path / 'run').step) == 5
-  config['score']['mapp'] = 'difference'
-  path.write_text(json.dumps(config))
-  with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
-    load(tmp_path / 'run')

@@ -1,0 +1,66 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.evaluate import evaluate
+from ocrgan_jax.scorer import load
+from ocrgan_jax.train import train
+from tests.conftest import tiny_config
+
+
+def test_other_configs_and_foreign_folders_are_left_alone(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  before = sorted(trained.rglob('*'))
+  with pytest.raises(InputError, match=r'another config \(model.discriminator_width is 2'):
+    train(tiny_config(mvtec_folder, model__width=4), trained)
+  assert sorted(trained.rglob('*')) == before
+  (tmp_path / 'letter.txt').write_text('mine')
+  with pytest.raises(InputError, match='is not empty and holds no run'):
+    train(tiny_config(mvtec_folder), tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ['letter.txt']
+
+
+def test_a_finished_run_is_left_as_it_is(
+  mvtec_folder: Path, trained: Path, capsys: pytest.CaptureFixture
+) -> None:
+  before = {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')}
+  state = train(tiny_config(mvtec_folder, train__epochs=1), trained)
+  assert 'nothing left to train' in capsys.readouterr().err and int(state.step) == 5
+  assert {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')} == before
+
+
+def test_a_run_goes_on_with_its_own_images_only(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  # The same images elsewhere will do; other ones will not.
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  train(tiny_config(tmp_path / 'data'), trained)
+  (tmp_path / 'data/tile/train/good/003.png').unlink()
+  with pytest.raises(InputError, match=r'not those that the run .* began with \(20 then, 19 now'):
+    train(tiny_config(tmp_path / 'data'), trained)
+  # Were a training image to come into the test set by a new split, evaluation would stop.
+  moved = mvtec_folder / 'tile/train/good/003.png'
+  shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
+  with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
+    evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+
+
+def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(trained, tmp_path / 'run')
+  path = tmp_path / 'run/config.json'
+  config = json.loads(path.read_text())
+  del config['score']['map'], config['train']['log_every']
+  path.write_text(json.dumps(config))
+  assert load(tmp_path / 'run').config.score.map == 'difference'
+  # It goes on, too.
+  assert int(train(tiny_config(mvtec_folder), tmp_path / 'run').step) == 5
+  config['score']['mapp'] = 'difference'
+  path.write_text(json.dumps(config))
+  with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
+    load(tmp_path / 'run')
