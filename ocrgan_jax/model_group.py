@@ -111,6 +111,11 @@ def train_several(
     if all(run.finished for run in runs):
       print(f'nothing left to train: the run has come to step {begin}', file=sys.stderr)
       return states
+    if not models[0].trains:
+      for run in runs:
+        if not run.finished:
+          run.save_untrained()
+      return states
     for name in ('batch_size', 'step'):
       values = {getattr(run, name) for run in runs}
       if len(values) > 1:

@@ -42,8 +42,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
       print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
       return state
     if not model.trains:
-      with run.logging():
-        run.validate_and_save(state)
+      run.save_untrained()
       return state
     train_one = compile_step(model, mesh, state, run.batch_size)
     metrics: dict[str, jax.Array] = {}

@@ -123,6 +123,11 @@ class TrainingRun:
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
     self.log.resume_timing()
 
+  def save_untrained(self) -> None:
+    """Finishes a run that trains nothing: it is validated and saved as it begins."""
+    with self.logging():
+      self.validate_and_save(self.state)
+
 
 @contextlib.contextmanager
 def open_run(

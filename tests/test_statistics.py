@@ -14,6 +14,7 @@ from ocrgan_jax.configs import mvtec
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.export import export
+from ocrgan_jax.model_group import train_several
 from ocrgan_jax.predict import find_images, predict
 from ocrgan_jax.scorer import load
 from ocrgan_jax.scoring import Reference
@@ -60,6 +61,15 @@ def test_nothing_is_trained_and_everything_that_scoring_needs_is_in_the_checkpoi
   assert 'convolution' not in compiled.as_text()
   train(tiny_config(mvtec_folder, **STATISTICS), run)
   assert 'nothing left to train' in capsys.readouterr().err
+
+
+def test_several_runs_that_train_nothing_are_each_what_they_are_alone(
+  run: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  configs = [tiny_config(mvtec_folder, **STATISTICS, seed=seed) for seed in (0, 1)]
+  train_several(configs, [tmp_path / 'a', tmp_path / 'b'])
+  first, second, alone = (load(path).calibration for path in (tmp_path / 'a', tmp_path / 'b', run))
+  assert first.threshold == pytest.approx(alone.threshold, rel=1e-5) != second.threshold
 
 
 def test_it_finds_the_scratches_and_reports_them(run: Path) -> None:
