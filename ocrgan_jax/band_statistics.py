@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ocrgan_jax.filtering import filter_planes
+
 # Standard deviations of the low-passes in pixels; a band is the difference of neighbours.
 LOW_PASSES = (1.0, 1.9, 3.2, 5.2, 8.4)
 DIRECTED = 4  # of them: the finest, of which directions are told apart
@@ -39,22 +41,24 @@ def band_statistics(images: jax.Array) -> jax.Array:
   half = size // 2
   local = LOCAL * (size / 256) ** 0.5
   grey = images.mean(-1)[:, None]
-  finest = _filter(grey, _gaussian(size, LOW_PASSES[0]))
+  finest = filter_planes(grey, _gaussian(size, LOW_PASSES[0]))
   to_half = _halved(_gaussian(size, local))
-  low = jnp.concatenate([_filter(grey, _halved(_gaussian(size, s))) for s in LOW_PASSES], axis=1)
+  low = jnp.concatenate(
+    [filter_planes(grey, _halved(_gaussian(size, s))) for s in LOW_PASSES], axis=1
+  )
   bands = low[:, :-1] - low[:, 1:]
   colours = images.transpose(0, 3, 1, 2)
   fine = jnp.concatenate([jnp.abs(grey - finest), jnp.abs(_differences(finest)), colours], axis=1)
-  fine = _filter(fine, to_half)  # 1 energy, 4 directions, 3 colours
+  fine = filter_planes(fine, to_half)  # 1 energy, 4 directions, 3 colours
   coarse = jnp.concatenate([jnp.abs(bands), jnp.abs(_differences(low[:, 1:DIRECTED]))], axis=1)
-  coarse = _filter(coarse, _gaussian(half, local / 2))
+  coarse = filter_planes(coarse, _gaussian(half, local / 2))
   count = len(LOW_PASSES) - 1
   log = lambda x: jnp.log(x + LEAST)
   channels = [
     log(fine[:, :1]),
     log(coarse[:, :count]),
     fine[:, 5:],
-    _filter(bands, _gaussian(half, BAND_SMOOTHING)),
+    filter_planes(bands, _gaussian(half, BAND_SMOOTHING)),
     log(fine[:, 1:5]),
     log(coarse[:, count:]),
   ]
@@ -78,14 +82,6 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
 def _halved(matrix: np.ndarray) -> np.ndarray:
   """The matrix that filters and then averages pairs of pixels, [size / 2, size]."""
   return (matrix[0::2] + matrix[1::2]) / 2
-
-
-def _filter(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
-  """Filters both axes: [batch, planes, n, n], [m, n] → [batch, planes, m, m]."""
-  # Two products with whole rows; the second works on what the first gave, transposed.
-  transposed = jnp.asarray(matrix.T, jnp.float32)
-  once = (planes @ transposed).swapaxes(2, 3)
-  return (once @ transposed).swapaxes(2, 3)
 
 
 def _differences(planes: jax.Array) -> jax.Array:

@@ -82,11 +82,11 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     runs.check_training_set(workdir, dataset.train.digests)
-  normal = None
-  if runs.training_set(workdir) == dataset.train.digests:
+  normal, trains = None, config.train.epochs > 0  # if not, it is band statistics that are scored
+  if (score or trains) and runs.training_set(workdir) == dataset.train.digests:
     parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
     normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
-  else:
+  elif trains:
     print('warning: no band statistics: the training images have changed', file=sys.stderr)
   if score and normal:
     scorers = (with_score(scorer, score, *normal) for scorer in scorers)
@@ -97,7 +97,7 @@ def evaluate(
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks)
-  if normal and scorer.model.trains:  # else it is these statistics that were scored
+  if normal and trains:
     tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
   metrics = {
     'protocol': protocol,

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ocrgan_jax.filtering import filter_planes
+
 SSIM_WINDOW = 11  # pixels a side, a Gaussian of 1.5 (Wang et al. 2004)
 SSIM_SIGMA = 1.5
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for images in [0, 1]
@@ -24,11 +26,9 @@ def ssim(first: jax.Array, second: jax.Array) -> jax.Array:
   Returns:
     float32 [batch, channels, size - 10, size - 10], 1 where they are equal.
   """
-  matrix = jnp.asarray(_windows(first.shape[1]), jnp.float32)
+  matrix = _windows(first.shape[1])
   x, y = ((image.transpose(0, 3, 1, 2) + 1) / 2 for image in (first, second))
-  mean = lambda planes: ((planes @ matrix).swapaxes(2, 3) @ matrix).swapaxes(
-    2, 3
-  )  # [batch, channels, windows, windows]
+  mean = lambda planes: filter_planes(planes, matrix)  # [batch, channels, windows, windows]
   mean_x, mean_y = mean(x), mean(y)
   variance_x, variance_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
   covariance = mean(x * y) - mean_x * mean_y
@@ -62,13 +62,13 @@ def gradient_difference(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def _windows(size: int) -> np.ndarray:
-  """The matrix [size, size - 10] whose columns are the windows of one axis."""
+  """The matrix [size - 10, size] whose rows are the windows of one axis."""
   at = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
   taps = np.exp(-(at**2) / (2 * SSIM_SIGMA**2))
   taps /= taps.sum()
-  matrix = np.zeros((size, size - SSIM_WINDOW + 1))
-  for column in range(matrix.shape[1]):
-    matrix[column : column + SSIM_WINDOW, column] = taps
+  matrix = np.zeros((size - SSIM_WINDOW + 1, size))
+  for row in range(len(matrix)):
+    matrix[row, row : row + SSIM_WINDOW] = taps
   return matrix
 
 

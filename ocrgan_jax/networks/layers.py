@@ -19,6 +19,11 @@ WEIGHTS = nn.initializers.normal(0.02)
 leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
 
+def _with_bias(layer: nn.Module, out: jax.Array) -> jax.Array:
+  bias = layer.param('bias', nn.initializers.zeros_init(), out.shape[-1:], jnp.float32)
+  return out + bias.astype(out.dtype)
+
+
 class DownConv(nn.Module):
   """4×4 convolution of stride 2 and padding 1, without bias: halves the resolution.
 
@@ -56,10 +61,7 @@ class UpConv(nn.Module):
     shape = (4, 4, x.shape[-1], self.features)
     kernel = self.param('kernel', WEIGHTS, shape, jnp.float32)
     out = transposed_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-    if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros_init(), (self.features,), jnp.float32)
-      out = out + bias.astype(self.dtype)
-    return out
+    return _with_bias(self, out) if self.use_bias else out
 
 
 class Conv(nn.Module):
@@ -80,10 +82,7 @@ class Conv(nn.Module):
     """[batch, h, w, c] → [batch, h, w, features]."""
     kernel = self.param('kernel', WEIGHTS, (3, 3, x.shape[-1], self.features), jnp.float32)
     out = same_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-    if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros_init(), (self.features,), jnp.float32)
-      out = out + bias.astype(self.dtype)
-    return out
+    return _with_bias(self, out) if self.use_bias else out
 
 
 def resize(x: jax.Array, size: int) -> jax.Array:
