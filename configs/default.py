@@ -56,9 +56,12 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   # Channels of D's first stage: G's width unless set. The paper's Fig. 11 narrows G
   # alone; for that set it to 64.
   model.discriminator_width = model.get_oneway_ref('width')
+  # What D judges: the 'image', as the paper's, or 'pixels' (beyond the paper).
+  model.discriminator_head = 'image'
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
   model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and losses are float32
+  model.withhold_low = False  # G is given nothing for the lowest band (beyond the paper)
   model.channel_selection = True  # CS at every encoder stage (III-C, Table V)
 
   config.loss = loss = ml_collections.ConfigDict()
@@ -68,6 +71,8 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   loss.adversarial_form = 'bce'  # or 'expectation', Eq. 10 as printed
   loss.ssim = 0.0  # weight of 1 - SSIM beside Eq. 9 (beyond the paper)
   loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; 1 in the release
+  loss.pixels = 0.0  # weight for G of the loss of a D that judges pixels (beyond the paper)
+  loss.defects = 0.1  # weight in that loss of forged pixels against that of normal ones
 
   config.forgery = forgery = ml_collections.ConfigDict()
   forgery.cutpaste = True  # (III-D, Fig. 6, Table V)
@@ -79,14 +84,28 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   forgery.validation = 'same'
   forgery.copies = 1
 
+  # Small changes of the training images (beyond the paper).
+  config.augmentation = augmentation = ml_collections.ConfigDict()
+  augmentation.shift = 0.0  # the largest along each axis; pixels at 256
+  augmentation.brightness = 0.0  # the largest share by which an image gets brighter or darker
+
   config.train = train = ml_collections.ConfigDict()
-  # Passes over the training images: the release's, the paper states none. 0 trains nothing.
+  # Passes over the training images: the release's, the paper states none. With 0, and no
+  # steps, nothing is trained.
   train.epochs = 200
+  train.steps = 0  # of the whole run, instead of epochs; 0: as many as the epochs take
   train.batch_size = 32  # images a step, over all devices (IV-A2)
   train.learning_rate = 2e-3
   train.weight_decay = 1e-4  # L2, coupled into the gradient
   train.beta1 = 0.5  # of Adam (IV-A2)
   train.beta2 = 0.999
+  # Beyond the paper: steps of warm-up, 'cosine' to fall to 0 at the last step (with
+  # train.steps), the largest norm of a gradient, and the share of the average of the weights
+  # that a step keeps. The average is then what is validated and what scores. 0: none.
+  train.warmup = 0
+  train.decay = 'none'
+  train.clip = 0.0
+  train.average = 0.0
   train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
   train.checkpoint_every = 10  # epochs between validations, each saved
   # Keep every checkpoint, not the last and the best alone: for --protocol=oracle.

@@ -65,12 +65,20 @@ def band_statistics(images: jax.Array) -> jax.Array:
   return jnp.concatenate(channels, axis=1).transpose(0, 2, 3, 1)
 
 
-def channel_indices(names: str) -> tuple[int, ...]:
-  """The indices of the channels of some statistics, given as in 'energy,colour'."""
-  ends = np.cumsum([*CHANNELS.values()]).tolist()
-  starts = dict(zip(CHANNELS, [0, *ends[:-1]], strict=True))
+def channel_indices(names: str, sizes: dict[str, int] = CHANNELS) -> tuple[int, ...]:
+  """The indices of the channels of some statistics, given as in 'energy,colour'.
+
+  Args:
+    names: of the statistics.
+    sizes: name → number of channels, of all that there are, in their order.
+
+  Returns:
+    The indices.
+  """
+  ends = np.cumsum([*sizes.values()]).tolist()
+  starts = dict(zip(sizes, [0, *ends[:-1]], strict=True))
   return tuple(
-    i for name in names.split(',') for i in range(starts[name], starts[name] + CHANNELS[name])
+    i for name in names.split(',') for i in range(starts[name], starts[name] + sizes[name])
   )
 
 

@@ -173,6 +173,8 @@ def _to_arrays(calibration: Calibration) -> dict[str, Any]:
 def _to_calibration(fields: dict[str, Any]) -> Calibration:
   fields = jax.tree.map(np.asarray, fields)
   fitted = fields.pop('density', None)
+  if fields['map_unit'].ndim == 2:  # of a version in which there was one map
+    fields['map_unit'] = fields['map_unit'][None]
   values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
   parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None
   return Calibration(**values, density=parts)

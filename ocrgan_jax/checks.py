@@ -38,9 +38,12 @@ def between(low: float, high: float) -> Any:
 
 def one_of(*known: str, name: str = '') -> Any:
   """A field with a fixed list of choices; `name` is its full name if it is not section.field."""
-  return _bounded(
-    lambda value: '' if value in known else f'it must be one of {", ".join(known)}', name
-  )
+  return _bounded(one_of_bound(*known), name)
+
+
+def one_of_bound(*known: str) -> Bound:
+  """The bound of a fixed list of choices."""
+  return lambda value: '' if value in known else f'it must be one of {", ".join(known)}'
 
 
 def seed() -> Any:

@@ -21,6 +21,9 @@ from ocrgan_jax.band_statistics import CHANNELS, channel_indices
 from ocrgan_jax.checks import at_least, between, check, power_of_two
 from ocrgan_jax.errors import InputError
 
+# Statistics beside those of bands: of the residual I - Î, the features of G's first encoder
+# stage after CS, and those of a D that judges pixels.
+LEARNED = ('residual', 'encoder', 'pixels')
 IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
 CELL = 2  # positions a side that share a covariance
 
@@ -30,7 +33,8 @@ class Density:
   """The config's section `density`.
 
   Attributes:
-    channels: the statistics that are judged together, as in 'energy,colour'. Distances of
+    channels: the statistics that are judged together, as in 'energy,colour', names of
+      `band_statistics.CHANNELS` or LEARNED. Distances of
       several such lists are added where '+' stands between them, each in units of its
       expectation. What stands between ';' is compared by cross-validation on the training
       images and their forged copies, and the best is kept.
@@ -57,12 +61,21 @@ class Density:
 
   def __post_init__(self) -> None:
     check(self, 'density')
-    names = self.channels.replace(' ', '').replace('+', ',').replace(';', ',').split(',')
-    if unknown := [name for name in names if name not in CHANNELS]:
+    if unknown := self.names - {*CHANNELS, *LEARNED}:
       raise InputError(
-        f'density.channels names {unknown[0]!r}; it takes lists of {", ".join(CHANNELS)}, '
-        "as in 'energy,colour;energy,directions'"
+        f'density.channels names {min(unknown)!r}; it takes lists of '
+        f"{', '.join((*CHANNELS, *LEARNED))}, as in 'energy,colour;energy,directions'"
       )
+
+  @property
+  def names(self) -> set[str]:
+    """All statistics that are named."""
+    return set(self.channels.replace(' ', '').replace('+', ',').replace(';', ',').split(','))
+
+  @property
+  def learned(self) -> tuple[str, ...]:
+    """Those of them that networks give, in the order of LEARNED."""
+    return tuple(name for name in LEARNED if name in self.names)
 
   @property
   def candidates(self) -> tuple[str, ...]:
@@ -150,22 +163,25 @@ def _products(deviations: jax.Array, regions: int) -> tuple[jax.Array, jax.Array
   return own, jnp.einsum('bhwpi,bj->hwij', cells, context)
 
 
-def fit(moments: Moments, settings: Density, candidate: str) -> tuple[Gaussians, ...]:
+def fit(
+  moments: Moments, settings: Density, candidate: str, sizes: dict[str, int] = CHANNELS
+) -> tuple[Gaussians, ...]:
   """Fits a density to the moments of normal images.
 
   Args:
     moments: of at least one image.
     settings: of the density.
     candidate: one of `settings.candidates`.
+    sizes: name → number of channels, of all statistics in the moments, in their order.
 
   Returns:
     The Gaussians of each of its lists of statistics, on the host.
   """
-  return tuple(_fit_list(moments, settings, channels) for channels in candidate.split('+'))
+  lists = [np.array(channel_indices(names, sizes), np.int32) for names in candidate.split('+')]
+  return tuple(_fit_list(moments, settings, chosen) for chosen in lists)
 
 
-def _fit_list(moments: Moments, settings: Density, channels: str) -> Gaussians:
-  chosen = np.array(channel_indices(channels), np.int32)
+def _fit_list(moments: Moments, settings: Density, chosen: np.ndarray) -> Gaussians:
   mean = np.asarray(moments.mean, np.float64)
   scale = 1 / (CELL**2 * float(moments.num_images))
   covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale

@@ -11,6 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax import command_line, runs
+from ocrgan_jax.checks import read
 from ocrgan_jax.configs import default
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
@@ -21,6 +22,7 @@ from ocrgan_jax.errors import InputError
 from ocrgan_jax.leaks import count_leaked
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.report import write_report
+from ocrgan_jax.schedule import Schedule
 from ocrgan_jax.scored_test_set import score_test_set
 from ocrgan_jax.scorer import Scorer, fit_statistics, load_each, with_score
 from ocrgan_jax.summary import scores_table, summarize, summary_text
@@ -82,7 +84,8 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     runs.check_training_set(workdir, dataset.train.digests)
-  normal, trains = None, config.train.epochs > 0  # if not, it is band statistics that are scored
+  # If nothing was trained, it is band statistics that are scored.
+  normal, trains = None, read(Schedule, config.train).trains
   if (score or trains) and runs.training_set(workdir) == dataset.train.digests:
     parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
     normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]

@@ -20,8 +20,8 @@ from ocrgan_jax.data.pipeline import StreamedImages, decode_files
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.platforms import as_on_cpu
 from ocrgan_jax.predict import find_images
+from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scorer import Scorer, load
-from ocrgan_jax.step import score_step
 from ocrgan_jax.writer import write_bytes, write_json
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')

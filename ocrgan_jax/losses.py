@@ -27,10 +27,14 @@ class Loss:
     adversarial: λ_adv, the weight of the adversarial term for G.
     latent: λ_lat, the weight of Eq. 11.
     ssim: the weight of 1 - SSIM, the mean over windows and colours.
+    pixels: the weight for G of the loss of a D that judges pixels, so that G restores what
+      helps it.
     adversarial_form: 'bce', binary cross-entropy on logits with real = 1 (what
       the release and Skip-GANomaly use; G non-saturating), or 'expectation',
       Eq. 10 as printed.
     discriminator_latent: weight of Eq. 11 in D's loss, 1 in the release.
+    defects: weight of the defective pixels against that of the normal ones in the loss of
+      a D that judges pixels.
 
   Raises:
     InputError: if a field is out of bounds, or G has no loss at all.
@@ -40,8 +44,10 @@ class Loss:
   adversarial: float = at_least(0)
   latent: float = at_least(0)
   ssim: float = at_least(0)
+  pixels: float = at_least(0)
   adversarial_form: str = one_of('bce', 'expectation')
   discriminator_latent: float = at_least(0)
+  defects: float = at_least(0)
 
   def __post_init__(self) -> None:
     check(self, 'loss')
@@ -59,6 +65,8 @@ class Outputs(NamedTuple):
     fake_logits: D's logits of the reconstructions, [batch].
     real_latent: `D_lat` of the images, [batch, 100].
     fake_latent: `D_lat` of the reconstructions, [batch, 100].
+    pixel_logits: of a D that judges pixels, [batch, size / 2, size / 2].
+    mask: what was forged, shaped alike.
   """
 
   real: jax.Array
@@ -66,6 +74,8 @@ class Outputs(NamedTuple):
   fake_logits: Any = None
   real_latent: Any = None
   fake_latent: Any = None
+  pixel_logits: Any = None
+  mask: Any = None
 
 
 class Term(NamedTuple):
@@ -94,6 +104,11 @@ def generator_terms(loss: Loss) -> dict[str, Term]:
     ),
     'latent': Term(
       loss.latent, lambda x: latent_loss(x.real_latent, x.fake_latent), needs_discriminator=True
+    ),
+    'pixels': Term(
+      loss.pixels,
+      lambda x: pixel_loss(x.pixel_logits, x.mask, loss.defects),
+      needs_discriminator=True,
     ),
   }
 
@@ -138,6 +153,23 @@ def discriminator_adversarial_loss(
       cross_entropy(logits, real=False) for logits in fake_logits
     )
   return real_logits.mean() - sum(logits.mean() for logits in fake_logits)
+
+
+def pixel_loss(logits: jax.Array, mask: jax.Array, defects: float) -> jax.Array:
+  """What a D that judges pixels minimises: balanced cross-entropy with a soft mask.
+
+  Args:
+    logits: high for defects, [batch, h, w].
+    mask: what was forged, from 0 to 1, shaped alike.
+    defects: the weight of defective pixels.
+
+  Returns:
+    The mean over the normal pixels, and `defects` times that over the defective ones.
+  """
+  normal = jax.nn.softplus(logits) * (1 - mask)
+  defective = jax.nn.softplus(-logits) * mask
+  # One pixel more, for batches in which nothing was forged.
+  return normal.sum() / (1 - mask).sum() + defects * defective.sum() / (mask.sum() + 1)
 
 
 def cross_entropy(logits: jax.Array, *, real: bool) -> jax.Array:

@@ -136,8 +136,15 @@ def forge_mixtures(
   noise = jax.vmap(lambda k: jax.random.uniform(k, (size, size, 1), minval=-1))(keys[:, 3])
   mixed += colours[:, None, None] + each(fillings.noise) * math.sqrt(3) * noise
   forged = cpu_barrier(jnp.clip(images + masks[..., None] * (mixed - images), -1, 1))
-  change = jnp.abs(forged - images).max(-1)
-  return forged, 1 - jnp.exp(-change / VISIBLE)
+  return forged, visible_change(images, forged)
+
+
+def visible_change(images: jax.Array, forged: jax.Array) -> jax.Array:
+  """What really changed: [batch, size, size, 3] twice → [batch, size, size].
+
+  0 exactly where nothing did, towards 1 the more it can be seen.
+  """
+  return 1 - jnp.exp(-jnp.abs(forged - images).max(-1) / VISIBLE)
 
 
 def _weighted(weights: Iterable[jax.Array | float], arrays: Iterable[jax.Array]) -> jax.Array:

@@ -15,6 +15,7 @@ from ocrgan_jax.writer import write_json
 # compared by content) and how they are fetched.
 CHANGEABLE = (
   'train.epochs',
+  'train.steps',
   'train.keep_checkpoints',
   'data_dir',
   'data.test_dir',

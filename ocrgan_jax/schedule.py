@@ -13,7 +13,9 @@ class Schedule:
   """The fields of the config's section `train` that the training loop follows.
 
   Attributes:
-    epochs: passes over the training images; 0 trains nothing.
+    epochs: passes over the training images.
+    steps: of the whole run, instead of epochs; 0 to go by epochs. With 0 of both nothing
+      is trained.
     batch_size: images a step, over all devices.
     checkpoint_every: epochs between validations, each saved.
     keep_checkpoints: whether every checkpoint is kept.
@@ -24,6 +26,7 @@ class Schedule:
   """
 
   epochs: int = at_least(0)
+  steps: int = at_least(0)
   batch_size: int = at_least(1)
   checkpoint_every: int = at_least(1)
   keep_checkpoints: bool
@@ -32,14 +35,21 @@ class Schedule:
   def __post_init__(self) -> None:
     check(self, 'train')
 
+  @property
+  def trains(self) -> bool:
+    """Whether anything is trained."""
+    return self.steps > 0 or self.epochs > 0
+
   def num_steps(self, num_images: int, batch_size: int) -> int:
     """The steps of the whole run."""
-    return math.ceil(self.epochs * num_images / batch_size)
+    return self.steps or math.ceil(self.epochs * num_images / batch_size)
 
   def checkpoint_steps(self, num_images: int, batch_size: int) -> set[int]:
     """The steps after which to validate and save: the ends of some epochs, and the last."""
-    epochs = [*range(self.checkpoint_every, self.epochs, self.checkpoint_every), self.epochs]
-    return {math.ceil(epoch * num_images / batch_size) for epoch in epochs}
+    last = self.num_steps(num_images, batch_size)
+    every = self.checkpoint_every
+    ends = {math.ceil(n * every * num_images / batch_size) for n in range(1, last + 1)}
+    return {step for step in ends if step < last} | {last}
 
 
 def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:

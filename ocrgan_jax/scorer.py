@@ -16,10 +16,10 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.score_step import explain_step, score_step
 from ocrgan_jax.scoring import Calibration, Reference, scale
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State, create_state
-from ocrgan_jax.step import explain_step, score_step
 from ocrgan_jax.validation import make_validation
 
 # (state, reference, batch) → arrays with one entry per image.
@@ -85,7 +85,7 @@ class Scorer:
 
     Args:
       images: see `score`.
-      outputs: the wanted results of `step.score_step`.
+      outputs: the wanted results of `score_step.score_step`.
 
     Yields:
       The batch on its devices, padded to `batch_size`, and the outputs for its images.
@@ -99,7 +99,7 @@ class Scorer:
 
     Args:
       images: uint8 [n, size, size, 3], n at most `batch_size`.
-      outputs: the wanted results of `step.score_step`.
+      outputs: the wanted results of `score_step.score_step`.
 
     Returns:
       The outputs.
@@ -118,7 +118,7 @@ class Scorer:
       images: see `score`; at least one.
 
     Returns:
-      The results of `step.explain_step`.
+      The results of `score_step.explain_step`.
     """
     parts = [values for _, values in self._run(_explaining(self.model, self.mesh), images)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from scipy.ndimage import gaussian_filter1d
 
-from ocrgan_jax.checks import at_least, between, check, one_of
+from ocrgan_jax.checks import at_least, between, check, one_of, one_of_bound, require
 from ocrgan_jax.density import Gaussians
 from ocrgan_jax.similarity import gradient_difference
 
@@ -33,6 +33,7 @@ class Outputs(NamedTuple):
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
     distance: from the density, [batch, h, w]; None where none was fitted.
+    pixel_logits: of a D that judges pixels, [batch, h, w].
   """
 
   images: jax.Array
@@ -40,6 +41,7 @@ class Outputs(NamedTuple):
   latent: Any = None
   reconstructed_latent: Any = None
   distance: Any = None
+  pixel_logits: Any = None
 
 
 def content_error(images: jax.Array, reconstructions: jax.Array, distance: str) -> jax.Array:
@@ -59,12 +61,9 @@ def difference_map(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
   return jnp.abs(images - reconstructions).mean(-1)
 
 
-def density_map(distance: jax.Array, size: int) -> jax.Array:
-  """The distance from the density at the images' resolution: [batch, h, w] → [batch, size, size].
-
-  See `density.distance`.
-  """
-  return jax.image.resize(distance, (distance.shape[0], size, size), 'bilinear')
+def at_size(maps: jax.Array, size: int) -> jax.Array:
+  """Maps at the images' resolution, bilinear: [batch, h, w] → [batch, size, size]."""
+  return jax.image.resize(maps, (maps.shape[0], size, size), 'bilinear')
 
 
 def smooth(maps: jax.Array, sigma: float) -> jax.Array:
@@ -121,9 +120,10 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
 MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
   'difference': lambda x: difference_map(x.images, x.reconstructions),
   'gradient': lambda x: gradient_difference(x.images, x.reconstructions),
-  'density': lambda x: density_map(x.distance, x.images.shape[1]),
+  'density': lambda x: at_size(x.distance, x.images.shape[1]),
+  # How little D takes a pixel for normal: -log of the probability it gives to that.
+  'pixels': lambda x: at_size(jax.nn.softplus(x.pixel_logits), x.images.shape[1]),
 }
-NEED_NO_NETWORK = ('density',)  # of MAPS
 # How an image is scored: name → function of the outputs, the finished maps and the rule, [batch].
 SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
   'eq13': eq13_score,
@@ -141,7 +141,8 @@ class Score:
     content_weight: λ of Eq. 13, the share of the content error; 1 - λ is the latent's.
     content_distance: 'l1', the mean absolute difference, as Eq. 13 has it, or
       'squared', the mean squared difference, as the release has it.
-    map: what the anomaly map is, a key of MAPS.
+    map: what the anomaly map is, a key of MAPS, or several with '+' between them: their
+      mean, each in its own units.
     map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at 256.
     map_units: 1 in the map is what held-out normal images show on average, 'overall'
       (over all pixels) or 'pixel' (at that pixel).
@@ -157,7 +158,7 @@ class Score:
   kind: str = one_of(*SCORES)
   content_weight: float = between(0, 1)
   content_distance: str = one_of('l1', 'squared')
-  map: str = one_of(*MAPS)
+  map: str
   map_sigma: float = at_least(0)
   map_units: str = one_of('overall', 'pixel')
   map_top: int = at_least(1)
@@ -165,33 +166,67 @@ class Score:
 
   def __post_init__(self) -> None:
     check(self, 'score')
+    for name in self.maps:
+      require('score.map', name, one_of_bound(*MAPS))
+
+  @property
+  def maps(self) -> tuple[str, ...]:
+    """The names of the maps that are added."""
+    return tuple(self.map.replace(' ', '').split('+'))
 
   @property
   def needs_networks(self) -> bool:
-    """Whether the score looks at what G or D make of an image."""
-    return self.kind == 'eq13' or self.map not in NEED_NO_NETWORK
+    """Whether the score looks at what G or D make of an image, other than in a density."""
+    return self.kind == 'eq13' or self.maps != ('density',)
 
   @property
   def needs_density(self) -> bool:
     """Whether a density has to be fitted."""
-    return self.kind == 'map' and self.map == 'density'
+    return self.kind == 'map' and 'density' in self.maps
 
   @property
-  def needs_discriminator(self) -> bool:
-    """Whether D has a part in the score."""
+  def needs_latent(self) -> bool:
+    """Whether `D_lat` has a part in the score."""
     return self.kind == 'eq13' and self.content_weight < 1
 
+  @property
+  def needs_pixels(self) -> bool:
+    """Whether a D that judges pixels has a part in the score."""
+    return self.kind == 'map' and 'pixels' in self.maps
 
-def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
-  """Where images are anomalous, smoothed and in no units yet: float32 [batch, size, size]."""
-  return smooth(MAPS[rule.map](outputs), rule.map_sigma)
+
+def anomaly_maps(outputs: Outputs, rule: Score) -> jax.Array:
+  """Where images are anomalous, by each of the rule's maps, smoothed and in no units yet.
+
+  Args:
+    outputs: that the maps look at.
+    rule: of the score.
+
+  Returns:
+    float32 [batch, maps, size, size].
+  """
+  return jnp.stack([smooth(MAPS[name](outputs), rule.map_sigma) for name in rule.maps], axis=1)
+
+
+def anomaly_map(outputs: Outputs, rule: Score, unit: jax.Array) -> jax.Array:
+  """The mean of the rule's maps, each in its units: float32 [batch, size, size].
+
+  Args:
+    outputs: that the maps look at.
+    rule: of the score.
+    unit: float32 [maps, size, size], see `map_unit`.
+
+  Returns:
+    The map.
+  """
+  return (anomaly_maps(outputs, rule) / unit).mean(1)
 
 
 class Reference(NamedTuple):
   """What images are compared with when they are scored.
 
   Attributes:
-    map_unit: float32 [size, size], 1 in the anomaly map, see `Score.map_units`.
+    map_unit: float32 [maps, size, size], 1 in each anomaly map, see `Score.map_units`.
     density: of normal images, if the map is the distance from it.
   """
 
@@ -207,7 +242,7 @@ class Calibration(NamedTuple):
     maximum: the largest of them, 1 in Eq. 14.
     threshold: the raw score above which an image is called anomalous.
     num_images: how many images were held out.
-    map_unit: float32 [size, size], 1 in the anomaly map, see `Score.map_units`.
+    map_unit: float32 [maps, size, size], 1 in each anomaly map, see `Score.map_units`.
     map_maximum: the largest value of their maps, in these units.
     density: of the training images, see `Reference`.
   """
@@ -232,10 +267,10 @@ class Calibration(NamedTuple):
 
 
 def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
-  """What stands for 1 in the anomaly map.
+  """What stands for 1 in an anomaly map.
 
   Args:
-    mean_map: float [size, size], the mean of the maps of held-out normal images.
+    mean_map: float [size, size], the mean of one kind of map over held-out normal images.
     units: see `Score.map_units`.
 
   Returns:
@@ -260,7 +295,7 @@ def calibrate(
   Args:
     scores: raw scores of normal images that were not trained on, at least one.
     quantile: see `Score.threshold_quantile`.
-    map_unit: from `map_unit`.
+    map_unit: from `map_unit`, of each of the maps.
     map_maximum: the largest value of their maps.
     density: that the maps were made with.
 

@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from ocrgan_jax.augmentation import Augmentation
 from ocrgan_jax.checks import flat_fields, read, require, seed_bound
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.settings import DataSettings
@@ -31,7 +32,7 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
   _refuse_unknown_fields(config)
   require('seed', config.seed, seed_bound)
   read(DataSettings, config.data)
-  read(Schedule, config.train)
+  schedule = read(Schedule, config.train)
   networks = read(Architecture, config.model)
   return OCRGAN(
     generator=networks.generator(),
@@ -40,10 +41,12 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     image_size=config.image_size,
     branches=networks.branches,
     bands=networks.kept_bands(),
+    withhold_low=config.model.withhold_low,
     generator_input=config.train.generator_input,
-    trains=config.train.epochs > 0,
+    trains=schedule.trains,
     loss=read(Loss, config.loss),
     forgery=read(Forgery, config.forgery),
+    augmentation=read(Augmentation, config.augmentation),
     density=read(Density, config.density),
     score=read(Score, config.score),
   )

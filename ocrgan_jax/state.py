@@ -16,16 +16,19 @@ class NetworkState(flax.struct.PyTreeNode):
     params: trained by the optimiser.
     batch_stats: running means and variances.
     opt_state: Adam's moments.
+    average: of the params and of the batch_stats over the steps, by these names; empty
+      where `train.average` is 0.
   """
 
   params: Any
   batch_stats: Any
   opt_state: Any
+  average: Any
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What `Module.apply` takes."""
-    return {'params': self.params, 'batch_stats': self.batch_stats}
+    """What `Module.apply` takes to score: the average, where there is one."""
+    return self.average or {'params': self.params, 'batch_stats': self.batch_stats}
 
 
 class State(flax.struct.PyTreeNode):
@@ -64,15 +67,12 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
   optimizer = model.optimizer.transformation()
 
   def network(variables: Any) -> NetworkState:
-    params = variables['params']
-    return NetworkState(
-      params=params,
-      batch_stats=variables.get('batch_stats', {}),
-      opt_state=optimizer.init(params),
-    )
+    params, batch_stats = variables['params'], variables.get('batch_stats', {})
+    average = {'params': params, 'batch_stats': batch_stats} if model.optimizer.average else {}
+    return NetworkState(params, batch_stats, optimizer.init(params), average)
 
   if not model.trains:
-    nothing = NetworkState({}, {}, {})
+    nothing = NetworkState({}, {}, {}, {})
     number = jnp.zeros((), jnp.int32)
     return State(number, jax.random.key_data(key), generator=nothing, discriminator=nothing)
   bands = [images] * len(model.bands)

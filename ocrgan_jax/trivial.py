@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ocrgan_jax.inputs import to_float
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.networks import frequency_decoupling
-from ocrgan_jax.step import to_float
 
 # Fitted to normal images, they have a direction of their own: high is anomalous.
 BAND_STATISTICS = 'band_statistics'

@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from ocrgan_jax import density, scoring, sharding
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
+from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.score_step import maps_step, moments_step, score_step
 from ocrgan_jax.scoring import Calibration, Reference
 from ocrgan_jax.state import State
-from ocrgan_jax.step import forged_step, moments_step, score_step
 
 FOLDS = 3  # of the training images, by which densities are compared
 
@@ -60,6 +61,7 @@ def make_validation(
   """
   programs = _compile(model, mesh)
   merge = jax.jit(density.merge)
+  fit = lambda moments, name: density.fit(moments, model.density, name, model.statistics)
 
   def batches(images: Images) -> Iterator[tuple[jax.Array, int]]:
     for host_batch, count in evaluation_batches(
@@ -73,12 +75,12 @@ def make_validation(
   def calibrate(
     state: State, fitted: tuple[density.Gaussians, ...] | None
   ) -> tuple[Calibration, float]:
-    one = np.ones([model.image_size] * 2, np.float32)
-    total = np.zeros(one.shape, np.float64)
+    total = np.zeros((len(model.score.maps), *[model.image_size] * 2), np.float64)
     for batch, count in batches(held_out):
-      maps = programs.score(state, Reference(one, fitted), batch)[1]
+      maps = programs.maps(state, fitted, batch)
       total += np.asarray(maps)[:count].sum(0, dtype=np.float64)
-    unit = scoring.map_unit(total / len(held_out), model.score.map_units)
+    mean_maps = total / len(held_out)
+    unit = np.stack([scoring.map_unit(mean, model.score.map_units) for mean in mean_maps])
     reference = Reference(unit, fitted)
 
     normal, forged, map_maximum = [], [], 0.0
@@ -121,11 +123,11 @@ def make_validation(
   def compare(state: State, folds: list[density.Moments]) -> dict[str, float]:
     """Channels → AUROC of training images against forged copies, each fold by the others."""
     assert images is not None
-    one = np.ones([model.image_size] * 2, np.float32)
+    one = np.ones(1, np.float32)
     scores: dict[str, list[np.ndarray]] = {name: [] for name in model.density.candidates}
     others = [functools.reduce(merge, folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
     for name in scores:
-      references = [Reference(one, density.fit(m, model.density, name)) for m in others]
+      references = [Reference(one, fit(moments, name)) for moments in others]
       bar = tqdm(batches(images), 'comparing', -(-len(images) // batch_size), leave=False)
       for i, (batch, count) in enumerate(bar):
         for shown in (batch, programs.forge(state, np.uint32(i), batch)):
@@ -142,7 +144,7 @@ def make_validation(
     if len(model.density.candidates) > 1 and len(folds) > 1 and model.validates_by_forgeries:
       aurocs = compare(state, folds)
       best = max(aurocs, key=aurocs.__getitem__)
-    fitted = density.fit(functools.reduce(merge, folds), model.density, best)
+    fitted = fit(functools.reduce(merge, folds), best)
     return Validation(*calibrate(state, fitted), aurocs)
 
   return validate
@@ -150,6 +152,7 @@ def make_validation(
 
 class _Programs(NamedTuple):
   score: JitWrapped
+  maps: JitWrapped
   forge: JitWrapped
   moments: JitWrapped
 
@@ -159,6 +162,7 @@ def _compile(model: OCRGAN, mesh: Mesh) -> _Programs:
   jit = functools.partial(sharding.jit_over_batch, mesh=mesh)
   return _Programs(
     jit(functools.partial(_score_and_map, model=model), num_replicated=2),
+    jit(functools.partial(maps_step, model=model), num_replicated=2),
     jit(functools.partial(forged_step, model=model), num_replicated=2, makes_batch=True),
     jit(functools.partial(moments_step, model=model), num_replicated=2),
   )

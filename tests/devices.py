@@ -11,9 +11,10 @@ import jax
 import numpy as np
 
 from ocrgan_jax import sharding
+from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.scorer import load
 from ocrgan_jax.state import create_state
-from ocrgan_jax.step import forged_step, train_step
+from ocrgan_jax.step import train_step
 from tests.conftest import tiny_model
 
 workdir, output = sys.argv[1:]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ocrgan_jax import mixtures
+from ocrgan_jax.inputs import forge_batch, forged_step
 from ocrgan_jax.mixtures import FAMILIES, TRAINING_FAMILIES, VALIDATION_FAMILIES, forge_mixtures
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.shapes import draw_shapes
 from ocrgan_jax.state import create_state
-from ocrgan_jax.step import forge_batch, forged_step
 from tests.conftest import tiny_model
 
 

@@ -16,11 +16,11 @@ from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.export import export
 from ocrgan_jax.model_group import train_several
 from ocrgan_jax.predict import find_images, predict
+from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scorer import load
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import create_state
-from ocrgan_jax.step import score_step
 from ocrgan_jax.train import train
 from tests.conftest import smooth_image, tiny_config, write_images
 

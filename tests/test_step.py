@@ -7,11 +7,13 @@ import optax
 import pytest
 
 from ocrgan_jax import losses
+from ocrgan_jax.inputs import to_float
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.networks import frequency_decoupling
+from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.state import State, create_state
-from ocrgan_jax.step import score_step, to_float, train_step
+from ocrgan_jax.step import train_step
 from tests.conftest import tiny_model
 
 

@@ -12,8 +12,9 @@ from ocrgan_jax import sharding
 from ocrgan_jax.configs import default
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.score_step import score_step
 from ocrgan_jax.settings import build_model
-from ocrgan_jax.step import score_step, train_step
+from ocrgan_jax.step import train_step
 
 
 class Shape(NamedTuple):

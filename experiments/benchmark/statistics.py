@@ -11,12 +11,13 @@ from experiments.benchmark.programs import Shape, first_device, random_batch, sc
 from experiments.benchmark.timing import report_rate, time_calls
 from ocrgan_jax import density, sharding
 from ocrgan_jax.configs import default
+from ocrgan_jax.inputs import MIXED_BANDS, to_float
 from ocrgan_jax.mixtures import TRAINING_FAMILIES, forge_mixtures
 from ocrgan_jax.networks import frequency_decoupling
+from ocrgan_jax.score_step import moments_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import create_state
-from ocrgan_jax.step import MIXED_BANDS, moments_step, to_float
 
 
 def benchmark_statistics(shape: Shape) -> list[dict[str, Any]]:

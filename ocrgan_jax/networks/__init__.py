@@ -4,5 +4,12 @@ from ocrgan_jax.networks.channel_selection import ChannelSelection
 from ocrgan_jax.networks.discriminator import Discriminator
 from ocrgan_jax.networks.frequency import frequency_decoupling
 from ocrgan_jax.networks.generator import Generator
+from ocrgan_jax.networks.pixel_discriminator import PixelDiscriminator
 
-__all__ = ['ChannelSelection', 'Discriminator', 'Generator', 'frequency_decoupling']
+__all__ = [
+  'ChannelSelection',
+  'Discriminator',
+  'Generator',
+  'PixelDiscriminator',
+  'frequency_decoupling',
+]

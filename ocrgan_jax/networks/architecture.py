@@ -8,6 +8,7 @@ from ocrgan_jax.checks import at_least, check, one_of
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.networks.discriminator import Discriminator
 from ocrgan_jax.networks.generator import Generator
+from ocrgan_jax.networks.pixel_discriminator import PixelDiscriminator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class Architecture:
   Attributes:
     width: w, channels of G's first stage.
     discriminator_width: channels of D's first stage.
+    discriminator_head: what D judges: the 'image', as the paper's, or 'pixels'.
     branches: N, the number of frequency bands.
     bands: 'all', or the bands kept, 1 the lowest, as in '1,3'.
     dtype: of the computation; parameters and losses are float32.
@@ -28,6 +30,7 @@ class Architecture:
 
   width: int = at_least(1)
   discriminator_width: int = at_least(1)
+  discriminator_head: str = one_of('image', 'pixels')
   branches: int = at_least(1)
   bands: str
   dtype: str = one_of('float32', 'bfloat16')
@@ -43,9 +46,10 @@ class Architecture:
       self.width, channel_selection=self.channel_selection, dtype=jnp.dtype(self.dtype)
     )
 
-  def discriminator(self) -> Discriminator:
+  def discriminator(self) -> Discriminator | PixelDiscriminator:
     """D."""
-    return Discriminator(self.discriminator_width, dtype=jnp.dtype(self.dtype))
+    kind = Discriminator if self.discriminator_head == 'image' else PixelDiscriminator
+    return kind(self.discriminator_width, dtype=jnp.dtype(self.dtype))
 
   def kept_bands(self) -> tuple[int, ...]:
     """The indices of the bands kept, from 0, the lowest.

@@ -11,10 +11,10 @@ from experiments.benchmark.programs import Shape
 from experiments.benchmark.reference import benchmark_reference
 from experiments.benchmark.statistics import benchmark_statistics
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import create_state
-from ocrgan_jax.step import score_step
 from tests.conftest import tiny_config
 
 
