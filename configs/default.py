@@ -4,10 +4,12 @@ The other files of this folder override it. Change any field from the command
 line: `--config.model.width=4 --config.train.epochs=20`.
 """
 
+from typing import Any
+
 import ml_collections
 
 # What a recipe changes, by name: `configs/mvtec.py:bottle,release`.
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
   # IV-A2 states the paper's optimiser; its official release ships with another.
   'paper': {'train.learning_rate': 2e-3, 'train.weight_decay': 1e-4},
   'release': {'train.learning_rate': 2e-4, 'train.weight_decay': 0.0},
@@ -16,16 +18,45 @@ PRESETS = {
     'train.epochs': 0,
     'score.kind': 'map',
     'score.map': 'density',
+    'density.channels': 'energy,colour + energy,colour,bands,directions',
     'score.map_sigma': 0.0,
     'score.map_units': 'overall',
     'forgery.validation': 'unseen',
     'forgery.copies': 3,
   },
 }
+# Beyond the paper: G restores forged images, D judges pixels, and a density of band statistics
+# and of D's features scores.
+PRESETS['restore'] = {
+  **PRESETS['statistics'],
+  'density.channels': PRESETS['statistics']['density.channels'] + ' + pixels',
+  'model.width': 4,
+  'model.discriminator_width': 12,
+  'model.discriminator_head': 'pixels',
+  'model.deviations': True,
+  'loss.content': 10.0,
+  'loss.ssim': 1.0,
+  'loss.adversarial': 0.0,
+  'loss.latent': 0.0,
+  'forgery.cutpaste': False,
+  'forgery.cutout': False,
+  'forgery.mixtures': True,
+  'forgery.unforged': 0.3,
+  'train.generator_input': 'forged',
+  'train.steps': 1000,
+  'train.batch_size': 8,
+  'train.checkpoint_every': 1000,
+  'train.weight_decay': 0.0,
+  'train.beta1': 0.9,
+  'train.warmup': 50,
+  'train.decay': 'cosine',
+  'train.clip': 1.0,
+  'train.average': 0.995,
+}
 
 
-def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
-  """The default configuration, changed by a preset: 'paper', 'release' or 'statistics'."""
+def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
+  """The default configuration, changed by a preset, one of PRESETS."""
   if preset not in PRESETS:
     raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
   config = ml_collections.ConfigDict()
@@ -58,6 +89,8 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   model.discriminator_width = model.get_oneway_ref('width')
   # What D judges: the 'image', as the paper's, or 'pixels' (beyond the paper).
   model.discriminator_head = 'image'
+  # Whether the latter is given how far each position is from the density of band statistics.
+  model.deviations = False
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
   model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and losses are float32
@@ -94,7 +127,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   # steps, nothing is trained.
   train.epochs = 200
   train.steps = 0  # of the whole run, instead of epochs; 0: as many as the epochs take
-  train.batch_size = 32  # images a step, over all devices (IV-A2)
+  train.batch_size = batch_size  # images a step, over all devices (IV-A2: by dataset)
   train.learning_rate = 2e-3
   train.weight_decay = 1e-4  # L2, coupled into the gradient
   train.beta1 = 0.5  # of Adam (IV-A2)
@@ -115,7 +148,7 @@ def get_config(preset: str = 'paper') -> ml_collections.ConfigDict:
   # Of what normal images show at each position (ocrgan_jax/density.py). Distances by the lists
   # of statistics are added at '+'; of alternatives apart by ';' validation keeps the best.
   config.density = density = ml_collections.ConfigDict()
-  density.channels = 'energy,colour + energy,colour,bands,directions'
+  density.channels = PRESETS['statistics']['density.channels']
   # Positions are judged given an image's mean statistics over so many regions a side, by so
   # many of their principal components.
   density.regions = 2

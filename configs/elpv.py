@@ -21,8 +21,7 @@ from ocrgan_jax.configs import default
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
   """The configuration for `kind` or `kind,preset`."""
   kind, preset = default.split_argument(argument, 'mono', 'statistics')
-  config = default.get_config(preset)
+  config = default.get_config(preset, batch_size=64)
   config.data.dataset = 'elpv'
   config.data.category = kind
-  config.train.batch_size = 64
   return config

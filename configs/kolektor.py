@@ -18,7 +18,6 @@ from ocrgan_jax.configs import default
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
   """The configuration of a preset, `paper` by default."""
-  config = default.get_config(preset or 'paper')
+  config = default.get_config(preset or 'paper', batch_size=64)
   config.data.dataset = 'kolektor_sdd'
-  config.train.batch_size = 64
   return config

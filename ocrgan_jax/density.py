@@ -10,7 +10,7 @@ Mahalanobis's.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +77,11 @@ class Density:
     """Those of them that networks give, in the order of LEARNED."""
     return tuple(name for name in LEARNED if name in self.names)
 
+  def lists(self, *, learned: bool) -> tuple[str, ...]:
+    """The lists of the first candidate that name statistics of networks, or those that do not."""
+    lists = self.candidates[0].split('+')
+    return tuple(x for x in lists if learned == bool({*x.split(',')} & {*LEARNED}))
+
   @property
   def candidates(self) -> tuple[str, ...]:
     """The lists of statistics to choose from."""
@@ -114,12 +119,12 @@ class Gaussians(NamedTuple):
     whitening: of the deviations, float32 [h / 2, w / 2, c, c].
   """
 
-  channels: np.ndarray
-  mean: np.ndarray
-  region_mean: np.ndarray
-  components: np.ndarray
-  response: np.ndarray
-  whitening: np.ndarray
+  channels: Any
+  mean: Any
+  region_mean: Any
+  components: Any
+  response: Any
+  whitening: Any
 
 
 def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> Moments:
@@ -234,13 +239,68 @@ def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
 
 def mahalanobis(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   """Mahalanobis's distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
-  regions = region_means(statistics, len(gaussians.region_mean)) - gaussians.region_mean
+  return _positions(jnp.sqrt(jnp.square(_whitened_cells(gaussians, statistics)).sum(-1)))
+
+
+def deviations(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
+  """The whitened deviations of each position: of normal images all of variance 1.
+
+  Args:
+    fitted: from `fit`.
+    statistics: float32 [batch, h, w, C].
+
+  Returns:
+    float32 [batch, h, w, c], those of each list of statistics.
+  """
+  parts = [_positions(_whitened_cells(gaussians, statistics)) for gaussians in fitted]
+  return jnp.concatenate(parts, axis=-1)
+
+
+def of_fixed_shape(fitted: Sequence[Gaussians], context: int) -> tuple[Gaussians, ...]:
+  """The same densities with components of no effect, up to a number that depends on no data."""
+
+  def pad(x: np.ndarray) -> np.ndarray:
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, context - x.shape[-1])])
+
+  return tuple(
+    part._replace(components=pad(part.components), response=pad(part.response)) for part in fitted
+  )
+
+
+def empty(settings: Density, names: str, size: int) -> Gaussians:
+  """A density of a list of band statistics in the shape of `of_fixed_shape`, before it is fitted.
+
+  Args:
+    settings: of the density.
+    names: the list of statistics.
+    size: side of the images in pixels.
+
+  Returns:
+    Zeros, but for the channels.
+  """
+  chosen = np.array(channel_indices(names), np.int32)
+  half, cells, total = size // 2, size // 2 // CELL, sum(CHANNELS.values())
+  zeros = lambda *shape: jnp.zeros(shape, jnp.float32)
+  return Gaussians(
+    channels=chosen,
+    mean=zeros(half, half, len(chosen)),
+    region_mean=zeros(settings.regions, settings.regions, total),
+    components=zeros(settings.regions**2 * total, settings.context),
+    response=zeros(cells, cells, len(chosen), settings.context),
+    whitening=zeros(cells, cells, len(chosen), len(chosen)),
+  )
+
+
+def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
+  """[batch, h, w, C] → [batch, h / 2, w / 2, 4, c]."""
+  # One that was fitted before there were learned statistics knows those of bands alone.
+  known = statistics[..., : gaussians.region_mean.shape[-1]]
+  regions = region_means(known, len(gaussians.region_mean)) - gaussians.region_mean
   components = regions.reshape(statistics.shape[0], -1) @ gaussians.components
   expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
-  deviations = _cells(statistics[..., gaussians.channels] - gaussians.mean)
-  deviations = deviations - expected[:, :, :, None]
-  white = jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, deviations)
-  return _positions(jnp.sqrt(jnp.square(white).sum(-1)))
+  cells = _cells(statistics[..., gaussians.channels] - gaussians.mean)
+  cells = cells - expected[:, :, :, None]
+  return jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, cells)
 
 
 def region_means(x: jax.Array, regions: int) -> jax.Array:
@@ -265,10 +325,10 @@ def _cells(x: jax.Array) -> jax.Array:
 
 
 def _positions(x: jax.Array) -> jax.Array:
-  """[b, h / 2, w / 2, 4] → [b, h, w]."""
-  batch, height, width, _ = x.shape
-  x = x.reshape(batch, height, width, CELL, CELL).swapaxes(2, 3)
-  return x.reshape(batch, height * CELL, width * CELL)
+  """[b, h / 2, w / 2, 4, …] → [b, h, w, …]."""
+  batch, height, width, _, *rest = x.shape
+  x = x.reshape(batch, height, width, CELL, CELL, *rest).swapaxes(2, 3)
+  return x.reshape(batch, height * CELL, width * CELL, *rest)
 
 
 def _components(covariance: np.ndarray, count: int) -> np.ndarray:

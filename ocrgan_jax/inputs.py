@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax import mixtures
+from ocrgan_jax import density, mixtures
+from ocrgan_jax.band_statistics import band_statistics
 from ocrgan_jax.forgery import FAMILIES, forge
 from ocrgan_jax.mixtures import forge_mixtures
 from ocrgan_jax.model import OCRGAN
@@ -49,6 +50,13 @@ def given(model: OCRGAN, bands: list[jax.Array]) -> list[jax.Array]:
 def summed(arrays: Sequence[jax.Array]) -> jax.Array:
   """The sum of arrays of one shape, added in their order."""
   return functools.reduce(jnp.add, arrays)
+
+
+def deviations_of(model: OCRGAN, state: State, images: jax.Array) -> jax.Array | None:
+  """What a D that is given deviations is given: [batch, size / 2, size / 2, c], or None."""
+  if not model.sees_deviations:
+    return None
+  return density.deviations(state.density, band_statistics(images))
 
 
 def half_size(masks: jax.Array) -> jax.Array:

@@ -78,6 +78,8 @@ class OCRGAN:
       raise InputError(f"{of_images[0]} needs model.discriminator_head = 'image'")
     if not self.judges_pixels and of_pixels:
       raise InputError(f"{of_pixels[0]} needs model.discriminator_head = 'pixels'")
+    if self.sees_deviations and not self.density.lists(learned=False):
+      raise InputError('model.deviations needs a list of band statistics in density.channels')
     if self.judges_pixels and self.generator_input != 'forged':
       raise InputError(
         "model.discriminator_head is 'pixels', which needs train.generator_input = 'forged'"
@@ -97,6 +99,11 @@ class OCRGAN:
   def judges_pixels(self) -> bool:
     """Whether D has a logit for each pixel, not one for the image."""
     return isinstance(self.discriminator, PixelDiscriminator)
+
+  @property
+  def sees_deviations(self) -> bool:
+    """Whether D is given the deviations from a density that is fitted before training."""
+    return isinstance(self.discriminator, PixelDiscriminator) and self.discriminator.deviations
 
   @property
   def learned_statistics(self) -> tuple[str, ...]:

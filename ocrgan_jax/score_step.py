@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ocrgan_jax import density, scoring
 from ocrgan_jax.band_statistics import band_statistics
 from ocrgan_jax.density import Gaussians
-from ocrgan_jax.inputs import given, split, summed, to_float
+from ocrgan_jax.inputs import deviations_of, given, split, summed, to_float
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.state import State
 
@@ -144,14 +144,15 @@ def look(
   looked = Looked(scoring.Outputs(real))
   if model.trains:
     looked = _look_with_networks(model, state, bands, real)
-  if reference.density is not None:
-    distance = density.distance(reference.density, _statistics(model, looked))
+  fitted = (*(state.density if model.score.needs_density else ()), *(reference.density or ()))
+  if fitted:
+    distance = density.distance(fitted, _statistics(model, looked))
     looked = looked._replace(outputs=looked.outputs._replace(distance=distance))
   return looked
 
 
 def moments_step(
-  state: State, count: jax.Array, images: jax.Array, *, model: OCRGAN
+  state: State, count: jax.Array, images: jax.Array, *, model: OCRGAN, learned: bool
 ) -> density.Moments:
   """The moments of a batch of normal images, which a density is fitted to.
 
@@ -160,12 +161,18 @@ def moments_step(
     count: how many images of the batch count: the first so many.
     images: uint8 [batch, size, size, 3].
     model: the static description.
+    learned: whether of the statistics that networks give too.
 
   Returns:
     The moments.
   """
-  looked = look(model, state, scoring.Reference(None), split(model, to_float(images)))
-  return density.moments_of(_statistics(model, looked), count, model.density.regions)
+  bands, real = split(model, to_float(images))
+  if learned:
+    looked = look(model, state, scoring.Reference(None), (bands, real))
+    statistics = _statistics(model, looked)
+  else:
+    statistics = band_statistics(real)
+  return density.moments_of(statistics, count, model.density.regions)
 
 
 def _look_with_networks(
@@ -184,7 +191,7 @@ def _look_with_networks(
   )
   judge = functools.partial(model.discriminator.apply, state.discriminator.variables, train=False)
   if model.judges_pixels:
-    logits, features = judge(real, fake)
+    logits, features = judge(real, fake, deviations_of(model, state, real))
     outputs = looked.outputs._replace(pixel_logits=logits)
     return looked._replace(outputs=outputs, pixel_features=features)
   (_, latent), (_, fake_latent) = judge(real), judge(fake)

@@ -6,6 +6,8 @@ import flax
 import jax
 import jax.numpy as jnp
 
+from ocrgan_jax import density
+from ocrgan_jax.density import Gaussians
 from ocrgan_jax.model import OCRGAN
 
 
@@ -39,12 +41,15 @@ class State(flax.struct.PyTreeNode):
     key: uint32 [2], the data of a PRNG key, see `random_key`.
     generator: of G.
     discriminator: of D.
+    density: of band statistics, if D is given the deviations from it; else empty. It is
+      fitted before the first step and stays.
   """
 
   step: jax.Array
   key: jax.Array
   generator: NetworkState
   discriminator: NetworkState
+  density: tuple[Gaussians, ...]
 
   def random_key(self, number: int | jax.Array) -> jax.Array:
     """The PRNG key of one draw; step s of training draws with s."""
@@ -74,11 +79,21 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
   if not model.trains:
     nothing = NetworkState({}, {}, {}, {})
     number = jnp.zeros((), jnp.int32)
-    return State(number, jax.random.key_data(key), generator=nothing, discriminator=nothing)
+    return State(number, jax.random.key_data(key), nothing, nothing, density=())
   bands = [images] * len(model.bands)
+  fitted: tuple[Gaussians, ...] = ()
+  judged: list[Any] = [images]
+  if model.sees_deviations:
+    lists = model.density.lists(learned=False)
+    fitted = tuple(density.empty(model.density, names, model.image_size) for names in lists)
+  if model.judges_pixels:
+    seen = sum(len(part.channels) for part in fitted)
+    half = model.image_size // 2
+    judged += [images, jnp.zeros((1, half, half, seen))]
   return State(
     step=jnp.zeros((), jnp.int32),
     key=jax.random.key_data(key),  # plain numbers, for checkpoints
     generator=network(model.generator.init(generator_key, bands, train=False)),
-    discriminator=network(model.discriminator.init(discriminator_key, images, train=False)),
+    discriminator=network(model.discriminator.init(discriminator_key, *judged, train=False)),
+    density=fitted,
   )

@@ -8,7 +8,7 @@ import optax
 
 from ocrgan_jax import losses
 from ocrgan_jax.augmentation import augment
-from ocrgan_jax.inputs import forge_batch, given, half_size, split, summed, to_float
+from ocrgan_jax.inputs import deviations_of, forge_batch, given, half_size, split, summed, to_float
 from ocrgan_jax.mixtures import visible_change
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.state import NetworkState, State
@@ -23,12 +23,15 @@ class Batch(NamedTuple):
     forged: the forged images, shaped as `real`; None where nothing is forged.
     mask: what really changed in them, [batch, size / 2, size / 2]; None for a D that does
       not judge pixels.
+    deviations: of the forged images from the density in the state, [batch, size / 2,
+      size / 2, c], if D is given them.
   """
 
   real: jax.Array
   bands: list[jax.Array]
   forged: Any = None
   mask: Any = None
+  deviations: Any = None
 
 
 def train_step(
@@ -78,9 +81,12 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   if not model.forges:
     return Batch(real, given(model, normal_bands))
   forged_bands, forged = split(model, forge_batch(model, key, normal))
-  mask = half_size(visible_change(real, forged)) if model.judges_pixels else None
+  mask, deviations = None, None
+  if model.judges_pixels:
+    mask = half_size(visible_change(real, forged))
+    deviations = deviations_of(model, state, forged)
   bands = forged_bands if model.generator_input == 'forged' else normal_bands
-  return Batch(real, given(model, bands), forged, mask)
+  return Batch(real, given(model, bands), forged, mask, deviations)
 
 
 def update_generator(
@@ -123,14 +129,21 @@ def update_discriminator(
 
 
 def _judge(
-  model: OCRGAN, params: Any, batch_stats: Any, *images: jax.Array
+  model: OCRGAN, params: Any, batch_stats: Any, *inputs: Any
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
   """D with batch statistics: what it gives, and its new running statistics."""
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, changes = model.discriminator.apply(
-    variables, *images, train=True, mutable=['batch_stats']
+    variables, *inputs, train=True, mutable=['batch_stats']
   )
   return outputs, changes.get('batch_stats', batch_stats)
+
+
+def _judge_pixels(
+  model: OCRGAN, params: Any, batch_stats: Any, batch: Batch, fake: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+  """The same of a D that judges pixels, of the forged images and what G makes of them."""
+  return _judge(model, params, batch_stats, batch.forged, fake, batch.deviations)
 
 
 def _generator_loss(
@@ -145,7 +158,7 @@ def _generator_loss(
   if any(term.needs_discriminator for term in terms.values()):
     d = state.discriminator
     if model.judges_pixels:
-      (logits, _), _ = _judge(model, d.params, d.batch_stats, batch.forged, fake)
+      (logits, _), _ = _judge_pixels(model, d.params, d.batch_stats, batch, fake)
       outputs = outputs._replace(pixel_logits=logits, mask=batch.mask)
     else:
       (fake_logits, fake_latent), _ = _judge(model, d.params, d.batch_stats, fake)
@@ -183,7 +196,7 @@ def _pixel_discriminator_loss(
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
   """The loss of a D that judges pixels, and (its new batch statistics, the loss by name)."""
   batch_stats = state.discriminator.batch_stats
-  (logits, _), batch_stats = _judge(model, params, batch_stats, batch.forged, fake)
+  (logits, _), batch_stats = _judge_pixels(model, params, batch_stats, batch, fake)
   loss = losses.pixel_loss(logits, batch.mask, model.loss.defects)
   return loss, (batch_stats, {'discriminator': loss})
 

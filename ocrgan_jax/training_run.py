@@ -23,7 +23,7 @@ from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.schedule import Schedule, choose_batch_size
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import train_step
-from ocrgan_jax.validation import make_validation
+from ocrgan_jax.validation import fit_before_training, make_validation
 from ocrgan_jax.writer import TrainingLog
 
 # Under this the release threw its discriminator away; here it is only reported.
@@ -74,6 +74,8 @@ class TrainingRun:
       self.state = checkpoint.restore_training(
         checkpoints, self.state, sharding.replicated(mesh), self.batches
       )
+    elif model.sees_deviations:
+      self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
     self._num_images, self._log_every = count, schedule.log_every
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)

@@ -62,15 +62,7 @@ def make_validation(
   programs = _compile(model, mesh)
   merge = jax.jit(density.merge)
   fit = lambda moments, name: density.fit(moments, model.density, name, model.statistics)
-
-  def batches(images: Images) -> Iterator[tuple[jax.Array, int]]:
-    for host_batch, count in evaluation_batches(
-      images,
-      batch_size,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    ):
-      yield sharding.put_batch(host_batch, mesh), count
+  batches = functools.partial(_batches, mesh=mesh, batch_size=batch_size)
 
   def calibrate(
     state: State, fitted: tuple[density.Gaussians, ...] | None
@@ -139,15 +131,58 @@ def make_validation(
   def validate(state: State) -> Validation:
     if not model.score.needs_density:
       return Validation(*calibrate(state, None), {})
-    folds, aurocs = fold_moments(state), {}
-    best = model.density.candidates[0]
-    if len(model.density.candidates) > 1 and len(folds) > 1 and model.validates_by_forgeries:
+    best, aurocs = model.density.candidates[0], {}
+    if model.sees_deviations:  # the lists of band statistics are fitted already
+      best = '+'.join(model.density.lists(learned=True))
+      if not best:
+        return Validation(*calibrate(state, ()), {})
+    folds = fold_moments(state)
+    several = len(model.density.candidates) > 1 and not model.sees_deviations
+    if several and len(folds) > 1 and model.validates_by_forgeries:
       aurocs = compare(state, folds)
       best = max(aurocs, key=aurocs.__getitem__)
     fitted = fit(functools.reduce(merge, folds), best)
     return Validation(*calibrate(state, fitted), aurocs)
 
   return validate
+
+
+def fit_before_training(
+  model: OCRGAN, mesh: Mesh, state: State, images: Images, batch_size: int
+) -> State:
+  """Fits the density of band statistics that D is given the deviations from.
+
+  Args:
+    model: the static description, of a D that is given them.
+    mesh: of the devices.
+    state: before the first step.
+    images: that are trained on.
+    batch_size: of the batches they are read in.
+
+  Returns:
+    The state with its density.
+  """
+  step = functools.partial(moments_step, model=model, learned=False)
+  jitted, merge = sharding.jit_over_batch(step, mesh, num_replicated=2), jax.jit(density.merge)
+  total = None
+  bar = tqdm(_batches(images, mesh, batch_size), 'fitting', -(-len(images) // batch_size))
+  for batch, count in bar:
+    moments = jitted(state, np.int32(count), batch)
+    total = moments if total is None else merge(total, moments)
+  assert total is not None
+  fitted = density.fit(total, model.density, '+'.join(model.density.lists(learned=False)))
+  fitted = density.of_fixed_shape(fitted, model.density.context)
+  return state.replace(density=jax.device_put(fitted, sharding.replicated(mesh)))
+
+
+def _batches(images: Images, mesh: Mesh, batch_size: int) -> Iterator[tuple[jax.Array, int]]:
+  for host_batch, count in evaluation_batches(
+    images,
+    batch_size,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  ):
+    yield sharding.put_batch(host_batch, mesh), count
 
 
 class _Programs(NamedTuple):
@@ -164,7 +199,7 @@ def _compile(model: OCRGAN, mesh: Mesh) -> _Programs:
     jit(functools.partial(_score_and_map, model=model), num_replicated=2),
     jit(functools.partial(maps_step, model=model), num_replicated=2),
     jit(functools.partial(forged_step, model=model), num_replicated=2, makes_batch=True),
-    jit(functools.partial(moments_step, model=model), num_replicated=2),
+    jit(functools.partial(moments_step, model=model, learned=True), num_replicated=2),
   )
 
 

@@ -19,6 +19,8 @@ class Architecture:
     width: w, channels of G's first stage.
     discriminator_width: channels of D's first stage.
     discriminator_head: what D judges: the 'image', as the paper's, or 'pixels'.
+    deviations: whether a D that judges pixels is given the deviations from the density of
+      band statistics.
     branches: N, the number of frequency bands.
     bands: 'all', or the bands kept, 1 the lowest, as in '1,3'.
     dtype: of the computation; parameters and losses are float32.
@@ -31,6 +33,7 @@ class Architecture:
   width: int = at_least(1)
   discriminator_width: int = at_least(1)
   discriminator_head: str = one_of('image', 'pixels')
+  deviations: bool
   branches: int = at_least(1)
   bands: str
   dtype: str = one_of('float32', 'bfloat16')
@@ -48,8 +51,10 @@ class Architecture:
 
   def discriminator(self) -> Discriminator | PixelDiscriminator:
     """D."""
-    kind = Discriminator if self.discriminator_head == 'image' else PixelDiscriminator
-    return kind(self.discriminator_width, dtype=jnp.dtype(self.dtype))
+    width, dtype = self.discriminator_width, jnp.dtype(self.dtype)
+    if self.discriminator_head == 'image':
+      return Discriminator(width, dtype=dtype)
+    return PixelDiscriminator(width, deviations=self.deviations, dtype=dtype)
 
   def kept_bands(self) -> tuple[int, ...]:
     """The indices of the bands kept, from 0, the lowest.

@@ -17,21 +17,30 @@ class PixelDiscriminator(nn.Module):
 
   Attributes:
     width: channels of the first stage; deeper ones have up to 4·width.
+    deviations: whether it is given deviations from a density. Then the root of their mean
+      square is where its logits begin.
     dtype: type of the computation; parameters and batch statistics are float32.
   """
 
   width: int
+  deviations: bool
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(
-    self, images: jax.Array, reconstructions: jax.Array, *, train: bool
+    self,
+    images: jax.Array,
+    reconstructions: jax.Array,
+    deviations: Any,
+    *,
+    train: bool,
   ) -> tuple[jax.Array, jax.Array]:
     """Judges pixels by image, reconstruction and their absolute difference.
 
     Args:
       images: float [batch, size, size, 3], size a power of two from 32.
       reconstructions: of them, shaped alike.
+      deviations: float32 [batch, size / 2, size / 2, c], or None.
       train: batch statistics (updated) instead of running ones.
 
     Returns:
@@ -39,20 +48,30 @@ class PixelDiscriminator(nn.Module):
       features they are made of, float32 [batch, size / 2, size / 2, width].
     """
 
-    def block(layer: nn.Module, x: jax.Array) -> jax.Array:
-      norm = BatchNorm(dtype=self.dtype, name=f'{layer.name}_norm')
-      return leaky_relu(norm(layer(x), train=train))
+    def block(x: jax.Array, name: str) -> jax.Array:
+      norm = BatchNorm(dtype=self.dtype, name=f'{name}_norm')
+      return leaky_relu(norm(x, train=train))
 
     x = jnp.concatenate([images, reconstructions, jnp.abs(images - reconstructions)], axis=-1)
     x = x.astype(self.dtype)
     channels = [self.width * min(2**i, MOST) for i in range(DEPTH)]
     skips = []
     for stage, count in enumerate(channels, 1):
-      x = block(DownConv(count, dtype=self.dtype, name=f'e{stage}'), x)
+      x = DownConv(count, dtype=self.dtype, name=f'e{stage}')(x)
+      if stage == 1 and self.deviations:
+        # Roots, for a defect may be a hundred times as far off as anything normal.
+        roots = jnp.sign(deviations) * jnp.sqrt(jnp.abs(deviations))
+        x = x + nn.Dense(count, use_bias=False, dtype=self.dtype, name='deviations')(roots)
+      x = block(x, f'e{stage}')
       skips.append(x)
     for stage in range(DEPTH - 1, 0, -1):
-      x = block(UpConv(channels[stage - 1], dtype=self.dtype, name=f'd{stage}'), x)
+      x = UpConv(channels[stage - 1], dtype=self.dtype, name=f'd{stage}')(x)
+      x = block(x, f'd{stage}')
       x = jnp.concatenate([skips[stage - 1], x], axis=-1)
-    features = block(Conv(self.width, dtype=self.dtype, name='features'), x)
+    features = block(Conv(self.width, dtype=self.dtype, name='features')(x), 'features')
     logits = nn.Dense(1, dtype=self.dtype, name='logits')(features)[..., 0]
-    return logits.astype(jnp.float32), features.astype(jnp.float32)
+    logits = logits.astype(jnp.float32)
+    if self.deviations:
+      gain = self.param('gain', nn.initializers.ones_init(), (), jnp.float32)
+      logits = logits + gain * jnp.sqrt(jnp.square(deviations).mean(-1))
+    return logits, features.astype(jnp.float32)
