@@ -73,7 +73,9 @@ def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
   mixture_key, share_key = jax.random.split(jax.random.fold_in(key, 1))
   if settings.mixtures:
     bands = frequency_decoupling(forged, MIXED_BANDS)
-    forged, _ = forge_mixtures(mixture_key, bands, mixtures.TRAINING_FAMILIES)
+    mixed, changed = forge_mixtures(mixture_key, bands, mixtures.TRAINING_FAMILIES)
+    # Elsewhere the image itself, which the sum of its bands is but for rounding.
+    forged = jnp.where(changed[..., None] > 0, mixed, forged)
   if settings.unforged > 0:
     left = jax.random.uniform(share_key, (len(images), 1, 1, 1)) < settings.unforged
     forged = jnp.where(left, images, forged)

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ocrgan_jax import checkpoint, runs, sharding
+from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.errors import InputError
@@ -254,8 +255,10 @@ def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
   Returns:
     A scorer as the preset `statistics` makes it.
   """
-  config = scorer.config.copy_and_resolve_references()
-  config.update_from_flattened_dict(default.PRESETS['statistics'])
+  config = default.get_config('statistics')
+  fields = flat_fields(scorer.config)
+  same = ('seed', 'image_size', 'model.branches', 'model.bands', 'train.batch_size')
+  config.update_from_flattened_dict({name: fields[name] for name in same})
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))

@@ -1,25 +1,30 @@
 """The discriminator that judges pixels: a small U-Net beside the paper's (beyond the paper)."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.networks.layers import BatchNorm, Conv, DownConv, UpConv, leaky_relu
+from ocrgan_jax.networks.layers import leaky_relu
 
-DEPTH = 5  # halvings
-MOST = 4  # times `width`, the channels of the deepest stages
+# Channels of the stages below the first, in units of `width`; each halves the resolution.
+STAGES = (1.0, 1.5, 2.0, 2.0)
+RARE = -3.0  # the logit to begin with: few pixels are forged
 
 
 class PixelDiscriminator(nn.Module):
   """Tells forged pixels from normal ones, at half the resolution of the images.
 
+  It normalises nothing by its batch, so that what it sees of a pixel in training is what
+  it sees when it scores.
+
   Attributes:
-    width: channels of the first stage; deeper ones have up to 4·width.
+    width: channels of the first stage, and of the features.
     deviations: whether it is given deviations from a density. Then the root of their mean
       square is where its logits begin.
-    dtype: type of the computation; parameters and batch statistics are float32.
+    dtype: type of the computation; parameters are float32.
   """
 
   width: int
@@ -41,37 +46,35 @@ class PixelDiscriminator(nn.Module):
       images: float [batch, size, size, 3], size a power of two from 32.
       reconstructions: of them, shaped alike.
       deviations: float32 [batch, size / 2, size / 2, c], or None.
-      train: batch statistics (updated) instead of running ones.
+      train: makes no difference here.
 
     Returns:
       One logit a pixel, high for defects, float32 [batch, size / 2, size / 2]; and the
       features they are made of, float32 [batch, size / 2, size / 2, width].
     """
-
-    def block(x: jax.Array, name: str) -> jax.Array:
-      norm = BatchNorm(dtype=self.dtype, name=f'{name}_norm')
-      return leaky_relu(norm(x, train=train))
+    del train
+    conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal(), dtype=self.dtype)
+    halve = functools.partial(conv, kernel_size=(4, 4), strides=2, padding=1)
 
     x = jnp.concatenate([images, reconstructions, jnp.abs(images - reconstructions)], axis=-1)
-    x = x.astype(self.dtype)
-    channels = [self.width * min(2**i, MOST) for i in range(DEPTH)]
+    x = halve(self.width, name='e1')(x.astype(self.dtype))
+    if self.deviations:
+      # Logarithms, for a defect may be a hundred times as far off as anything normal.
+      logs = jnp.sign(deviations) * jnp.log1p(jnp.abs(deviations))
+      x = x + conv(self.width, (1, 1), name='deviations')(logs.astype(self.dtype))
+    x = leaky_relu(conv(self.width, (3, 3), name='e1_again')(leaky_relu(x)))
     skips = []
-    for stage, count in enumerate(channels, 1):
-      x = DownConv(count, dtype=self.dtype, name=f'e{stage}')(x)
-      if stage == 1 and self.deviations:
-        # Roots, for a defect may be a hundred times as far off as anything normal.
-        roots = jnp.sign(deviations) * jnp.sqrt(jnp.abs(deviations))
-        x = x + nn.Dense(count, use_bias=False, dtype=self.dtype, name='deviations')(roots)
-      x = block(x, f'e{stage}')
+    for stage, share in enumerate(STAGES, 2):
       skips.append(x)
-    for stage in range(DEPTH - 1, 0, -1):
-      x = UpConv(channels[stage - 1], dtype=self.dtype, name=f'd{stage}')(x)
-      x = block(x, f'd{stage}')
-      x = jnp.concatenate([skips[stage - 1], x], axis=-1)
-    features = block(Conv(self.width, dtype=self.dtype, name='features')(x), 'features')
-    logits = nn.Dense(1, dtype=self.dtype, name='logits')(features)[..., 0]
-    logits = logits.astype(jnp.float32)
+      x = leaky_relu(halve(round(share * self.width), name=f'e{stage}')(x))
+    for stage, skip in reversed([*enumerate(skips, 1)]):
+      x = x.repeat(2, axis=1).repeat(2, axis=2)
+      x = skip + conv(skip.shape[-1], (1, 1), name=f'd{stage}')(x)
+      x = leaky_relu(conv(skip.shape[-1], (3, 3), name=f'd{stage}_again')(x))
+    nothing, rare = nn.initializers.zeros_init(), nn.initializers.constant(RARE)
+    judge = nn.Dense(1, kernel_init=nothing, bias_init=rare, dtype=self.dtype, name='logits')
+    logits = judge(x)[..., 0].astype(jnp.float32)
     if self.deviations:
       gain = self.param('gain', nn.initializers.ones_init(), (), jnp.float32)
-      logits = logits + gain * jnp.sqrt(jnp.square(deviations).mean(-1))
-    return logits, features.astype(jnp.float32)
+      logits = logits + gain * (jnp.sqrt(jnp.square(deviations).mean(-1)) - 1)
+    return logits, x.astype(jnp.float32)
