@@ -1,0 +1,167 @@
+"""The recipe `restore`, with one ingredient changed at a time: `python -m experiments.ablation`.
+
+  python -m experiments.ablation --data_dir=… --sets=tile,elpv --image_size=128 --seeds=0
+
+`data_dir` holds the datasets' folders by the names in SETS. Each run lies in a folder of its
+own under `--workdir`, one line of `results.jsonl` is written when it is done, and a run
+that is there already is not done again: start the same command again after an interruption.
+"""
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags
+
+from ocrgan_jax import command_line
+from ocrgan_jax.checkpoint import VALIDATION
+from ocrgan_jax.configs import default
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.evaluate import evaluate
+from ocrgan_jax.train import train
+from ocrgan_jax.writer import read_lines, write_text
+
+# name → the config file, its argument, the dataset's folder in `--data_dir`.
+SETS = {
+  'bottle': ('mvtec', 'bottle', 'mvtec_ad'),
+  'dagm': ('dagm', 'Class1', 'dagm'),
+  'elpv': ('elpv', 'mono', ''),
+  'tile': ('magnetic_tile', '', 'magnetic_tile'),
+}
+BANDS = default.PRESETS['statistics']['density.channels']
+# What is changed: name → fields of the config.
+VARIANTS: dict[str, dict[str, Any]] = {
+  'restore': {},
+  'band statistics alone': {},
+  'no band statistics in the density': {'density.channels': 'pixels', 'model.deviations': False},
+  'D is given no deviations': {'model.deviations': False},
+  "D's own map instead of its features": {
+    'density.channels': BANDS,
+    'score.map': 'density+pixels',
+  },
+  'CutPaste and CutOut instead of mixtures': {
+    'forgery.mixtures': False,
+    'forgery.cutpaste': True,
+    'forgery.cutout': True,
+  },
+  'nothing left unforged': {'forgery.unforged': 0.0},
+  'no SSIM': {'loss.ssim': 0.0},
+  'no cosine, no average': {'train.decay': 'none', 'train.average': 0.0},
+  'G helps D': {'loss.pixels': 1.0},
+  'the low band withheld': {'model.withhold_low': True},
+  'shifts and brightness': {'augmentation.shift': 4.0, 'augmentation.brightness': 0.1},
+  "with G's encoder features": {'density.channels': f'{BANDS} + pixels + encoder'},
+  'with the residual': {'density.channels': f'{BANDS} + pixels + residual'},
+  'one U-Net, no bands': {'model.branches': 1},
+  'bands without CS': {'model.channel_selection': False},
+}
+ALONE = ('band statistics alone',)  # which `restore`'s own settings would contradict
+
+
+def main() -> None:
+  """Runs the command."""
+  values = flags.FLAGS
+  workdir = Path(values.workdir)
+  for name in (*values.sets, *values.variants):
+    if name not in SETS and name not in VARIANTS:
+      raise InputError(f'{name!r} is neither a set ({", ".join(SETS)}) nor a variant')
+  for seed in map(int, values.seeds):
+    for variant in values.variants or VARIANTS:
+      for name in values.sets:
+        run(workdir, values.data_dir, name, variant, values.image_size, seed, test=values.test)
+  table = markdown(read_lines(workdir / 'results.jsonl'), values.sets)
+  write_text(workdir / 'table.md', table)
+  print(table)
+
+
+def run(
+  workdir: Path, data_dir: str, name: str, variant: str, size: int, seed: int, *, test: bool
+) -> None:
+  """Trains one variant on one set, unless that is done, and writes its line.
+
+  Args:
+    workdir: of the ablation.
+    data_dir: that holds the datasets' folders.
+    name: of SETS.
+    variant: of VARIANTS.
+    size: of the images.
+    seed: of the run.
+    test: whether the test set is looked at.
+  """
+  results = workdir / 'results.jsonl'
+  key = {'set': name, 'variant': variant, 'image_size': size, 'seed': seed}
+  done = [line for line in read_lines(results) if key.items() <= line.items()]
+  if any('test' in line or not test for line in done):
+    return
+  print(f'{name}, {variant}, {size} pixels, seed {seed}', file=sys.stderr)
+  folder = workdir / '-'.join([name, str(size), str(seed), *variant.replace(',', '').split()])
+  begun = time.monotonic()
+  train(config_of(data_dir, name, variant, size, seed), folder)
+  minutes = (time.monotonic() - begun) / 60
+  jax.clear_caches()  # each variant is a program of its own
+  lines = read_lines(folder / 'metrics.jsonl')
+  row = {**key, 'validation': lines[-1][VALIDATION], 'minutes': round(minutes, 1)}
+  if test:
+    row['test'] = evaluate(folder, pictures=False)['image_auroc']
+  with results.open('a') as file:
+    file.write(json.dumps(row) + '\n')
+
+
+def config_of(
+  data_dir: str, name: str, variant: str, size: int, seed: int
+) -> ml_collections.ConfigDict:
+  """The config of one run; the arguments are those of `run`."""
+  module, argument, folder = SETS[name]
+  preset = 'statistics' if variant in ALONE else 'restore'
+  config = importlib.import_module(f'ocrgan_jax.configs.{module}').get_config(
+    ','.join(filter(None, (argument, preset)))
+  )
+  config.data_dir = str(Path(data_dir, folder)) if folder else ''
+  config.image_size, config.seed = size, seed
+  config.update_from_flattened_dict(VARIANTS[variant])
+  return config
+
+
+def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
+  """A table of the variants: the means over seeds of validation AUROC and test AUROC.
+
+  Args:
+    lines: of `results.jsonl`.
+    sets: of its columns.
+
+  Returns:
+    The text; what was not run is '–'.
+  """
+
+  def cell(variant: str, name: str) -> str:
+    rows = [line for line in lines if (line['variant'], line['set']) == (variant, name)]
+    if not rows:
+      return '–'
+    mean = lambda field: float(np.mean([row[field] for row in rows if field in row]))
+    tested = any('test' in row for row in rows)
+    return f'{mean("validation"):.3f}' + (f', {mean("test"):.3f}' if tested else '')
+
+  head = ['| variant | ' + ' | '.join(sets) + ' |', '|---' * (len(sets) + 1) + '|']
+  body = [
+    f'| {variant} | ' + ' | '.join(cell(variant, name) for name in sets) + ' |'
+    for variant in VARIANTS
+  ]
+  return '\n'.join([*head, *body]) + '\n'
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('workdir', 'runs/ablation', 'folder of the runs and the results')
+  flags.DEFINE_string('data_dir', '', "folder that holds the datasets' folders")
+  flags.DEFINE_list('sets', list(SETS), 'of the development sets')
+  flags.DEFINE_list('variants', [], 'which; all by default')
+  flags.DEFINE_integer('image_size', 128, 'side of the images')
+  flags.DEFINE_list('seeds', ['0'], 'of each variant')
+  flags.DEFINE_bool('test', False, 'whether to look at the test sets, which is counted')
+  command_line.run(main)
