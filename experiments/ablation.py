@@ -46,6 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'density.channels': BANDS,
     'score.map': 'density+pixels',
   },
+  # Nothing is unseen then that is kept for validation: that number is of all families.
   'CutPaste and CutOut instead of mixtures': {
     'forgery.mixtures': False,
     'forgery.cutpaste': True,

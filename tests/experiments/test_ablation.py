@@ -1,0 +1,30 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from experiments import ablation
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.writer import read_lines
+
+
+def test_each_variant_is_a_model_of_its_own() -> None:
+  models = {
+    name: build_model(ablation.config_of('', 'tile', name, 64, 0)) for name in ablation.VARIANTS
+  }
+  assert len(set(models.values())) == len(ablation.VARIANTS)
+
+
+def test_what_is_done_is_not_done_again(
+  mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+  shutil.copytree(mvtec_folder / 'tile', tmp_path / 'data/mvtec_ad/bottle')
+  name, variant = 'bottle', 'band statistics alone'
+  for test in (False, True, True):
+    ablation.run(tmp_path / 'runs', str(tmp_path / 'data'), name, variant, 32, 0, test=test)
+  first, second = read_lines(tmp_path / 'runs/results.jsonl')
+  assert 'test' not in first and second['test'] == 1
+  assert second['validation'] == first['validation']
+  assert capsys.readouterr().err.count('bottle, band statistics alone') == 2
+  table = ablation.markdown([first, second], ['bottle', 'dagm'])
+  assert f'| {variant} | {first["validation"]:.3f}, 1.000 | – |' in table
