@@ -45,7 +45,6 @@ PRESETS['restore'] = {
   'train.generator_input': 'forged',
   'train.steps': 1000,
   'train.batch_size': 8,
-  'train.checkpoint_every': 1000,
   'train.weight_decay': 0.0,
   'train.beta1': 0.9,
   'train.warmup': 50,

@@ -23,7 +23,7 @@ from ocrgan_jax.scorer import load
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State, create_state
-from ocrgan_jax.step import prepare_batch, train_step
+from ocrgan_jax.step import prepare_batch, train_step, update_discriminator, update_generator
 from ocrgan_jax.train import train
 from tests.conftest import TINY, smooth_image, tiny_config, write_images
 
@@ -62,6 +62,9 @@ def new_state(model: OCRGAN) -> State:
 
 
 step = jax.jit(train_step, static_argnames='model')
+prepare = jax.jit(prepare_batch, static_argnames='model')
+generator_step = jax.jit(update_generator, static_argnames='model')
+discriminator_step = jax.jit(update_discriminator, static_argnames='model')
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 
 
@@ -82,23 +85,28 @@ def changed(first: object, second: object) -> bool:
 
 
 def test_the_head_learns_from_the_mask_and_leaves_g_alone_unless_asked() -> None:
-  after = {}
   for asked in (0.0, 5.0):
     model = restore_model(loss__pixels=asked, **ONE_BAND)
-    state = new_state(model)
+    state = new_state(restore_model(**ONE_BAND))
+    batch = prepare(state, IMAGES, model=restore_model(**ONE_BAND))
     other = jax.tree.map(lambda x: x + 0.1, state.discriminator.params)
     other = state.replace(discriminator=state.discriminator.replace(params=other))
-    after[asked] = [step(s, IMAGES, model=model)[0] for s in (state, other)]
-    assert changed(after[asked][0].discriminator.params, state.discriminator.params)
     # Whatever D is, G's step is the same, unless G is asked to help it.
-    first, second = (s.generator.params for s in after[asked])
+    first, second = (generator_step(s, batch, model=model)[0].params for s in (state, other))
     assert changed(first, second) == bool(asked)
+  after, _ = discriminator_step(state, batch, batch.real, model=model)
+  names = {
+    name for name, layer in after.params.items() if changed(layer, state.discriminator.params[name])
+  }
+  assert names == {'logits'}  # it begins at 0, and so no gradient goes past it
+  later = state.replace(discriminator=after)
+  again, _ = discriminator_step(later, batch, batch.real, model=model)
+  assert all(changed(layer, after.params[name]) for name, layer in again.params.items())
 
 
 def test_the_mask_is_what_changed_and_it_is_what_d_learns() -> None:
-  model = restore_model(loss__pixels=0.0, **ONE_BAND)
-  state = new_state(model)
-  batch = jax.jit(functools.partial(prepare_batch, model=model))(state, IMAGES)
+  model = restore_model(**ONE_BAND)
+  batch = prepare(new_state(model), IMAGES, model=model)
   difference = np.asarray(jnp.abs(batch.forged - batch.real).max(-1)).reshape(8, 16, 2, 16, 2)
   assert ((np.asarray(batch.mask) > 0) == (difference > 0).any((2, 4))).all()
   assert 0 < batch.mask.mean() < 0.5
@@ -114,17 +122,16 @@ def test_the_average_of_the_weights_is_what_scores(run: Path) -> None:
   for network in (state.generator, state.discriminator):
     assert changed(network.average['params'], network.params)
     assert network.variables is network.average
-  model = restore_model(loss__pixels=0.0, **ONE_BAND)
-  before = new_state(model)
-  after, _ = step(before, IMAGES, model=model)
+  model = restore_model(**ONE_BAND)
+  state = new_state(model)
+  batch = prepare(state, IMAGES, model=model)
+  after = generator_step(state, batch, model=model)[0]
   kept = 1 / 10  # at step 0, see _update
   expected = jax.tree.map(
-    lambda a, b: kept * a + (1 - kept) * b, before.generator.params, after.generator.params
+    lambda a, b: kept * a + (1 - kept) * b, state.generator.params, after.params
   )
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-    after.generator.average['params'],
-    expected,
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.average['params'], expected
   )
 
 

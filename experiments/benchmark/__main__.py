@@ -18,11 +18,12 @@ from experiments.benchmark.memory import benchmark_memory
 from experiments.benchmark.model_groups import benchmark_group
 from experiments.benchmark.programs import Shape
 from experiments.benchmark.reference import benchmark_reference
+from experiments.benchmark.restore import benchmark_restore
 from experiments.benchmark.statistics import benchmark_statistics
 from experiments.benchmark.steps import benchmark_step
 from ocrgan_jax import command_line
 
-PARTS = ('train', 'score', 'statistics', 'together', 'memory', 'input')
+PARTS = ('train', 'score', 'statistics', 'restore', 'together', 'memory', 'input')
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
           rows.append(benchmark_reference(values.reference, what, shape, values.dtype, rate))
     if 'statistics' in parts:
       rows += benchmark_statistics(Shape(256, 0, 32))
+    if 'restore' in parts:
+      rows += benchmark_restore(256, 32)
     if 'together' in parts:
       rows += [benchmark_group(shapes[0], values.dtype, count) for count in (1, values.models)]
     if 'memory' in parts:

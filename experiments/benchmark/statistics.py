@@ -35,7 +35,7 @@ def benchmark_statistics(shape: Shape) -> list[dict[str, Any]]:
   state, images = create_state(model, 0), random_batch(shape, mesh)
   name = f'{shape.size}, batch {shape.batch}'
   add = sharding.jit_over_batch(
-    functools.partial(moments_step, model=model), mesh, num_replicated=2
+    functools.partial(moments_step, model=model, learned=False), mesh, num_replicated=2
   )
   rate = lambda call: [shape.batch / seconds for seconds in time_calls(call)]
   rows = [report_rate(f'statistics {name}', rate(lambda: add(state, np.int32(32), images)))]
