@@ -43,7 +43,7 @@ class Density:
       for none. At most one for every IMAGES_PER_COMPONENT images is taken.
     ridge: added to the components' unit variances.
     mean_smoothing: standard deviation of the Gaussian that smooths the means over
-      positions; positions.
+      positions, but those of what networks learned; positions.
     covariance_smoothing: of the covariances; cells of 2×2 positions.
     shrinkage: s of (1 - s) C + s v I, where v is the mean variance of a covariance C.
 
@@ -182,11 +182,14 @@ def fit(
   Returns:
     The Gaussians of each of its lists of statistics, on the host.
   """
-  lists = [np.array(channel_indices(names, sizes), np.int32) for names in candidate.split('+')]
-  return tuple(_fit_list(moments, settings, chosen) for chosen in lists)
+  return tuple(_fit_list(moments, settings, names, sizes) for names in candidate.split('+'))
 
 
-def _fit_list(moments: Moments, settings: Density, chosen: np.ndarray) -> Gaussians:
+def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, int]) -> Gaussians:
+  chosen = np.array(channel_indices(names, sizes), np.int32)
+  # Statistics are smooth. What networks learned is sharp at the edges of a product, where a
+  # smoothed mean is nowhere near.
+  smoothing = 0.0 if {*names.split(',')} & {*LEARNED} else settings.mean_smoothing
   mean = np.asarray(moments.mean, np.float64)
   scale = 1 / (CELL**2 * float(moments.num_images))
   covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
@@ -212,7 +215,7 @@ def _fit_list(moments: Moments, settings: Density, chosen: np.ndarray) -> Gaussi
   single = lambda x: np.ascontiguousarray(x, np.float32)
   return Gaussians(
     channels=chosen,
-    mean=single(_smooth(mean[..., chosen], settings.mean_smoothing)),
+    mean=single(_smooth(mean[..., chosen], smoothing)),
     region_mean=single(_mean_over_regions(mean, settings.regions)),
     components=single(components),
     response=single(response),

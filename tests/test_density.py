@@ -141,3 +141,15 @@ def test_distances_of_several_lists_are_added_in_units_of_their_expectation(
   found = density.distance(fit, statistics)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
   assert 0.4 < found.mean() < 1.1  # shrinkage takes some of it
+
+
+def test_sharp_edges_in_what_networks_learned_are_normal() -> None:
+  """At an edge that every image has a smoothed mean would be far from all of them."""
+  rng = np.random.default_rng(0)
+  bands = sum(CHANNELS.values())
+  images = rng.normal(0, 0.01, (50, 8, 8, bands + 1)).astype(np.float32)
+  images[:, :, 4:, bands:] += 1  # an edge in the one learned channel
+  settings = dataclasses.replace(PLAIN, channels='pixels', mean_smoothing=1.0)
+  sizes = {**CHANNELS, 'pixels': 1}
+  fit = density.fit(accumulate(images, 50), settings, settings.candidates[0], sizes)
+  assert np.asarray(density.distance(fit, images)).mean() < 1.1

@@ -12,7 +12,7 @@ from ocrgan_jax.sharding import jit_over_batch, make_mesh
 from tests.conftest import REPOSITORY
 
 
-def test_1_2_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
+def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
   """Five steps, with batch statistics over the whole batch wherever its parts lie."""
   done = subprocess.run(
     [sys.executable, '-m', 'tests.devices', str(trained), str(tmp_path / 'out.npz')],
@@ -26,10 +26,9 @@ def test_1_2_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) 
   with np.load(tmp_path / 'out.npz') as results:
     names = [name.removeprefix('1/') for name in results if name.startswith('1/')]
     assert len(names) > 300
-    for count in (2, 8):
-      for name in names:
-        found, expected = results[f'{count}/{name}'], results[f'1/{name}']
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+    for name in names:
+      found, expected = results[f'8/{name}'], results[f'1/{name}']
+      np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def test_barriers_are_kept_where_a_cpu_compiles() -> None:
