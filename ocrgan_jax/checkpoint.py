@@ -73,7 +73,7 @@ def save(
   manager.save(
     int(state.step),
     args=ocp.args.Composite(
-      state=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
+      state=ocp.args.StandardSave(_to_fields(state)),
       # Not by grain's own handler, which saves for as many processes as there are.
       batches=ocp.args.JsonSave(batches.get_state()),
       calibration=ocp.args.StandardSave(_to_arrays(calibration)),
@@ -105,7 +105,7 @@ def restore_training(
     ),
   )
   batches.set_state(restored['batches'])
-  return flax.serialization.from_state_dict(like, restored['state'])
+  return _to_state(like, restored['state'])
 
 
 def steps(workdir: Path, protocol: str) -> list[int]:
@@ -157,7 +157,7 @@ def restore_scoring(
         calibration=ocp.args.StandardRestore(),
       ),
     )
-  state = flax.serialization.from_state_dict(like, restored['state'])
+  state = _to_state(like, restored['state'])
   return state, _to_calibration(restored['calibration'])
 
 
@@ -180,8 +180,23 @@ def _to_calibration(fields: dict[str, Any]) -> Calibration:
   return Calibration(**values, density=parts)
 
 
+def _to_fields(state: State) -> dict[str, Any]:
+  """A state as nested dicts, without what earlier versions did not have, where it is empty."""
+  fields = flax.serialization.to_state_dict(state)
+  for part in (fields, fields['generator'], fields['discriminator']):
+    for name in ('average', 'density'):
+      if not part.get(name, True):
+        del part[name]
+  return fields
+
+
+def _to_state(like: State, fields: dict[str, Any]) -> State:
+  networks = {name: {'average': {}, **fields[name]} for name in ('generator', 'discriminator')}
+  state: State = flax.serialization.from_state_dict(like, {'density': {}, **fields, **networks})
+  return state
+
+
 def _abstract(like: State, sharding: Sharding) -> dict[str, Any]:
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-    flax.serialization.to_state_dict(like),
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), _to_fields(like)
   )

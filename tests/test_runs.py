@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+import orbax.checkpoint as ocp
 import pytest
 
 from ocrgan_jax.errors import InputError
@@ -47,6 +48,15 @@ def test_a_run_goes_on_with_its_own_images_only(
   shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
   with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+
+
+def test_a_checkpoint_has_what_those_of_earlier_versions_had(trained: Path) -> None:
+  """Orbax restores nothing else: a part that the paper's recipe has not must not be asked for."""
+  step = max(int(path.name) for path in (trained / 'checkpoints').iterdir())
+  state = ocp.StandardCheckpointer().restore(trained / f'checkpoints/{step}/state')
+  assert set(state) == {'step', 'key', 'generator', 'discriminator'}
+  for network in ('generator', 'discriminator'):
+    assert set(state[network]) == {'params', 'batch_stats', 'opt_state'}
 
 
 def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
