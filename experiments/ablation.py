@@ -36,10 +36,11 @@ SETS = {
   'tile': ('magnetic_tile', '', 'magnetic_tile'),
 }
 BANDS = default.PRESETS['statistics']['density.channels']
+ALONE = 'band statistics alone'  # which is a preset of its own
 # What is changed: name → fields of the config.
 VARIANTS: dict[str, dict[str, Any]] = {
   'restore': {},
-  'band statistics alone': {},
+  ALONE: {},
   'no band statistics in the density': {'density.channels': 'pixels', 'model.deviations': False},
   'D is given no deviations': {'model.deviations': False},
   "D's own map instead of its features": {
@@ -63,21 +64,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
   'one U-Net, no bands': {'model.branches': 1},
   'bands without CS': {'model.channel_selection': False},
 }
-ALONE = ('band statistics alone',)  # which `restore`'s own settings would contradict
 
 
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
   workdir = Path(values.workdir)
-  for name in (*values.sets, *values.variants):
-    if name not in SETS and name not in VARIANTS:
-      raise InputError(f'{name!r} is neither a set ({", ".join(SETS)}) nor a variant')
-  for seed in map(int, values.seeds):
+  for given, known in ((values.sets, SETS), (values.variants, VARIANTS)):
+    if unknown := [name for name in given if name not in known]:
+      raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(known)}')
+  for seed in command_line.whole_numbers('seeds', values.seeds):
     for variant in values.variants or VARIANTS:
       for name in values.sets:
         run(workdir, values.data_dir, name, variant, values.image_size, seed, test=values.test)
-  table = markdown(read_lines(workdir / 'results.jsonl'), values.sets)
+  lines = read_lines(workdir / 'results.jsonl')
+  lines = [line for line in lines if line['image_size'] == values.image_size]
+  table = markdown(lines, values.sets)
   write_text(workdir / 'table.md', table)
   print(table)
 
@@ -120,7 +122,7 @@ def config_of(
 ) -> ml_collections.ConfigDict:
   """The config of one run; the arguments are those of `run`."""
   module, argument, folder = SETS[name]
-  preset = 'statistics' if variant in ALONE else 'restore'
+  preset = 'statistics' if variant == ALONE else 'restore'
   config = importlib.import_module(f'ocrgan_jax.configs.{module}').get_config(
     ','.join(filter(None, (argument, preset)))
   )
@@ -134,7 +136,7 @@ def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
   """A table of the variants: the means over seeds of validation AUROC and test AUROC.
 
   Args:
-    lines: of `results.jsonl`.
+    lines: of `results.jsonl`, of one size of images.
     sets: of its columns.
 
   Returns:
@@ -142,7 +144,8 @@ def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
   """
 
   def cell(variant: str, name: str) -> str:
-    rows = [line for line in lines if (line['variant'], line['set']) == (variant, name)]
+    same = [line for line in lines if (line['variant'], line['set']) == (variant, name)]
+    rows = [*{line['seed']: line for line in same}.values()]  # tested later, a run has two lines
     if not rows:
       return '–'
     mean = lambda field: float(np.mean([row[field] for row in rows if field in row]))

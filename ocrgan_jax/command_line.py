@@ -50,6 +50,17 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
   app.run(lambda arguments: _guarded(lambda: call(arguments)), flags_parser=_parse)
 
 
+def whole_numbers(flag: str, texts: list[str]) -> list[int]:
+  """The values of a flag that is a list of whole numbers.
+
+  Raises:
+    InputError: if one is none.
+  """
+  if not all(text.isdecimal() for text in texts):
+    raise InputError(f'--{flag}={",".join(texts)}: give whole numbers, as in --{flag}=0,1,2')
+  return [int(text) for text in texts]
+
+
 def _guarded(main: Callable[[], int | None]) -> int | None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # orbax logs every step at INFO

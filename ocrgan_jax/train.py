@@ -13,7 +13,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax import command_line, sharding
-from ocrgan_jax.errors import InputError
 from ocrgan_jax.model_group import train_several
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State
@@ -63,10 +62,8 @@ def main() -> None:
   values = flags.FLAGS
   if values.distributed or values.coordinator:
     sharding.start_processes(values.coordinator, values.num_processes, values.process_id)
-  if not all(seed.isdecimal() for seed in values.seeds):
-    raise InputError(f'--seeds={",".join(values.seeds)}: give whole numbers, as in --seeds=0,1,2')
   names = values.categories or [values.config.data.category]
-  seeds = [int(seed) for seed in values.seeds] or [values.config.seed]
+  seeds = command_line.whole_numbers('seeds', values.seeds) or [values.config.seed]
   configs, workdirs = [], []
   for category, seed in itertools.product(names, seeds):
     config = ml_collections.ConfigDict(values.config.copy_and_resolve_references())

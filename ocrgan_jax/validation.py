@@ -99,19 +99,6 @@ def make_validation(
     assert auroc is not None
     return calibration, auroc
 
-  def fold_moments(state: State) -> list[density.Moments]:
-    """The moments of each fold: every FOLDS-th batch of the training images."""
-    assert images is not None
-    folds: list[density.Moments] = []
-    bar = tqdm(batches(images), 'fitting', -(-len(images) // batch_size), leave=False)
-    for i, (batch, count) in enumerate(bar):
-      moments = programs.moments(state, np.int32(count), batch)
-      if i < FOLDS:
-        folds.append(moments)
-      else:
-        folds[i % FOLDS] = merge(folds[i % FOLDS], moments)
-    return folds
-
   def compare(state: State, folds: list[density.Moments]) -> dict[str, float]:
     """Channels → AUROC of training images against forged copies, each fold by the others."""
     assert images is not None
@@ -136,7 +123,9 @@ def make_validation(
       best = '+'.join(model.density.lists(learned=True))
       if not best:
         return Validation(*calibrate(state, ()), {})
-    folds = fold_moments(state)
+    assert images is not None
+    add = functools.partial(programs.moments, state)
+    folds = _fold_moments(add, images, mesh, batch_size, FOLDS)
     several = len(model.density.candidates) > 1 and not model.sees_deviations
     if several and len(folds) > 1 and model.validates_by_forgeries:
       aurocs = compare(state, folds)
@@ -163,16 +152,32 @@ def fit_before_training(
     The state with its density.
   """
   step = functools.partial(moments_step, model=model, learned=False)
-  jitted, merge = sharding.jit_over_batch(step, mesh, num_replicated=2), jax.jit(density.merge)
-  total = None
-  bar = tqdm(_batches(images, mesh, batch_size), 'fitting', -(-len(images) // batch_size))
-  for batch, count in bar:
-    moments = jitted(state, np.int32(count), batch)
-    total = moments if total is None else merge(total, moments)
-  assert total is not None
+  add = functools.partial(sharding.jit_over_batch(step, mesh, num_replicated=2), state)
+  (total,) = _fold_moments(add, images, mesh, batch_size, 1)
   fitted = density.fit(total, model.density, '+'.join(model.density.lists(learned=False)))
   fitted = density.of_fixed_shape(fitted, model.density.context)
   return state.replace(density=jax.device_put(fitted, sharding.replicated(mesh)))
+
+
+def _fold_moments(
+  moments_of: Callable[..., density.Moments],
+  images: Images,
+  mesh: Mesh,
+  batch_size: int,
+  count: int,
+) -> list[density.Moments]:
+  """The moments of each fold of the images: every so-many-th batch."""
+  folds: list[density.Moments] = []
+  merge = jax.jit(density.merge)
+  batches = _batches(images, mesh, batch_size)
+  bar = tqdm(batches, 'fitting', -(-len(images) // batch_size), leave=False)
+  for i, (batch, size) in enumerate(bar):
+    moments = moments_of(np.int32(size), batch)
+    if i < count:
+      folds.append(moments)
+    else:
+      folds[i % count] = merge(folds[i % count], moments)
+  return folds
 
 
 def _batches(images: Images, mesh: Mesh, batch_size: int) -> Iterator[tuple[jax.Array, int]]:

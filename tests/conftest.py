@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.configs import mvtec
+from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import OCRGAN
 from ocrgan_jax.train import train
@@ -63,6 +64,25 @@ def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
   mask[18:22] = 255
   write_images(root / 'tile/ground_truth/scratch', [mask] * 6)
   return root
+
+
+def write_data_without_signal(root: Path) -> None:
+  """Normal and 'anomalous' images of one distribution: category `tile`, 100 + 100 to test."""
+  rng = np.random.default_rng(1)
+  draw = lambda count: [smooth_image(rng, 32) for _ in range(count)]
+  write_images(root / 'tile/train/good', draw(40))
+  write_images(root / 'tile/test/good', draw(100))
+  write_images(root / 'tile/test/defect', draw(100))
+
+
+def assert_scores_half(workdir: Path) -> None:
+  """A run on these images scores 0.5, but for chance."""
+  for protocol in ('last', 'validation'):
+    metrics = evaluate(workdir, protocol=protocol, pictures=False)
+    assert (metrics['num_normal'], metrics['num_anomalous']) == (100, 100)
+    # Three standard errors of an AUROC that is 0.5, Mann and Whitney's
+    # sqrt((n + m + 1) / (12 n m)); the seed is fixed, so this never flickers.
+    assert abs(metrics['image_auroc'] - 0.5) < 3 * np.sqrt(201 / 120_000)
 
 
 TINY = {
