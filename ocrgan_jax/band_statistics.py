@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ocrgan_jax.filtering import filter_planes
+from ocrgan_jax.filtering import filter_planes, repeat_border
 
 # Standard deviations of the low-passes in pixels; a band is the difference of neighbours.
 LOW_PASSES = (1.0, 1.9, 3.2, 5.2, 8.4)
@@ -95,7 +95,7 @@ def _halved(matrix: np.ndarray) -> np.ndarray:
 def _differences(planes: jax.Array) -> jax.Array:
   """Central differences in four directions: [batch, p, n, n] → [batch, 4 p, n, n], plane first."""
   batch, count, height, width = planes.shape
-  padded = jnp.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1)), mode='edge')
+  padded = repeat_border(planes, (2, 3))
 
   def at(down: int, right: int) -> jax.Array:
     return padded[:, :, 1 + down : 1 + down + height, 1 + right : 1 + right + width]

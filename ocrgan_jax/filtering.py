@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 
 def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
@@ -11,3 +12,15 @@ def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
   transposed = jnp.asarray(matrix.T, jnp.float32)
   once = (planes @ transposed).swapaxes(2, 3)
   return (once @ transposed).swapaxes(2, 3)
+
+
+def repeat_border(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+  """Adds one pixel on either side of some axes, equal to the last one.
+
+  As `jnp.pad` does it by the mode 'edge', which the conversion to ONNX gets wrong.
+  """
+  for axis in axes:
+    size = x.shape[axis]
+    ends = [lax.slice_in_dim(x, i, i + 1, axis=axis) for i in (0, size - 1)]
+    x = jnp.concatenate([ends[0], x, ends[1]], axis=axis)
+  return x

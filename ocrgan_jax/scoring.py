@@ -63,7 +63,12 @@ def difference_map(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
 
 def at_size(maps: jax.Array, size: int) -> jax.Array:
   """Maps at the images' resolution, bilinear: [batch, h, w] → [batch, size, size]."""
-  return jax.image.resize(maps, (maps.shape[0], size, size), 'bilinear')
+  # As `jax.image.resize`, which the conversion to ONNX knows for batches of fixed size only.
+  count = maps.shape[1]
+  at = (np.arange(size) + 0.5) * count / size - 0.5
+  weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)))
+  matrix = jnp.asarray(weights / weights.sum(1, keepdims=True), jnp.float32)
+  return jnp.einsum('ij,bjk,lk->bil', matrix, maps, matrix, precision='highest')
 
 
 def smooth(maps: jax.Array, sigma: float) -> jax.Array:

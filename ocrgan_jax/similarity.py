@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ocrgan_jax.filtering import filter_planes
+from ocrgan_jax.filtering import filter_planes, repeat_border
 
 SSIM_WINDOW = 11  # pixels a side, a Gaussian of 1.5 (Wang et al. 2004)
 SSIM_SIGMA = 1.5
@@ -80,7 +80,7 @@ def _halved(x: jax.Array) -> jax.Array:
 def _gradient_magnitude(x: jax.Array) -> jax.Array:
   """Prewitt's, [batch, h, w, c] → the same; borders repeat the edge pixel."""
   height, width = x.shape[1:3]
-  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+  padded = repeat_border(x, (1, 2))
   rows = lambda i: padded[:, i : i + height]
   columns = lambda planes, i: planes[:, :, i : i + width]
   down = rows(2) - rows(0)

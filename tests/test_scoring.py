@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -5,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 from ocrgan_jax.scoring import (
   LEAST_UNIT,
   Calibration,
+  at_size,
   calibrate,
   content_error,
   difference_map,
@@ -76,3 +78,9 @@ def test_the_threshold_is_the_quantile_of_held_out_scores_that_was_asked_for(
   # Of 101 equally spaced scores the quantile q is 100 q; shuffled, for the order must not count.
   scores = np.random.default_rng(0).permutation(101).astype(float)
   assert fit(scores.tolist(), quantile).threshold == pytest.approx(100 * quantile)
+
+
+def test_maps_are_enlarged_as_jax_does_it() -> None:
+  maps = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+  expected = jax.image.resize(maps, (3, 16, 16), 'bilinear')
+  np.testing.assert_allclose(at_size(maps, 16), expected, atol=1e-6)
