@@ -11,8 +11,10 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+import ocrgan_jax
 from ocrgan_jax.cache import user_cache
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
 
 # What absl and ml_collections raise for wrong flags and config files.
 MISTAKES = (
@@ -26,15 +28,22 @@ MISTAKES = (
   SyntaxError,
 )
 
-EXAMPLES = {'config': 'configs/mvtec.py:bottle', 'workdir': 'runs/bottle'}
+EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
+CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
+CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
+
+flags.DEFINE_bool('huge_pages', True, 'on a CPU, start again with memory in huge pages')
 
 
-def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
+def run(
+  main: Callable[..., int | None], *, takes_arguments: bool = False, computes: bool = True
+) -> None:
   """Parses absl flags and runs a command.
 
   Args:
     main: the command; returns the exit status.
     takes_arguments: whether `main` takes a list of the arguments that are not flags.
+    computes: whether it is worth starting again for faster memory.
 
   An InputError, a wrong flag, a faulty config file or an interrupt ends with one line
   on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
@@ -47,7 +56,13 @@ def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> No
       raise InputError(f'unexpected argument {arguments[1]!r}: flags start with --; see --help')
     return main()
 
-  app.run(lambda arguments: _guarded(lambda: call(arguments)), flags_parser=_parse)
+  def start(arguments: list[str]) -> int | None:
+    if computes:
+      start_again_with_huge_pages()
+    tell_if_started_again()
+    return _guarded(lambda: call(arguments))
+
+  app.run(start, flags_parser=_parse)
 
 
 def whole_numbers(flag: str, texts: list[str]) -> list[int]:
@@ -76,9 +91,24 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
     return 130
 
 
+def _with_paths(arguments: list[str]) -> list[str]:
+  """The arguments with the path of a config where it was given by its name."""
+  found = list(arguments)
+  for i, argument in enumerate(arguments):
+    flag, equals, value = argument.partition('=')
+    if flag not in ('--config', '-config'):
+      continue
+    place = i if equals else i + 1
+    value = value if equals else (arguments[place] if place < len(arguments) else '')
+    name, colon, of_config = value.partition(':')
+    if name in CONFIG_NAMES and not Path(name).is_file():
+      found[place] = f'{flag}=' * bool(equals) + f'{CONFIGS / name}.py{colon}{of_config}'
+  return found
+
+
 def _parse(arguments: list[str]) -> list[str]:
   try:
-    rest = flags.FLAGS(arguments)
+    rest = flags.FLAGS(_with_paths(arguments))
     # A config file that failed to load raises its error only when it is used.
     for name in flags.FLAGS:
       getattr(flags.FLAGS, name)
@@ -145,7 +175,7 @@ def _flag_mistake(error: Exception) -> str:
   if isinstance(error, AttributeError | KeyError):
     return f'no such config field: {". ".join(lines)}'
   if isinstance(error, OSError):
-    return f'cannot load the config file: {lines[-1]}'
+    return f'cannot load the config: {lines[-1]}; by name there are {", ".join(CONFIG_NAMES)}'
   lines = [line for line in lines if not line.startswith('Pass --help')]
   if len(lines) > 3:  # the flag, a traceback, the error
     lines = [lines[0].removesuffix('Error whilst parsing config file:').strip(), lines[-1]]

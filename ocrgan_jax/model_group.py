@@ -111,6 +111,7 @@ def train_several(
     if all(run.finished for run in runs):
       print(f'nothing left to train: the run has come to step {begin}', file=sys.stderr)
       return states
+    runs[0].tell_outlook()
     if not models[0].trains:
       for run in runs:
         if not run.finished:

@@ -40,6 +40,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
     if run.finished:
       print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
       return state
+    run.tell_outlook()
     if not model.trains:
       run.save_untrained()
       return state
@@ -75,6 +76,9 @@ def main() -> None:
     train(configs[0], workdirs[0])
   else:
     train_several(configs, workdirs)
+  print(f'trained: {workdirs[0]}' + (f' and {len(workdirs) - 1} more' if workdirs[1:] else ''))
+  print(f'next:    ocrgan evaluate --workdir={workdirs[0]}')
+  print(f'or:      ocrgan predict --workdir={workdirs[0]} some/photographs')
 
 
 if __name__ == '__main__':

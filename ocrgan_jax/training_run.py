@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jax.sharding import Mesh
 from jax.stages import Compiled
 from orbax.checkpoint import CheckpointManager
 
-from ocrgan_jax import checkpoint, runs, sharding
+from ocrgan_jax import checkpoint, outlook, runs, sharding
 from ocrgan_jax.checks import read
 from ocrgan_jax.data import absolute, prepare_dataset
 from ocrgan_jax.data.pipeline import Images, TrainingBatches, hold_out, load_images
@@ -77,6 +78,7 @@ class TrainingRun:
     elif model.sees_deviations:
       self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
+    self._mesh, self._num_held_out = mesh, len(held_out)
     self._num_images, self._log_every = count, schedule.log_every
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
     self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
@@ -91,6 +93,7 @@ class TrainingRun:
     """Opens the log where the run stands."""
     if self.step:
       print(f'going on from step {self.step}', file=sys.stderr)
+    self._tells_time = shows_progress and sharding.is_first_process()
     self.log = TrainingLog(
       self._workdir,
       step=self.step,
@@ -105,6 +108,22 @@ class TrainingRun:
     finally:
       self.log.close()
 
+  def tell_outlook(self) -> None:
+    """Says on what the run computes, how much it has to do, and what makes its result weak."""
+    if not sharding.is_first_process():
+      return
+    line = outlook.describe(
+      self._mesh,
+      self.state,
+      num_steps=self.num_steps,
+      batch_size=self.batch_size,
+      num_images=self._num_images,
+      num_held_out=self._num_held_out,
+    )
+    print(line, file=sys.stderr)
+    for doubt in outlook.doubts(self.num_steps, self._num_held_out):
+      print(f'warning: {doubt}', file=sys.stderr)
+
   def log_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
     """Takes the losses of a step; writes a line of the log where one is due.
 
@@ -112,6 +131,11 @@ class TrainingRun:
       InputError: if a loss is not finite.
     """
     self.log.add(metrics)
+    if step == self.step + 1:
+      self._since = time.perf_counter()
+    if self._tells_time and step == self.step + 1 + outlook.MEASURED_STEPS:
+      each = (time.perf_counter() - self._since) / outlook.MEASURED_STEPS
+      self.log.message(outlook.describe_time(each * (self.num_steps - step), self._mesh))
     if step % self._log_every == 0 or step in self.save_at:
       report_faults(self.log, step, self.log.flush(step))
 

@@ -33,6 +33,8 @@ def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
   ):
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
+  # Or each command would start twice.
+  os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
   # What the commands and the configs take for the user's cache folder.
   os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
 

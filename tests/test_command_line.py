@@ -20,6 +20,10 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
   )
   assert done.returncode == 0, done.stderr
   assert re.search(r'100%.*image/s, 00:00 left, epoch 2.2, losses: generator', done.stderr)
+  begun = r'^on CPU: G of [\d,]+ and D of [\d,]+ parameters, 5 steps of 8 of 18 images, 2 more'
+  assert re.search(begun, done.stderr, re.MULTILINE)
+  assert 'warning: only 5 steps, ' in done.stderr and 'only 2 held-out images' in done.stderr
+  assert f'next:    ocrgan evaluate --workdir={workdir}' in done.stdout
   assert json.loads((workdir / 'config.json').read_text())['model']['width'] == 2
   done = run_module('ocrgan_jax.evaluate', f'--workdir={workdir}')
   assert done.returncode == 0, done.stderr

@@ -62,4 +62,4 @@ if __name__ == '__main__':
   config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
   flags.DEFINE_string('picture', 'runs/contact_sheet.png', 'file for the contact sheet')
   flags.mark_flag_as_required('config')
-  command_line.run(main)
+  command_line.run(main, computes=False)

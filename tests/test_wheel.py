@@ -1,0 +1,60 @@
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """The wheel of this package, built in a copy, which the build writes into."""
+  copy, built = tmp_path_factory.mktemp('copy'), tmp_path_factory.mktemp('wheel')
+  for name in ('ocrgan_jax', 'configs'):
+    shutil.copytree(REPOSITORY / name, copy / name, symlinks=True)
+  for name in ('pyproject.toml', 'README.md', 'LICENSE'):
+    shutil.copy(REPOSITORY / name, copy)
+  options = ['--no-deps', '--no-build-isolation', '--no-index', '--quiet']
+  command = [sys.executable, '-m', 'pip', 'wheel', *options, f'--wheel-dir={built}', str(copy)]
+  subprocess.run(command, check=True)
+  (path,) = built.glob('*.whl')
+  return path
+
+
+def test_it_holds_the_configs_once(wheel: Path) -> None:
+  names = zipfile.ZipFile(wheel).namelist()
+  configs = [name for name in names if name.endswith('mvtec.py')]
+  assert configs == ['ocrgan_jax/configs/mvtec.py']
+  assert 'ocrgan_jax/report.html.jinja' in names
+  assert not [name for name in names if name.startswith(('tests', 'configs'))]
+
+
+def test_installed_elsewhere_it_trains_by_a_configs_name(
+  wheel: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  site, empty = tmp_path / 'site', tmp_path / 'empty'
+  command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index']
+  subprocess.run([*command, f'--target={site}', str(wheel)], check=True)
+  empty.mkdir()
+
+  def ocrgan(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, 'PYTHONPATH': str(site)}
+    command = [sys.executable, str(site / 'bin/ocrgan'), *arguments]
+    return subprocess.run(
+      command, cwd=empty, env=environment, capture_output=True, text=True, check=False
+    )
+
+  fields = [f'--config.data_dir={mvtec_folder}', '--config.image_size=32']
+  trained = ocrgan('train', '--config=mvtec:tile,statistics', '--workdir=run', *fields)
+  assert trained.returncode == 0, trained.stderr
+  done = ocrgan('predict', '--workdir=run', str(mvtec_folder / 'tile/test'))
+  assert done.returncode == 0 and '11 images' in done.stdout, done.stderr
+  assert {path.name for path in empty.iterdir()} == {'run', 'scores.csv'}
+  mistake = ocrgan('train', '--config=mvtek', '--workdir=run')
+  assert mistake.returncode == 1 and 'by name there are cifar10, ' in mistake.stderr
+  unknown = ocrgan('trane')
+  assert unknown.returncode == 1 and "no command 'trane'; there are data, train" in unknown.stderr
