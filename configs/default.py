@@ -169,7 +169,12 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   score.map_sigma = 4.0  # standard deviation of the Gaussian; pixels
   score.map_units = 'overall'  # 1 is what normal images show over all, or 'pixel': at that pixel
   score.map_top = 200  # k, the largest values that 'map' is the mean of; pixels
-  score.threshold_quantile = 0.99  # of held-out normal scores: the default threshold
+  # An image is anomalous above the threshold, which lies at a quantile of held-out normal
+  # scores, or where false alarms are at most so frequent (0: by the quantile), or at a score,
+  # of which 1 is the highest of held-out normal images (None: not given).
+  score.threshold_quantile = 0.99
+  score.false_alarms = 0.0
+  score.threshold = ml_collections.config_dict.placeholder(float)
 
   config.update_from_flattened_dict(PRESETS[preset])
   return config

@@ -33,7 +33,7 @@ folder, *paths = sys.argv[1:]
 description = json.loads((Path(folder) / 'scorer.json').read_text())
 size = description['input']['shape'][1]
 model = jax.export.deserialize(bytearray((Path(folder) / 'scorer.stablehlo').read_bytes()))
-score, scaled_score, anomaly_map = model.call(np.stack([read(path, size) for path in paths]))
-for path, raw, scaled in zip(paths, score, scaled_score, strict=True):
-  decision = 'anomalous' if raw > description['threshold'] else 'normal'
-  print(f'{path},{raw:.8g},{scaled:.6g},{decision}')
+scores, maps = model.call(np.stack([read(path, size) for path in paths]))
+for path, score in zip(paths, scores, strict=True):
+  decision = 'anomalous' if score > description['threshold'] else 'normal'
+  print(f'{path},{score:.8g},{decision}')

@@ -11,6 +11,7 @@ COMMANDS = {
   'data': ('checks a dataset', '--config=folder --config.data_dir=my/photos'),
   'train': ('trains a model', '--config=folder --config.data_dir=my/photos --workdir=runs/mine'),
   'evaluate': ('measures it on its test set', '--workdir=runs/mine'),
+  'calibrate': ('chooses its threshold', '--workdir=runs/mine --score.false_alarms=0.05'),
   'predict': ('scores any photographs', '--workdir=runs/mine new/photos'),
   'export': ('writes it as StableHLO and ONNX', '--workdir=runs/mine'),
 }

@@ -3,9 +3,11 @@
 A checkpoint is a folder `checkpoints/<step>` with four items: `state` (the arrays),
 `batches` (where the data iterator stands), `calibration` (the scale and threshold
 of the scores, the units of the anomaly map, the density) and `config`. Kept are the last
-one and the best by validation, or all.
+one and the best by validation, or all. `calibrations/<n>` holds what `ocrgan calibrate` chose
+for one of them since: a score, a threshold.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ from jax.sharding import Sharding
 from orbax.checkpoint import CheckpointManager
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.data.pipeline import TrainingBatches
 from ocrgan_jax.density import Gaussians
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.scoring import Calibration
 from ocrgan_jax.state import State
 
 VALIDATION = 'validation_auroc'
+CALIBRATIONS = 'calibrations'
 PROTOCOLS = ('last', 'validation', 'oracle')
 
 
@@ -159,6 +162,60 @@ def restore_scoring(
     )
   state = _to_state(like, restored['state'])
   return state, _to_calibration(restored['calibration'])
+
+
+def save_calibration(
+  workdir: Path, step: int, calibration: Calibration, score: ml_collections.ConfigDict
+) -> None:
+  """Saves another calibration of a checkpoint, instead of an earlier one.
+
+  Args:
+    workdir: the run's folder.
+    step: of the checkpoint.
+    calibration: of its scores.
+    score: the config's section `score` that it was made by.
+  """
+  with _open_calibrations(workdir) as manager:
+    manager.save(
+      (manager.latest_step() or 0) + 1,
+      args=ocp.args.Composite(
+        calibration=ocp.args.StandardSave(_to_arrays(calibration)),
+        rule=ocp.args.JsonSave({'step': step, 'score': score.to_dict()}),
+      ),
+    )
+
+
+def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int] | None:
+  """The calibration that was saved last.
+
+  Args:
+    workdir: the run's folder.
+
+  Returns:
+    It, the fields of the config's section `score`, and the step of the checkpoint that it
+    is of; None if there is none.
+  """
+  if not (workdir / CALIBRATIONS).exists():
+    return None
+  with _open_calibrations(workdir) as manager:
+    if manager.latest_step() is None:
+      return None
+    restored = manager.restore(
+      manager.latest_step(),
+      args=ocp.args.Composite(calibration=ocp.args.StandardRestore(), rule=ocp.args.JsonRestore()),
+    )
+  rule = restored['rule']
+  return _to_calibration(restored['calibration']), rule['score'], rule['step']
+
+
+def remove_calibrations(workdir: Path) -> None:
+  """Goes back to the calibrations that the checkpoints have themselves."""
+  shutil.rmtree(workdir / CALIBRATIONS, ignore_errors=True)
+
+
+def _open_calibrations(workdir: Path) -> CheckpointManager:
+  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+  return CheckpointManager((workdir / CALIBRATIONS).absolute(), options=options)
 
 
 def _to_arrays(calibration: Calibration) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 import ocrgan_jax
 from ocrgan_jax.cache import user_cache
+from ocrgan_jax.configs import default
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
 
@@ -63,6 +64,15 @@ def run(
     return _guarded(lambda: call(arguments))
 
   app.run(start, flags_parser=_parse)
+
+
+def define_score_flags() -> None:
+  """Defines `--score.…`, the fields of the config's section `score`."""
+  score = default.get_config().score
+  try:  # ml_collections looks for --score.… on the command line here already
+    config_flags.DEFINE_config_dict('score', score, 'fields of score to change', lock_config=True)
+  except AttributeError:
+    sys.exit(f'error: --score has no such field; its fields are {", ".join(sorted(score))}')
 
 
 def whole_numbers(flag: str, texts: list[str]) -> list[int]:

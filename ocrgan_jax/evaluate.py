@@ -12,7 +12,6 @@ from ml_collections import config_flags
 
 from ocrgan_jax import command_line, runs
 from ocrgan_jax.checks import read
-from ocrgan_jax.configs import default
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.examples import UNLABELLED
@@ -180,10 +179,6 @@ if __name__ == '__main__':
   flags.DEFINE_string('test_dir', '', 'test images of the dataset `folder`, if elsewhere')
   flags.DEFINE_string('output', '', "folder of the results, if not the run's")
   flags.DEFINE_bool('pictures', True, 'draw the figures and the report')
-  score = default.get_config().score
-  try:  # ml_collections looks for --score.… on the command line here already
-    config_flags.DEFINE_config_dict('score', score, 'fields of score to change', lock_config=True)
-  except AttributeError:
-    sys.exit(f'error: --score has no such field; its fields are {", ".join(sorted(score))}')
+  command_line.define_score_flags()
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -20,12 +20,13 @@ from ocrgan_jax.data.pipeline import StreamedImages, decode_files
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.platforms import as_on_cpu
 from ocrgan_jax.predict import find_images
+from ocrgan_jax.prediction import limit_of_map
 from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.writer import write_bytes, write_json
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-OUTPUTS = ('score', 'scaled_score', 'map')
+OUTPUTS = ('score', 'map')
 TOLERANCE = 1e-5
 CHECKED_IMAGES = 16
 
@@ -57,7 +58,7 @@ def export(
   """
   scorer = load(workdir, protocol=protocol)
   samples = read_samples(scorer, images)
-  size, calibration = scorer.model.image_size, scorer.calibration
+  size = scorer.model.image_size
   contents = {'scorer.stablehlo': to_stablehlo(scorer)}
   if onnx:
     contents['scorer.onnx'] = to_onnx(scorer)
@@ -66,12 +67,11 @@ def export(
     'input': {'shape': ['batch', size, size, 3], 'dtype': 'uint8', 'colours': 'RGB'},
     'resizing': 'the whole image to the square, area-averaged where it shrinks',
     'outputs': {
-      'score': 'float32 [batch], larger is more anomalous',
-      'scaled_score': 'float32 [batch], 0 to 1 over held-out normal images',
+      'score': 'float32 [batch], 0 to 1 over held-out normal images, larger is more anomalous',
       'map': f'float32 [batch, {size}, {size}], 1 is what normal images show on average',
     },
-    'threshold': calibration.threshold,
-    'map_maximum': calibration.map_maximum,
+    'threshold': scorer.calibration.limit,
+    'map_limit': limit_of_map(scorer, scorer.calibration.limit),
     'protocol': protocol,
     'step': int(scorer.state.step),
     'files': {
@@ -124,7 +124,7 @@ def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
 
   def score(images: Any) -> tuple[Any, ...]:
     values = score_step(state, scorer.calibration.reference, images, model=scorer.model)
-    return values['score'], (values['score'] - minimum) / width, values['map']
+    return (values['score'] - minimum) / width, values['map']
 
   return score
 
@@ -184,20 +184,19 @@ def compare(
     name: of the file, for the message.
 
   Returns:
-    The largest difference. Scores are compared relative to themselves, each map
+    The largest difference. Scores are compared relative to themselves or to 1, each map
     relative to its largest value.
 
   Raises:
     InputError: if the difference is over 1e-5.
   """
-  scores, maps = scorer.score(images), scorer.maps(images)
+  scores, maps = scorer.scale(scorer.score(images)), scorer.maps(images)
   largest = 0.0
   for part in (slice(None), slice(0, 1)):
-    score, scaled, anomaly_map = map(np.asarray, exported(images[part]))
+    score, anomaly_map = map(np.asarray, exported(images[part]))
     expected = maps[part]
     differences = (
-      np.abs(score / scores[part] - 1),
-      np.abs(scaled - scorer.scale(scores[part])) / np.maximum(np.abs(scaled), 1),
+      np.abs(score - scores[part]) / np.maximum(np.abs(scores[part]), 1),
       np.abs(anomaly_map - expected) / expected.max((1, 2), keepdims=True),
     )
     largest = max(largest, *(float(d.max()) for d in differences))

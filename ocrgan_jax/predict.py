@@ -1,114 +1,50 @@
-"""Scores any images: `python -m ocrgan_jax.predict --workdir=… PATH…`.
+"""Scores any photographs: `python -m ocrgan_jax.predict --workdir=… PATH…`.
 
 A path is an image, a folder (searched recursively) or a pattern. Images are streamed,
-so any number of them takes the same memory. The exit status is 0, 1 for errors, and
-with --fail-on-anomaly 2 if any image is anomalous.
+so any number of them takes the same memory. The table is written as CSV or, to a name
+that ends with .jsonl, as JSON lines. With --maps the folder <output>_maps gets each
+photograph with its anomaly map and verdict, and index.html, which shows them from the
+most to the least anomalous one.
+
+The exit status is 0, 1 for errors, and with --fail-on-anomaly 2 if any image is
+anomalous and 3 if any image could not be read.
 """
 
 import csv
 import glob
-import itertools
+import heapq
+import json
+import math
 import os
 import sys
 import time
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO
 
-import numpy as np
+import jinja2
 from absl import flags
 from tqdm import tqdm
 
 from ocrgan_jax import command_line
 from ocrgan_jax.data.examples import IMAGE_SUFFIXES
-from ocrgan_jax.data.pipeline import decode_files
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.figures import overlaid
-from ocrgan_jax.scorer import Scorer, load
-from ocrgan_jax.writer import write_image
+from ocrgan_jax.prediction import Prediction, predict
+from ocrgan_jax.scorer import load
+from ocrgan_jax.writer import write_text
 
-ANOMALY_STATUS = 2
-COLUMNS = ('path', 'score', 'scaled_score', 'decision', 'seconds', 'error', 'map')
-
-
-class Prediction(NamedTuple):
-  """The result for one image.
-
-  Attributes:
-    path: as given.
-    score: raw anomaly score; NaN if the image could not be read.
-    scaled_score: 0 to 1 over held-out normal images.
-    decision: 'normal', 'anomalous', or '' if the image could not be read.
-    seconds: time per image of its batch, reading included.
-    error: why the image could not be read, or ''.
-    map: file with the anomaly map drawn over the image, or ''.
-  """
-
-  path: str
-  score: float
-  scaled_score: float
-  decision: str
-  seconds: float
-  error: str
-  map: str = ''
+ANOMALY_STATUS, UNREADABLE_STATUS = 2, 3
+COLUMNS = Prediction._fields
+WORST = 10  # images that the command names
 
 
-def predict(
-  scorer: Scorer,
-  paths: Iterable[Path | str],
-  *,
-  threshold: float | None = None,
-  maps: Path | None = None,
-) -> Iterator[Prediction]:
-  """Scores image files in constant memory.
-
-  Args:
-    scorer: from `scorer.load`.
-    paths: image files.
-    threshold: raw score above which an image is anomalous; by default the model's.
-    maps: folder for pictures of the anomaly maps over the images, if wanted.
-
-  Yields:
-    One prediction per path, in order. For an unreadable file it holds the error.
-  """
-  outputs = ('score', 'map') if maps else ('score',)
-  done = 0
-  limit = scorer.calibration.threshold if threshold is None else threshold
-  size = scorer.config.image_size
-  decoded = decode_files(list(paths), size, scorer.config.data.max_megapixels)
-  start = time.perf_counter()
-  while batch := list(itertools.islice(decoded, scorer.batch_size)):
-    images = np.zeros((len(batch), size, size, 3), np.uint8)
-    for i, (_, image, _) in enumerate(batch):
-      if image is not None:
-        images[i] = image
-    values = scorer.score_batch(images, outputs)
-    scores, scaled = values['score'], scorer.scale(values['score'])
-    drawn = [''] * len(batch)
-    for i, (path, image, _) in enumerate(batch):
-      if maps and image is not None:
-        # The number distinguishes images with the same name in different folders.
-        drawn[i] = str(maps / f'{done + i:06}_{Path(path).stem}.png')
-        picture = overlaid(image, values['map'][i], scorer.calibration.map_maximum)
-        write_image(Path(drawn[i]), picture)
-    done += len(batch)
-    now = time.perf_counter()
-    seconds, start = (now - start) / len(batch), now
-    for (path, image, error), score, value, drawing in zip(
-      batch, scores, scaled, drawn, strict=True
-    ):
-      if image is None:
-        yield Prediction(str(path), np.nan, np.nan, '', seconds, error)
-      else:
-        decision = 'anomalous' if score > limit else 'normal'
-        yield Prediction(str(path), float(score), float(value), decision, seconds, '', drawing)
-
-
-def find_images(arguments: list[str]) -> list[Path]:
+def find_images(arguments: list[str], besides: Path | None = None) -> list[Path]:
   """Finds the image files for paths, folders and patterns, each file once.
 
   Args:
     arguments: of the command line. Files may have any extension.
+    besides: a folder whose files are left out where they are not named one by one.
 
   Returns:
     The files, sorted by name within each folder or pattern.
@@ -125,6 +61,8 @@ def find_images(arguments: list[str]) -> list[Path]:
       files = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
     else:
       files = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+    if besides and not path.is_file():
+      files = [file for file in files if besides.absolute() not in file.absolute().parents]
     if not files:
       raise InputError(
         f'no images at {argument}; give image files, folders of them ({", ".join(IMAGE_SUFFIXES)}) '
@@ -134,34 +72,90 @@ def find_images(arguments: list[str]) -> list[Path]:
   return list(found)
 
 
-def write_table(path: Path, predictions: Iterator[Prediction], count: int) -> tuple[int, int]:
-  """Writes predictions to a CSV file, which appears only when it is complete.
+def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> Iterator[Prediction]:
+  """Writes predictions to a CSV or JSON-lines file, which appears only when it is complete.
 
   Args:
-    path: of the file.
+    path: of the file; JSON lines if it ends with .jsonl.
     predictions: from `predict`.
     count: number of predictions, for the progress bar.
 
-  Returns:
-    The numbers of anomalous and of unreadable images.
+  Yields:
+    The predictions.
+
+  Raises:
+    InputError: if the file cannot be written, before the first image is scored.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
   partial = path.with_name(f'.{path.name}.partial')
-  anomalous = unreadable = 0
   try:
-    with partial.open('w', newline='', encoding='utf-8') as file:
-      writer = csv.writer(file, lineterminator='\n')
-      writer.writerow(COLUMNS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # File names need not be text: what is none is kept as it is.
+    file = partial.open('w', newline='', encoding='utf-8', errors='surrogateescape')
+  except OSError as error:
+    raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
+  try:
+    with file:
+      write = json_writer(file) if path.suffix == '.jsonl' else csv_writer(file)
       for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
-        number = lambda x, form: '' if np.isnan(x) else format(x, form)
-        scores = number(p.score, '.8g'), number(p.scaled_score, '.6g')
-        writer.writerow([p.path, *scores, p.decision, f'{p.seconds:.4f}', p.error, p.map])
-        anomalous += p.decision == 'anomalous'
-        unreadable += bool(p.error)
+        write(p)
+        yield p
     os.replace(partial, path)
   finally:
     partial.unlink(missing_ok=True)
-  return anomalous, unreadable
+
+
+def csv_writer(file: IO[str]):
+  """Writes the header, and gives the function that writes a row."""
+  writer = csv.writer(file, lineterminator='\n')
+  writer.writerow(COLUMNS)
+
+  def write(p: Prediction) -> None:
+    score = '' if math.isnan(p.score) else f'{p.score:.8g}'
+    writer.writerow([p.path, score, p.decision, f'{p.seconds:.4f}', p.error, p.map])
+
+  return write
+
+
+def json_writer(file: IO[str]):
+  """Gives the function that writes a line; a score that there is not is null."""
+
+  def write(p: Prediction) -> None:
+    score = None if math.isnan(p.score) else p.score
+    file.write(json.dumps({**p._asdict(), 'score': score, 'seconds': round(p.seconds, 4)}) + '\n')
+
+  return write
+
+
+def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Path:
+  """Writes a page of all pictures, from the most to the least anomalous image.
+
+  Args:
+    folder: of the pictures.
+    predictions: of the images; those that could not be read come first.
+    limit: the scaled score above which images are anomalous.
+
+  Returns:
+    The page's path.
+  """
+  loader = jinja2.FileSystemLoader(Path(__file__).parent)
+  environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
+  page = environment.get_template('sheet.html.jinja').render(
+    unreadable=[p for p in predictions if p.error],
+    shown=sorted((p for p in predictions if not p.error), key=lambda p: -p.score),
+    limit=limit,
+    link=lambda p: urllib.parse.quote(os.fsencode(Path(p.map).name)),
+  )
+  # A name that is no text is shown with its odd bytes replaced.
+  write_text(folder / 'index.html', page.encode('utf-8', 'replace').decode())
+  return folder / 'index.html'
+
+
+def worst_lines(predictions: list[Prediction]) -> list[str]:
+  """The worst images as lines of a table."""
+  width = min(70, max((len(p.path) for p in predictions), default=0))
+  shorten = lambda path: path if len(path) <= width else '…' + path[1 - width :]
+  printable = lambda text: text.encode('utf-8', 'replace').decode()
+  return [f'{p.score:8.2f}  {p.decision:9}  {printable(shorten(p.path))}' for p in predictions]
 
 
 def main(arguments: list[str]) -> int:
@@ -169,33 +163,55 @@ def main(arguments: list[str]) -> int:
   values = flags.FLAGS
   if not arguments:
     raise InputError('no images given: give files, folders or patterns after the flags')
-  paths = find_images(arguments)
+  if values.threshold is not None and not math.isfinite(values.threshold):
+    raise InputError(f'--threshold is {values.threshold}; it must be a number')
+  output = Path(values.output)
+  folder = output.with_name(f'{output.stem}_maps')
+  paths = find_images(arguments, besides=folder)
   scorer = load(values.workdir, protocol=values.protocol)
-  limit = scorer.calibration.threshold if values.threshold is None else values.threshold
-  output, start = Path(values.output), time.perf_counter()
-  maps = output.with_name(f'{output.stem}_maps') if values.maps else None
-  predictions = predict(scorer, paths, threshold=limit, maps=maps)
-  anomalous, unreadable = write_table(output, predictions, len(paths))
+  limit = scorer.calibration.limit if values.threshold is None else values.threshold
+  maps = folder if values.maps else None
+  start = time.perf_counter()
+  worst: list[tuple[float, int, Prediction]] = []
+  kept: list[Prediction] = []
+  anomalous = unreadable = 0
+  found = predict(scorer, paths, threshold=limit, maps=maps)
+  for number, p in enumerate(write_table(output, found, len(paths))):
+    anomalous += p.decision == 'anomalous'
+    unreadable += bool(p.error)
+    kept += [p] if maps else []
+    if not p.error:
+      add = heapq.heappush if len(worst) < WORST else heapq.heappushpop
+      add(worst, (p.score, -number, p))
   rate = len(paths) / (time.perf_counter() - start)
-  print(f'{len(paths)} images, {anomalous} anomalous (score over {limit:.6g}), {rate:.1f} images/s')
+  print('\n'.join(worst_lines([p for *_, p in sorted(worst, reverse=True)])))
+  print(
+    f'{len(paths)} images, {anomalous} anomalous (score over {limit:.3f}; sound images that '
+    f'were held out reach 1), {rate:.1f} images/s'
+  )
   if unreadable:
     print(f'warning: {unreadable} could not be read, see the column error', file=sys.stderr)
   print(f'table: {output}')
   if maps:
-    print(f'anomaly maps: {maps}')
-  return ANOMALY_STATUS if anomalous and values['fail-on-anomaly'].value else 0
+    print(f'pictures: {write_sheet(maps, kept, limit)}')
+  if not values['fail-on-anomaly'].value:
+    return 0
+  return UNREADABLE_STATUS if unreadable else ANOMALY_STATUS if anomalous else 0
 
 
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
-  flags.DEFINE_string('output', 'scores.csv', 'file for the table')
+  flags.DEFINE_string('output', 'scores.csv', 'file for the table, .csv or .jsonl')
   flags.DEFINE_float(
-    'threshold', None, "raw score above which an image is anomalous, by default the model's"
+    'threshold', None, "score above which an image is anomalous, by default the model's"
   )
-  flags.DEFINE_bool('maps', False, 'draw the anomaly maps over the images into <output>_maps')
+  flags.DEFINE_bool('maps', False, 'draw maps and verdicts on the photographs, into <output>_maps')
   flags.DEFINE_bool(
-    'fail-on-anomaly', False, f'exit with {ANOMALY_STATUS} if any image is anomalous'
+    'fail-on-anomaly',
+    False,
+    f'exit with {ANOMALY_STATUS} if any image is anomalous, with {UNREADABLE_STATUS} if any '
+    'could not be read',
   )
   flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

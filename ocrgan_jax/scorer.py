@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,21 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ocrgan_jax import checkpoint, runs, sharding
+from ocrgan_jax.calibration import Calibration, scale, with_threshold
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.prediction import Prediction, predict
 from ocrgan_jax.score_step import explain_step, score_step
-from ocrgan_jax.scoring import Calibration, Reference, scale
+from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.validation import make_validation
 
+# The fields of `config.score` that set the threshold; a run can follow others without its images.
+THRESHOLD_FIELDS = ('threshold_quantile', 'false_alarms', 'threshold')
 # (state, reference, batch) → arrays with one entry per image.
 Step = Callable[[State, Reference, jax.Array], dict[str, jax.Array]]
 
@@ -65,6 +70,20 @@ class Scorer:
     """
     parts = [outputs['score'] for _, outputs in self.batches(images)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+  def score_files(
+    self, paths: Iterable[Path | str], *, threshold: float | None = None
+  ) -> list[Prediction]:
+    """Scores image files and decides on each, as `ocrgan predict` does.
+
+    Args:
+      paths: image files.
+      threshold: scaled score above which an image is anomalous; by default the model's.
+
+    Returns:
+      One prediction per path, in order; for an unreadable file it holds the error.
+    """
+    return list(predict(self, paths, threshold=threshold))
 
   def maps(self, images: Images) -> np.ndarray:
     """Computes anomaly maps; 1 is typical of held-out normal images, see `scoring.Score`.
@@ -193,12 +212,13 @@ def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
   return next(load_each(workdir, protocol))
 
 
-def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
+def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -> Iterator[Scorer]:
   """Restores the checkpoints that a protocol needs, one at a time.
 
   Args:
     workdir: the run's folder.
     protocol: see `checkpoint.steps`.
+    as_trained: whether to leave out what `ocrgan calibrate` chose since.
 
   Yields:
     Scorers, earliest checkpoint first.
@@ -210,9 +230,53 @@ def load_each(workdir: str | Path, protocol: str) -> Iterator[Scorer]:
   config = runs.load_config(workdir)
   model = build_model(config)
   like = jax.eval_shape(functools.partial(create_state, model), config.seed)
+  chosen = None if as_trained else checkpoint.restore_calibration(workdir)
   for step in checkpoint.steps(workdir, protocol):
     state, calibration = checkpoint.restore_scoring(workdir, like, sharding.replicated(mesh), step)
-    yield Scorer(config, model, state, calibration, mesh)
+    scorer = Scorer(config, model, state, calibration, mesh)
+    if chosen and chosen[2] == step:
+      scorer = _calibrated(scorer, *chosen[:2])
+    elif chosen and protocol != 'oracle':
+      print(
+        f'warning: what calibrate chose is of step {chosen[2]}, and this is step {step} by its own '
+        'threshold; run ocrgan calibrate again',
+        file=sys.stderr,
+      )
+    yield scorer
+
+
+def _calibrated(scorer: Scorer, calibration: Calibration, score: dict[str, Any]) -> Scorer:
+  config = scorer.config.copy_and_resolve_references()
+  config.score.update(score)
+  model = build_model(config)
+  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
+
+
+def with_threshold_rule(scorer: Scorer, changes: dict[str, Any]) -> Scorer:
+  """A model with its threshold set by another rule, from the held-out scores that it knows.
+
+  Args:
+    scorer: of a run.
+    changes: fields of the config's section `score`, of THRESHOLD_FIELDS alone.
+
+  Returns:
+    The new scorer.
+
+  Raises:
+    InputError: if a field is invalid.
+  """
+  config = scorer.config.copy_and_resolve_references()
+  config.score.update(_with_one_threshold(changes))
+  model = build_model(config)
+  calibration = with_threshold(scorer.calibration, model.score)
+  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
+
+
+def _with_one_threshold(changes: dict[str, Any]) -> dict[str, Any]:
+  """The changes, with the other ways to set the threshold switched off if one is among them."""
+  if not {*changes} & {*THRESHOLD_FIELDS}:
+    return changes
+  return {'false_alarms': 0.0, 'threshold': None, **changes}
 
 
 def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images: Images) -> Scorer:
@@ -232,7 +296,7 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images
       did not train.
   """
   config = scorer.config.copy_and_resolve_references()
-  config.score.update(changes)
+  config.score.update(_with_one_threshold(changes))
   model = build_model(config)
   if model.trains_discriminator and not scorer.model.trains_discriminator:
     raise InputError(

@@ -1,9 +1,10 @@
-"""The anomaly map and score of an image, Eq. 13, and their scale, Eq. 14 (III-E).
+"""The anomaly map and score of an image, Eq. 13 (III-E); their scale is in `calibration.py`.
 
 A larger score is more anomalous. A score depends on its image alone.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.checks import at_least, between, check, one_of, one_of_bound, require
 from ocrgan_jax.density import Gaussians
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.similarity import gradient_difference
 
 # Sizes of the map's rule are given at this side and keep their share of the image at others.
@@ -154,10 +156,12 @@ class Score:
     map_top: k, how many of the map's largest values the score is the mean of, at 256
       (the same share of the pixels at other sizes).
     threshold_quantile: the quantile of the scores of held-out normal images at
-      which the default threshold lies.
+      which the threshold lies.
+    false_alarms: the rate of false alarms that the threshold aims at instead; 0 for none.
+    threshold: the scaled score that is the threshold instead; None for none.
 
   Raises:
-    InputError: if a field is out of bounds.
+    InputError: if a field is out of bounds, or the threshold is asked for in two ways.
   """
 
   kind: str = one_of(*SCORES)
@@ -168,9 +172,16 @@ class Score:
   map_units: str = one_of('overall', 'pixel')
   map_top: int = at_least(1)
   threshold_quantile: float = between(0, 1)
+  false_alarms: float = between(0, 1)
+  threshold: float | None
 
   def __post_init__(self) -> None:
     check(self, 'score')
+    if self.threshold is not None:
+      if not math.isfinite(self.threshold):
+        raise InputError(f'score.threshold is {self.threshold}; it must be a number')
+      if self.false_alarms:
+        raise InputError('score.threshold and score.false_alarms are both given; give one')
     for name in self.maps:
       require('score.map', name, one_of_bound(*MAPS))
 
@@ -239,38 +250,6 @@ class Reference(NamedTuple):
   density: tuple[Gaussians, ...] | None = None
 
 
-class Calibration(NamedTuple):
-  """What held-out normal images say about the scale of the scores.
-
-  Attributes:
-    minimum: the least of their scores, 0 in Eq. 14.
-    maximum: the largest of them, 1 in Eq. 14.
-    threshold: the raw score above which an image is called anomalous.
-    num_images: how many images were held out.
-    map_unit: float32 [maps, size, size], 1 in each anomaly map, see `Score.map_units`.
-    map_maximum: the largest value of their maps, in these units.
-    density: of the training images, see `Reference`.
-  """
-
-  minimum: float
-  maximum: float
-  threshold: float
-  num_images: int
-  map_unit: np.ndarray
-  map_maximum: float
-  density: tuple[Gaussians, ...] | None = None
-
-  @property
-  def reference(self) -> Reference:
-    """What images are compared with."""
-    return Reference(self.map_unit, self.density)
-
-  @property
-  def width(self) -> float:
-    """The range of scores that Eq. 14 maps to 0…1; 1 if all held-out scores were equal."""
-    return self.maximum - self.minimum or 1.0
-
-
 def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
   """What stands for 1 in an anomaly map.
 
@@ -285,48 +264,3 @@ def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
   if units == 'overall':
     return np.full(mean_map.shape, overall, np.float32)
   return np.maximum(mean_map, LEAST_UNIT * overall).astype(np.float32)
-
-
-def calibrate(
-  scores: np.ndarray,
-  quantile: float,
-  *,
-  map_unit: np.ndarray,
-  map_maximum: float,
-  density: tuple[Gaussians, ...] | None = None,
-) -> Calibration:
-  """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
-
-  Args:
-    scores: raw scores of normal images that were not trained on, at least one.
-    quantile: see `Score.threshold_quantile`.
-    map_unit: from `map_unit`, of each of the maps.
-    map_maximum: the largest value of their maps.
-    density: that the maps were made with.
-
-  Returns:
-    The calibration, to be saved with the model.
-  """
-  return Calibration(
-    minimum=float(scores.min()),
-    maximum=float(scores.max()),
-    threshold=float(np.quantile(scores, quantile)),
-    num_images=len(scores),
-    map_unit=map_unit,
-    map_maximum=map_maximum,
-    density=density,
-  )
-
-
-def scale(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
-  """Eq. 14 with the minimum and maximum of held-out normal images.
-
-  Args:
-    scores: raw scores.
-    calibration: from `calibrate`.
-
-  Returns:
-    Scores that are 0 to 1 over the held-out images; anomalous ones exceed 1.
-    If all held-out scores were equal, the scale is of unit width.
-  """
-  return (scores - calibration.minimum) / calibration.width

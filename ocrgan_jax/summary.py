@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ocrgan_jax.calibration import Calibration, false_alarm_rates, scale
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.metrics import image_metrics, per_defect_type, pixel_metrics, rates
 from ocrgan_jax.scored_test_set import ScoredTestSet
-from ocrgan_jax.scoring import Calibration, scale
 from ocrgan_jax.trivial import trivial_aurocs
 
 
@@ -25,16 +25,19 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
     `image_auroc` (0 to 1, null where a class is missing) and the other metrics of
     `metrics.image_metrics`, the numbers of images, `trivial` (name → AUROC in its
     better direction), `trivial_direction` (name → 'high' or 'low', the side that
-    counts as anomalous), the threshold saved with the model and the `rates` at it,
+    counts as anomalous), the threshold saved with the model as a scaled score, the
+    `false_alarms_expected` of it (from and to, by the held-out images), the `rates` at it,
     `defect_types`, each alone, and `metrics.pixel_metrics` with the number of masks.
     Unlabelled images are counted and left out.
   """
-  labels, scores, threshold = tested.split.labels, tested.scores, calibration.threshold
+  labels, threshold = tested.split.labels, calibration.limit
+  scores = scale(tested.scores.astype(np.float64), calibration)
   known = labels != UNLABELLED
   trivial = trivial_aurocs(
     labels[known], {n: values[known] for n, values in tested.trivial.items()}
   )
   with_mask = sorted(tested.masks)
+  rates_expected = false_alarm_rates(calibration)
   return {
     **image_metrics(labels[known], scores[known]),
     'num_normal': int((labels == NORMAL).sum()),
@@ -43,6 +46,7 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
     'trivial': {name: row['auroc'] for name, row in trivial.items()},
     'trivial_direction': {name: row['anomalous'] for name, row in trivial.items()},
     'threshold': threshold,
+    'false_alarms_expected': rates_expected and list(rates_expected),
     **rates(labels, scores, threshold),
     'defect_types': per_defect_type(labels, tested.split.defect_types, scores, threshold),
     'num_held_out': calibration.num_images,
@@ -52,14 +56,14 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
 
 
 def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> str:
-  """The text of `scores.csv`: path, label (1 anomalous, empty if unknown), raw and scaled score."""
+  """The text of `scores.csv`: path, label (1 anomalous, empty if unknown) and scaled score."""
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
-  writer.writerow(['path', 'label', 'score', 'scaled_score'])
-  scaled = scale(scores, calibration)
-  for name, label, raw, value in zip(test.names, test.labels, scores, scaled, strict=True):
+  writer.writerow(['path', 'label', 'score'])
+  scaled = scale(scores.astype(np.float64), calibration)
+  for name, label, score in zip(test.names, test.labels, scaled, strict=True):
     known = '' if label == UNLABELLED else label
-    writer.writerow([name, known, f'{raw:.8g}', f'{value:.6g}'])
+    writer.writerow([name, known, f'{score:.8g}'])
   return file.getvalue()
 
 
@@ -88,9 +92,15 @@ def summary_text(metrics: dict[str, Any]) -> str:
       f'precision {_number(metrics["pixel_ap"])}, AUPRO {_number(metrics["aupro"])}'
     )
   lines.append(
-    f'above the default threshold: {_number(metrics["recall"])} of the anomalous, '
-    f'{_number(metrics["false_alarm_rate"])} of the normal images'
+    f'above the threshold, {metrics["threshold"]:.3f}: {_number(metrics["recall"])} of the '
+    f'anomalous, {_number(metrics["false_alarm_rate"])} of the normal images'
   )
+  if metrics['false_alarms_expected']:
+    low, high = metrics['false_alarms_expected']
+    lines.append(
+      f'  to expect of sound products: {low:.3f} to {high:.3f} (95 %, by {metrics["num_held_out"]} '
+      'held-out images)'
+    )
   lines += [
     f'  {name:24} {row["num"]:4} images, AUROC {_number(row["image_auroc"])}, '
     f'{_number(row["recall"])} above the threshold'

@@ -15,12 +15,14 @@ from jax.stages import Wrapped as JitWrapped
 from tqdm import tqdm
 
 from ocrgan_jax import density, scoring, sharding
+from ocrgan_jax.calibration import Calibration
+from ocrgan_jax.calibration import calibrate as calibrate_scores
 from ocrgan_jax.data.pipeline import Images, evaluation_batches
 from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.score_step import maps_step, moments_step, score_step
-from ocrgan_jax.scoring import Calibration, Reference
+from ocrgan_jax.scoring import Reference
 from ocrgan_jax.state import State
 
 FOLDS = 3  # of the training images, by which densities are compared
@@ -85,9 +87,9 @@ def make_validation(
           copies = programs.forge(state, np.uint32(number), batch)
           forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
     scores = np.concatenate(normal)
-    calibration = scoring.calibrate(
+    calibration = calibrate_scores(
       scores,
-      model.score.threshold_quantile,
+      model.score,
       map_unit=unit,
       map_maximum=map_maximum,
       density=fitted,

