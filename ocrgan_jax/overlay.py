@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import maximum_filter, minimum_filter
 
 # Shares of the limit between which colour sets in and is full: the same for all images.
-FAINT, FULL = 0.6, 2.0
+FAINT, FULL = 0.7, 2.0
 OPACITY = 0.65
 LINE = 1 / 250  # width of the outline as a share of the image's smaller side
 STRIP = 1 / 12  # height of the strip with the verdict, of the image's width

@@ -27,7 +27,7 @@ import jinja2
 from absl import flags
 from tqdm import tqdm
 
-from ocrgan_jax import command_line
+from ocrgan_jax import command_line, overlay
 from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.prediction import Prediction, predict
@@ -143,6 +143,9 @@ def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Pa
     unreadable=[p for p in predictions if p.error],
     shown=sorted((p for p in predictions if not p.error), key=lambda p: -p.score),
     limit=limit,
+    faint=overlay.FAINT,
+    full=overlay.FULL,
+    short=lambda p: '/'.join(Path(p.path).parts[-2:]),
     link=lambda p: urllib.parse.quote(os.fsencode(Path(p.map).name)),
   )
   # A name that is no text is shown with its odd bytes replaced.

@@ -200,5 +200,5 @@ def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) 
     decision = 'anomalous' if score > 1 else 'normal'
     picture = overlay.draw(grey, found, 1.0, decision, score)[:64]
     assert (picture == 255).all(-1).any() == (decision == 'anomalous')
-  calm = overlay.draw(grey, np.full((32, 32), 0.59, np.float32), 1.0, 'normal', 0.5)
+  calm = overlay.draw(grey, np.full((32, 32), 0.69, np.float32), 1.0, 'normal', 0.5)
   np.testing.assert_array_equal(calm[:64], grey)  # a sound part looks as it is
