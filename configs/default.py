@@ -79,6 +79,15 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   data.skip_damaged = False  # leave damaged files out instead of stopping
   data.max_megapixels = 100.0  # larger images are refused; 10^6 pixels
   data.memory_gib = 4.0  # decoded images are kept in memory up to this; GiB
+  # How a photograph becomes the model's square images (beyond the paper): 'stretch', as the
+  # paper's; 'pad', which keeps its aspect, and padding never counts; or 'tiles', overlapping
+  # squares of so many of its pixels a side (0: image_size), whose largest score is its own.
+  data.fit = 'stretch'
+  data.tile = 0
+  data.overlap = 0.25  # of neighbouring tiles, at least, as a share of their side
+  # Where defects count: '' everywhere, the path of a mask of a whole photograph (what is not
+  # black counts), or 'auto', found from the plain background (ocrgan_jax/data/region.py).
+  data.region = ''
   data.workers = 0  # processes that decode streamed images; 0: threads
 
   config.model = model = ml_collections.ConfigDict()
@@ -153,7 +162,7 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   density.regions = 2
   density.context = 40
   density.ridge = 0.05  # added to their unit variances
-  density.mean_smoothing = 1.0  # of the means, over positions at half the resolution
+  density.mean_smoothing = 0.0  # of the means, over positions at half the resolution
   density.covariance_smoothing = 0.5  # of the covariances, over cells of 2×2 positions
   density.shrinkage = 0.02  # of a covariance towards its mean variance
 

@@ -27,7 +27,7 @@ def picture(workdir: str, output: Path) -> None:
   """
   scorer = load(workdir)
   test = prepare_dataset(scorer.config.data_dir, scorer.config.data).test
-  images = load_images(test, scorer.model.image_size, memory_gib=scorer.config.data.memory_gib)
+  images = load_images(test, scorer.framing, memory_gib=scorer.config.data.memory_gib)
   scores = scorer.score(images)
   of = lambda label: np.flatnonzero(test.labels == label)
   at = lambda chosen, q: chosen[np.argsort(scores[chosen])[int(q * (len(chosen) - 1))]]

@@ -56,7 +56,7 @@ def calibrate(
     raise InputError("the protocol 'oracle' is for evaluation alone; use 'last' or 'validation'")
   scorer = next(load_each(workdir, protocol, as_trained=as_trained))
   if score and ({*score} - {*THRESHOLD_FIELDS} or not len(scorer.calibration.held_out)):
-    images, held_out, _ = load_training_images(scorer.config, workdir)
+    images, held_out, *_ = load_training_images(scorer.config, workdir)
     scorer = with_score(scorer, score, held_out, images)
   elif score:
     scorer = with_threshold_rule(scorer, score)

@@ -25,6 +25,12 @@ from ocrgan_jax.errors import InputError
 # stage after CS, and those of a D that judges pixels.
 LEARNED = ('residual', 'encoder', 'pixels')
 IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
+# Added to each variance, as a share of its mean over all positions: where normal images never
+# change, as on an overexposed ground, a grain of noise is no defect.
+LEAST_VARIANCE = 0.001
+# What a principal component of an image is cut off at, in standard deviations: a defect that
+# fills half an image must not explain itself.
+LARGEST_COMPONENT = 4.0
 CELL = 2  # positions a side that share a covariance
 
 
@@ -43,7 +49,8 @@ class Density:
       for none. At most one for every IMAGES_PER_COMPONENT images is taken.
     ridge: added to the components' unit variances.
     mean_smoothing: standard deviation of the Gaussian that smooths the means over
-      positions, but those of what networks learned; positions.
+      positions; positions. At the edges of a product that lies still a smoothed mean is
+      nowhere near what is there.
     covariance_smoothing: of the covariances; cells of 2×2 positions.
     shrinkage: s of (1 - s) C + s v I, where v is the mean variance of a covariance C.
 
@@ -187,9 +194,6 @@ def fit(
 
 def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, int]) -> Gaussians:
   chosen = np.array(channel_indices(names, sizes), np.int32)
-  # Statistics are smooth. What networks learned is sharp at the edges of a product, where a
-  # smoothed mean is nowhere near.
-  smoothing = 0.0 if {*names.split(',')} & {*LEARNED} else settings.mean_smoothing
   mean = np.asarray(moments.mean, np.float64)
   scale = 1 / (CELL**2 * float(moments.num_images))
   covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
@@ -211,11 +215,12 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   least = np.finfo(np.float32).eps
   share = settings.shrinkage
   covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
+  covariance += LEAST_VARIANCE * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
   whitening = np.linalg.inv(np.linalg.cholesky(covariance))
   single = lambda x: np.ascontiguousarray(x, np.float32)
   return Gaussians(
     channels=chosen,
-    mean=single(_smooth(mean[..., chosen], smoothing)),
+    mean=single(_smooth(mean[..., chosen], settings.mean_smoothing)),
     region_mean=single(_mean_over_regions(mean, settings.regions)),
     components=single(components),
     response=single(response),
@@ -300,6 +305,7 @@ def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   known = statistics[..., : gaussians.region_mean.shape[-1]]
   regions = region_means(known, len(gaussians.region_mean)) - gaussians.region_mean
   components = regions.reshape(statistics.shape[0], -1) @ gaussians.components
+  components = jnp.clip(components, -LARGEST_COMPONENT, LARGEST_COMPONENT)
   expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
   cells = _cells(statistics[..., gaussians.channels] - gaussians.mean)
   cells = cells - expected[:, :, :, None]

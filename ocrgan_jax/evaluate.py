@@ -77,7 +77,9 @@ def evaluate(
     raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
   num_leaked = count_leaked(runs.training_set(workdir), dataset)
   load_split = functools.partial(
-    load_images, size=config.image_size, memory_gib=config.data.memory_gib
+    load_images,
+    framing=runs.load_framing(workdir, config),
+    memory_gib=config.data.memory_gib,
   )
   images = load_split(test, description='decoding test images')
   scorers = load_each(workdir, protocol)

@@ -16,7 +16,8 @@ from absl import flags
 
 from ocrgan_jax import command_line
 from ocrgan_jax.data import prepare_dataset
-from ocrgan_jax.data.pipeline import StreamedImages, decode_files
+from ocrgan_jax.data.framing import decode_frames, region_png
+from ocrgan_jax.data.pipeline import decode_files
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.platforms import as_on_cpu
 from ocrgan_jax.predict import find_images
@@ -29,6 +30,11 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 OUTPUTS = ('score', 'map')
 TOLERANCE = 1e-5
 CHECKED_IMAGES = 16
+RESIZING = {
+  'stretch': 'the whole photograph to the square, area-averaged where it shrinks',
+  'pad': 'with its aspect into the square, around it the median colour of its border, 2 % wide',
+  'tiles': "overlapping squares of `tile` pixels; the largest of their scores is the photograph's",
+}
 
 
 def export(
@@ -64,8 +70,16 @@ def export(
     contents['scorer.onnx'] = to_onnx(scorer)
   runners = {'scorer.stablehlo': run_stablehlo, 'scorer.onnx': run_onnx}
   description = {
-    'input': {'shape': ['batch', size, size, 3], 'dtype': 'uint8', 'colours': 'RGB'},
-    'resizing': 'the whole image to the square, area-averaged where it shrinks',
+    'input': {
+      'shape': ['batch', size, size, scorer.model.channels],
+      'dtype': 'uint8',
+      'colours': 'RGB, and 255 where a pixel counts' if scorer.model.has_counts else 'RGB',
+    },
+    'resizing': RESIZING[scorer.framing.fit],
+    'fit': scorer.framing.fit,
+    'tile': scorer.framing.tile or size,
+    'overlap': scorer.framing.overlap,
+    'region': 'region.png, of the whole photograph' if scorer.framing.region is not None else '',
     'outputs': {
       'score': 'float32 [batch], 0 to 1 over held-out normal images, larger is more anomalous',
       'map': f'float32 [batch, {size}, {size}], 1 is what normal images show on average',
@@ -84,6 +98,8 @@ def export(
   }
   for name, content in contents.items():
     write_bytes(Path(output) / name, content)
+  if scorer.framing.region is not None:
+    write_bytes(Path(output) / 'region.png', region_png(scorer.framing.region))
   write_json(Path(output) / 'scorer.json', description)
   return description
 
@@ -96,25 +112,27 @@ def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
     paths: image files; if empty, images spread over the test set are used.
 
   Returns:
-    uint8 [images, size, size, 3].
+    uint8 [images, size, size, channels].
 
   Raises:
     InputError: if there are none, or one cannot be read.
   """
-  size, settings = scorer.model.image_size, scorer.config.data
+  settings = scorer.config.data
   if not paths:
     test = prepare_dataset(scorer.config.data_dir, settings).test
     if not test.names:
       raise InputError('the run has no test images to compare on; give image files after the flags')
     chosen = np.linspace(0, len(test.names) - 1, CHECKED_IMAGES).astype(int)
-    everything = StreamedImages(test.records, np.arange(len(test.names)), size)
-    return everything[np.unique(chosen)]
+    images = [
+      decode_frames(test.records[int(i)]['image'], scorer.framing)[0] for i in np.unique(chosen)
+    ]
+    return np.concatenate(images)
   found = []
-  for path, image, error in decode_files(paths[:CHECKED_IMAGES], size, settings.max_megapixels):
-    if image is None:
-      raise InputError(f'cannot read {path}: {error}')
-    found.append(image)
-  return np.stack(found)
+  for file in decode_files(paths[:CHECKED_IMAGES], scorer.framing, settings.max_megapixels):
+    if file.images is None:
+      raise InputError(f'cannot read {file.path}: {file.error}')
+    found.append(file.images)
+  return np.concatenate(found)
 
 
 def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
@@ -132,7 +150,8 @@ def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
 def to_stablehlo(scorer: Scorer) -> bytes:
   """Serializes the scorer with `jax.export`, for all of PLATFORMS and any batch size."""
   (batch,) = jax.export.symbolic_shape('batch')
-  shape = jax.ShapeDtypeStruct((batch, *[scorer.model.image_size] * 2, 3), np.uint8)
+  size, channels = scorer.model.image_size, scorer.model.channels
+  shape = jax.ShapeDtypeStruct((batch, size, size, channels), np.uint8)
   function = jax.jit(scoring_function(scorer))
   return bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
 
@@ -145,7 +164,7 @@ def to_onnx(scorer: Scorer) -> bytes:
     raise InputError("ONNX needs more packages: pip install -e '.[onnx]'") from None
   logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it logs every omitted shape
   size = scorer.model.image_size
-  shape = jax.ShapeDtypeStruct(('batch', size, size, 3), np.uint8)
+  shape = jax.ShapeDtypeStruct(('batch', size, size, scorer.model.channels), np.uint8)
   with as_on_cpu():
     model = jax2onnx.to_onnx(
       scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
@@ -184,19 +203,20 @@ def compare(
     name: of the file, for the message.
 
   Returns:
-    The largest difference. Scores are compared relative to themselves or to 1, each map
+    The largest difference. Raw scores are compared relative to themselves, each map
     relative to its largest value.
 
   Raises:
     InputError: if the difference is over 1e-5.
   """
-  scores, maps = scorer.scale(scorer.score(images)), scorer.maps(images)
+  scores, maps = scorer.score(images), scorer.maps(images)
+  calibration = scorer.calibration
   largest = 0.0
   for part in (slice(None), slice(0, 1)):
     score, anomaly_map = map(np.asarray, exported(images[part]))
     expected = maps[part]
     differences = (
-      np.abs(score - scores[part]) / np.maximum(np.abs(scores[part]), 1),
+      np.abs((score * calibration.width + calibration.minimum) / scores[part] - 1),
       np.abs(anomaly_map - expected) / expected.max((1, 2), keepdims=True),
     )
     largest = max(largest, *(float(d.max()) for d in differences))

@@ -24,8 +24,13 @@ MIXED_BANDS = 3  # that mixtures are made of
 
 
 def to_float(images: jax.Array) -> jax.Array:
-  """uint8 [0, 255] → float32 [-1, 1], the same for every image."""
-  return images.astype(jnp.float32) / 127.5 - 1
+  """uint8 [0, 255] → float32 [-1, 1], the same for every image; of its colours alone."""
+  return images[..., :3].astype(jnp.float32) / 127.5 - 1
+
+
+def counts_of(images: jax.Array) -> jax.Array | None:
+  """Where pixels count: bool [batch, size, size]; None of images without a fourth channel."""
+  return images[..., 3] > 0 if images.shape[-1] == 4 else None
 
 
 def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]:
@@ -90,11 +95,11 @@ def forged_step(
   Args:
     state: the state, whose key is drawn from.
     number: of the copy; another one gives other forgeries.
-    images: uint8 [batch, size, size, 3].
+    images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
-    uint8 array shaped as `images`.
+    uint8 array shaped as `images`; they are forged where pixels count.
   """
   real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
   if model.forgery.validation == 'unseen':
@@ -104,4 +109,8 @@ def forged_step(
     forged, _ = forge_mixtures(key, bands, unseen)
   else:
     forged = forge_batch(model, key, real)
-  return jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
+  counts = counts_of(images)
+  if counts is not None:
+    forged = jnp.where(counts[..., None], forged, real)
+  forged = jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
+  return jnp.concatenate([forged, images[..., 3:]], axis=-1) if counts is not None else forged

@@ -34,6 +34,7 @@ class OCRGAN:
     augmentation: small changes of the training images.
     density: how normality is modelled, if the score asks for it.
     score: Eq. 13, or of the anomaly map.
+    has_counts: whether images have a fourth channel, 255 where a pixel counts.
 
   Raises:
     InputError: if a field is out of bounds, or two contradict each other.
@@ -53,6 +54,7 @@ class OCRGAN:
   augmentation: Augmentation
   density: Density
   score: Score
+  has_counts: bool = False
 
   def __post_init__(self) -> None:
     check(self)
@@ -84,6 +86,11 @@ class OCRGAN:
       raise InputError(
         "model.discriminator_head is 'pixels', which needs train.generator_input = 'forged'"
       )
+
+  @property
+  def channels(self) -> int:
+    """Of the images that come in, uint8."""
+    return 4 if self.has_counts else 3
 
   @property
   def forges(self) -> bool:

@@ -61,7 +61,8 @@ class ModelGroup:
       )
       return states, [jax.tree.map(lambda x, k=k: x[k], metrics) for k in range(count)]
 
-    batch = jax.ShapeDtypeStruct((batch_size, model.image_size, model.image_size, 3), np.uint8)
+    shape = batch_size, model.image_size, model.image_size, model.channels
+    batch = jax.ShapeDtypeStruct(shape, np.uint8)
     jitted = sharding.jit_over_batch(step_all, mesh, donate=True)
     self._step = jitted.lower(self._states, [batch] * count).compile()
 

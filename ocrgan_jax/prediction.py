@@ -1,8 +1,7 @@
 """Scores image files and decides on each, in constant memory."""
 
-import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ocrgan_jax import overlay
 from ocrgan_jax.data.decoding import open_image, to_rgb
-from ocrgan_jax.data.pipeline import decode_files
+from ocrgan_jax.data.pipeline import DecodedFile, decode_files
 from ocrgan_jax.writer import write_jpeg
 
 if TYPE_CHECKING:
@@ -62,35 +61,72 @@ def predict(
   done = 0
   limit = scorer.calibration.limit if threshold is None else threshold
   map_limit = limit_of_map(scorer, limit)
-  size = scorer.config.image_size
-  decoded = decode_files(list(paths), size, scorer.config.data.max_megapixels)
+  framing = scorer.framing
+  decoded = decode_files(list(paths), framing, scorer.config.data.max_megapixels)
   start = time.perf_counter()
-  while batch := list(itertools.islice(decoded, scorer.batch_size)):
-    images = np.zeros((len(batch), size, size, 3), np.uint8)
-    for i, (_, image, _) in enumerate(batch):
-      if image is not None:
-        images[i] = image
-    values = scorer.score_batch(images, outputs)
-    scores = scorer.scale(values['score'].astype(np.float64))
-    decisions = np.where(scores > limit, 'anomalous', 'normal').tolist()
-    drawn = [''] * len(batch)
-    for i, (path, image, _) in enumerate(batch):
-      if maps and image is not None:
+  for batch in batches_of(decoded, scorer.batch_size):
+    found: list[Prediction] = []
+    values = score_images(scorer, [file.images for file in batch], outputs)
+    for i, (file, value) in enumerate(zip(batch, values, strict=True)):
+      if file.images is None:
+        found.append(Prediction(str(file.path), np.nan, '', 0.0, file.error))
+        continue
+      score = float(scorer.scale(value['score'].max().astype(np.float64)))
+      decision, drawn = 'anomalous' if score > limit else 'normal', ''
+      if maps:
         # The number distinguishes images with the same name in different folders.
-        drawn[i] = str(maps / f'{done + i:06}_{Path(path).stem[:LONGEST_NAME]}.jpg')
-        photograph = read_photograph(path)
-        picture = overlay.draw(
-          photograph, values['map'][i], map_limit, decisions[i], float(scores[i])
-        )
-        write_jpeg(Path(drawn[i]), picture)
+        drawn = str(maps / f'{done + i:06}_{Path(file.path).stem[:LONGEST_NAME]}.jpg')
+        photograph = read_photograph(file.path)
+        whole = framing.on_photograph(value['map'], file.size, photograph.shape[:2])
+        picture = overlay.draw(photograph, whole, map_limit, decision, score)
+        write_jpeg(Path(drawn), picture)
+      found.append(Prediction(str(file.path), score, decision, 0.0, '', drawn))
     done += len(batch)
     now = time.perf_counter()
     seconds, start = (now - start) / len(batch), now
-    for i, (path, image, error) in enumerate(batch):
-      if image is None:
-        yield Prediction(str(path), np.nan, '', seconds, error)
-      else:
-        yield Prediction(str(path), float(scores[i]), decisions[i], seconds, '', drawn[i])
+    yield from (p._replace(seconds=seconds) for p in found)
+
+
+def batches_of(files: Iterator[DecodedFile], size: int) -> Iterator[list[DecodedFile]]:
+  """Files together until their images fill a batch, or one has more than that."""
+  batch: list[DecodedFile] = []
+  for file in files:
+    count = sum(len(f.images) for f in [*batch, file] if f.images is not None)
+    if batch and (count > size or len(batch) == size):
+      yield batch
+      batch = []
+    batch.append(file)
+  if batch:
+    yield batch
+
+
+def score_images(
+  scorer: 'Scorer', groups: Sequence[np.ndarray | None], outputs: tuple[str, ...]
+) -> list[dict[str, np.ndarray]]:
+  """Scores the images of several photographs together.
+
+  Args:
+    scorer: of a model.
+    groups: the images of each photograph; None where there are none.
+    outputs: the wanted results of `score_step.score_step`.
+
+  Returns:
+    The results for each photograph's images; {} where there are none.
+  """
+  counts = [0 if group is None else len(group) for group in groups]
+  if not sum(counts):
+    return [{} for _ in groups]
+  images = np.concatenate([group for group in groups if group is not None])
+  parts = [
+    scorer.score_batch(images[i : i + scorer.batch_size], outputs)
+    for i in range(0, len(images), scorer.batch_size)
+  ]
+  values = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+  ends = np.cumsum(counts)
+  return [
+    {name: value[end - count : end] for name, value in values.items()} if count else {}
+    for count, end in zip(counts, ends, strict=True)
+  ]
 
 
 def read_photograph(path: Path | str) -> np.ndarray:

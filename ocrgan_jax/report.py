@@ -14,6 +14,7 @@ from PIL import Image
 
 from ocrgan_jax import figures
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
+from ocrgan_jax.data.pipeline import Photographs
 from ocrgan_jax.metrics import INTERVAL_METRICS, PIXEL_METRICS
 from ocrgan_jax.scored_test_set import ScoredTestSet
 from ocrgan_jax.scorer import Scorer
@@ -150,7 +151,7 @@ def draw_examples(
   errors = errors_of(labels, scaled, threshold)
   gallery, rows = choose_gallery(errors), choose_rows(labels, scaled)
   shown = np.union1d(gallery, rows)
-  views = scorer.explain(tested.images[shown])
+  views = scorer.explain(tested.images[tested.shown[shown]])
   band_names = [f'band {number + 1}' for number in scorer.model.bands]
   weights = {n: v.swapaxes(0, 1) for n, v in views.items() if n.startswith('cs')}
   if weights:
@@ -161,7 +162,9 @@ def draw_examples(
   maximum = scorer.calibration.map_maximum
   cards = {}
   for k, i in enumerate(shown.tolist()):
-    outline = functools.partial(figures.outlined, mask=tested.masks.get(i))
+    # Masks are of whole photographs, and these may be tiles.
+    mask = None if isinstance(tested.images, Photographs) else tested.masks.get(i)
+    outline = functools.partial(figures.outlined, mask=mask)
     anomaly_map, made = views['map'][k], {}
     if 'reconstruction' in views:
       made['reconstruction'] = figures.to_uint8(views['reconstruction'][k])

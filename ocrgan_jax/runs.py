@@ -8,8 +8,11 @@ import ml_collections
 
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
+from ocrgan_jax.data.framing import Framing, framing_of, read_region, region_png
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.writer import write_json
+from ocrgan_jax.writer import write_bytes, write_json
+
+REGION = 'region.png'  # white where defects count
 
 # What may change when a run goes on: how long it trains, where the images lie (they are
 # compared by content) and how they are fetched.
@@ -82,10 +85,20 @@ def training_set(workdir: Path) -> list[str]:
   return json.loads(path.read_text()) if path.exists() else []
 
 
-def claim(workdir: Path, config: ml_collections.ConfigDict, digests: list[str]) -> None:
-  """Makes a checked folder the run's: writes `config.json` and `training_set.json`."""
+def claim(
+  workdir: Path, config: ml_collections.ConfigDict, digests: list[str], framing: Framing
+) -> None:
+  """Makes a checked folder the run's: `config.json`, `training_set.json`, perhaps `region.png`."""
   write_json(workdir / 'config.json', config.to_dict())
   write_json(workdir / 'training_set.json', digests)
+  if framing.region is not None:
+    write_bytes(workdir / REGION, region_png(framing.region))
+
+
+def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
+  """How photographs become images of a run, with its region of interest if it has one."""
+  path = workdir / REGION
+  return framing_of(config, read_region(str(path)) if path.exists() else None)
 
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ocrgan_jax import density, scoring
 from ocrgan_jax.band_statistics import band_statistics
 from ocrgan_jax.density import Gaussians
-from ocrgan_jax.inputs import deviations_of, given, split, summed, to_float
+from ocrgan_jax.inputs import counts_of, deviations_of, given, split, summed, to_float
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.state import State
 
@@ -26,7 +26,7 @@ def score_step(
   Args:
     state: the state.
     reference: of the calibration.
-    images: uint8 [batch, size, size, 3].
+    images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
@@ -38,13 +38,13 @@ def score_step(
   """
   rule = model.score
   looked = look(model, state, reference, split(model, to_float(images)))
-  outputs = looked.outputs
+  outputs = looked.outputs._replace(counts=counts_of(images))
   maps = scoring.anomaly_map(outputs, rule, reference.map_unit)
   values = {'score': scoring.SCORES[rule.kind](outputs, maps, rule), 'map': maps}
   if not model.trains:
     return {**values, 'features': band_statistics(outputs.images).mean((1, 2))}
   distance = rule.content_distance
-  content = scoring.content_error(outputs.images, outputs.reconstructions, distance)
+  content = scoring.content_error(outputs.images, outputs.reconstructions, distance, outputs.counts)
   values['content'] = content
   if model.judges_pixels:
     return {**values, 'features': looked.pixel_features.mean((1, 2))}
@@ -60,7 +60,7 @@ def maps_step(
   Args:
     state: the state.
     fitted: the density, if the maps ask for one.
-    images: uint8 [batch, size, size, 3].
+    images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
@@ -68,7 +68,8 @@ def maps_step(
   """
   reference = scoring.Reference(None, fitted)
   looked = look(model, state, reference, split(model, to_float(images)))
-  return scoring.anomaly_maps(looked.outputs, model.score)
+  outputs = looked.outputs._replace(counts=counts_of(images))
+  return scoring.anomaly_maps(outputs, model.score)
 
 
 def explain_step(
@@ -79,7 +80,7 @@ def explain_step(
   Args:
     state: the state.
     reference: of the calibration.
-    images: uint8 [batch, size, size, 3].
+    images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
@@ -90,9 +91,10 @@ def explain_step(
   """
   bands, real = split(model, to_float(images))
   looked = look(model, state, reference, (bands, real))
+  outputs = looked.outputs._replace(counts=counts_of(images))
   views = {
     'input': real,
-    'map': scoring.anomaly_map(looked.outputs, model.score, reference.map_unit),
+    'map': scoring.anomaly_map(outputs, model.score, reference.map_unit),
     'bands': jnp.stack(bands, axis=1),
   }
   if not model.trains:
@@ -159,7 +161,7 @@ def moments_step(
   Args:
     state: the state.
     count: how many images of the batch count: the first so many.
-    images: uint8 [batch, size, size, 3].
+    images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
     learned: whether of the statistics that networks give too.
 

@@ -1,5 +1,6 @@
 """A test set and what one checkpoint makes of it: all that an evaluation reports on."""
 
+import functools
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -8,7 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.pipeline import Images
+from ocrgan_jax.data.pipeline import (
+  Images,
+  Photographs,
+  of_photographs,
+  parts_of,
+)
 from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.trivial import trivial_scores
 
@@ -18,16 +24,19 @@ class ScoredTestSet(NamedTuple):
 
   Attributes:
     split: names, labels and defect types of the images.
-    images: uint8 [images, size, size, 3] or streamed.
+    images: from `load_images`; where photographs are tiles, there are more than names.
+    shown: index of the image to show of each photograph, the one with the highest score.
     masks: from `load_masks`; empty if pixels are not judged.
-    scores: raw, float32 [images].
-    features: D's latent features, float32 [images, 100].
-    trivial: name → trivial scores, float32 [images].
-    maps: anomaly maps of the images with a mask, in order, float32 [masks, size, size].
+    scores: raw, float32 [photographs].
+    features: D's latent features, float32 [photographs, 100].
+    trivial: name → trivial scores, float32 [photographs].
+    maps: anomaly maps over the whole photographs with a mask, in order, float32
+      [masks, size, size].
   """
 
   split: Split
   images: Images
+  shown: np.ndarray
   masks: dict[int, np.ndarray]
   scores: np.ndarray
   features: np.ndarray
@@ -53,6 +62,8 @@ def score_test_set(
   columns: dict[str, list[np.ndarray]] = defaultdict(list)
   trivial: dict[str, list[np.ndarray]] = defaultdict(list)
   maps: list[np.ndarray] = []
+  parts = parts_of(images)
+  owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
   start = 0
   with tqdm(None, 'scoring', len(images), unit='image', leave=False) as bar:
     for batch, values in scorer.batches(images, outputs):
@@ -62,16 +73,33 @@ def score_test_set(
       for name, scores in jax.device_get(trivial_scores(batch)).items():
         trivial[name].append(scores[:count])
       if masks:
-        maps += [values['map'][i] for i in range(count) if start + i in masks]
+        maps += [values['map'][i] for i in range(count) if owners[start + i] in masks]
       start += count
       bar.update(count)
   size = scorer.model.image_size
+  scores = np.concatenate(columns['score'])
+  mean = functools.partial(of_photographs, images, how=np.add)
   return ScoredTestSet(
     split=split,
     images=images,
+    shown=np.array([part[np.argmax(scores[part])] for part in parts]),
     masks=masks,
-    scores=np.concatenate(columns['score']),
-    features=np.concatenate(columns['features']),
-    trivial={name: np.concatenate(parts) for name, parts in trivial.items()},
-    maps=np.stack(maps) if maps else np.zeros((0, size, size), np.float32),
+    scores=of_photographs(images, scores),
+    features=mean(np.concatenate(columns['features'])),
+    trivial={name: mean(np.concatenate(values)) for name, values in trivial.items()},
+    maps=whole_maps(images, masks, maps) if maps else np.zeros((0, size, size), np.float32),
   )
+
+
+def whole_maps(images: Images, masks: dict[int, np.ndarray], maps: list[np.ndarray]) -> np.ndarray:
+  """The maps of images → those of the photographs with a mask, stretched as the masks are."""
+  if not isinstance(images, Photographs):
+    return np.stack(maps)
+  found, done = [], 0
+  for photograph in sorted(masks):
+    size = images.sizes[photograph]
+    count = len(images.framing.boxes(*size))
+    part = np.stack(maps[done : done + count])
+    found.append(images.framing.on_photograph(part, size, part.shape[1:]))
+    done += count
+  return np.stack(found)

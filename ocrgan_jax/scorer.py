@@ -16,7 +16,8 @@ from ocrgan_jax import checkpoint, runs, sharding
 from ocrgan_jax.calibration import Calibration, scale, with_threshold
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
-from ocrgan_jax.data.pipeline import Images, evaluation_batches
+from ocrgan_jax.data.framing import Framing
+from ocrgan_jax.data.pipeline import Images, evaluation_batches, of_photographs
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.prediction import Prediction, predict
@@ -42,6 +43,7 @@ class Scorer:
     state: the arrays.
     calibration: the scale of the scores and the default threshold.
     mesh: the devices that share a batch.
+    framing: how photographs become its images.
   """
 
   config: ml_collections.ConfigDict
@@ -49,6 +51,7 @@ class Scorer:
   state: State
   calibration: Calibration
   mesh: Mesh
+  framing: Framing
 
   @property
   def batch_size(self) -> int:
@@ -60,16 +63,19 @@ class Scorer:
 
     Args:
       images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or any
-        object with a length that gives such an array for an array of indices.
+        object with a length that gives such an array for an array of indices. Of a model
+        with padding, tiles or a region of interest they have a fourth channel, 255 where a
+        pixel counts: `framing` makes them.
 
     Returns:
-      float32 [images].
+      float32 [images]; if they are `pipeline.Photographs`, the largest score of each.
 
     Raises:
       InputError: if the images have another type, shape or size.
     """
     parts = [outputs['score'] for _, outputs in self.batches(images)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    return of_photographs(images, scores)
 
   def score_files(
     self, paths: Iterable[Path | str], *, threshold: float | None = None
@@ -162,12 +168,13 @@ class Scorer:
     return batch, {name: np.asarray(value) for name, value in values.items()}
 
   def _check(self, batch: np.ndarray) -> None:
-    size = self.model.image_size
-    if batch.dtype != np.uint8 or batch.shape[1:] != (size, size, 3):
+    size, channels = self.model.image_size, self.model.channels
+    if batch.dtype != np.uint8 or batch.shape[1:] != (size, size, channels):
       given = ', '.join(['images', *map(str, batch.shape[1:])])
       raise InputError(
-        f"images must be uint8 [images, {size}, {size}, 3], RGB at the model's image_size; "
-        f'these are {batch.dtype} [{given}]; make them with ocrgan_jax.data.decoding.decode_image'
+        f"images must be uint8 [images, {size}, {size}, {channels}], RGB at the model's "
+        f'image_size; these are {batch.dtype} [{given}]; make them with '
+        'ocrgan_jax.data.framing.decode_frames and the framing of this scorer'
       )
 
   def scale(self, scores: np.ndarray) -> np.ndarray:
@@ -233,7 +240,8 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   chosen = None if as_trained else checkpoint.restore_calibration(workdir)
   for step in checkpoint.steps(workdir, protocol):
     state, calibration = checkpoint.restore_scoring(workdir, like, sharding.replicated(mesh), step)
-    scorer = Scorer(config, model, state, calibration, mesh)
+    framing = runs.load_framing(workdir, config)
+    scorer = Scorer(config, model, state, calibration, mesh, framing)
     if chosen and chosen[2] == step:
       scorer = _calibrated(scorer, *chosen[:2])
     elif chosen and protocol != 'oracle':
@@ -305,7 +313,7 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images
     )
   validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
   calibration = validate(scorer.state).calibration
-  return Scorer(config, model, scorer.state, calibration, scorer.mesh)
+  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
 
 
 def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
@@ -321,10 +329,12 @@ def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
   """
   config = default.get_config('statistics')
   fields = flat_fields(scorer.config)
-  same = ('seed', 'image_size', 'model.branches', 'model.bands', 'train.batch_size')
+  same = ['seed', 'image_size', 'model.branches', 'model.bands', 'train.batch_size']
+  same += [name for name in fields if name.startswith('data.')]
   config.update_from_flattened_dict({name: fields[name] for name in same})
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))
   validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
-  return Scorer(config, model, state, validate(state).calibration, scorer.mesh)
+  calibration = validate(state).calibration
+  return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)

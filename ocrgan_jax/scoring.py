@@ -36,6 +36,7 @@ class Outputs(NamedTuple):
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
     distance: from the density, [batch, h, w]; None where none was fitted.
     pixel_logits: of a D that judges pixels, [batch, h, w].
+    counts: where pixels count, bool [batch, size, size]; None where all do.
   """
 
   images: jax.Array
@@ -44,13 +45,18 @@ class Outputs(NamedTuple):
   reconstructed_latent: Any = None
   distance: Any = None
   pixel_logits: Any = None
+  counts: Any = None
 
 
-def content_error(images: jax.Array, reconstructions: jax.Array, distance: str) -> jax.Array:
-  """L_con of each image alone: [batch, size, size, 3] twice → [batch]."""
+def content_error(
+  images: jax.Array, reconstructions: jax.Array, distance: str, counts: jax.Array | None = None
+) -> jax.Array:
+  """L_con of each image alone, where its pixels count: [batch, size, size, 3] twice → [batch]."""
   difference = images - reconstructions
   difference = jnp.abs(difference) if distance == 'l1' else jnp.square(difference)
-  return difference.mean((1, 2, 3))
+  if counts is None:
+    return difference.mean((1, 2, 3))
+  return (difference.mean(-1) * counts).sum((1, 2)) / jnp.maximum(counts.sum((1, 2)), 1)
 
 
 def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array:
@@ -115,7 +121,9 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
   del maps
   score = jnp.zeros(())
   if rule.content_weight > 0:
-    error = content_error(outputs.images, outputs.reconstructions, rule.content_distance)
+    error = content_error(
+      outputs.images, outputs.reconstructions, rule.content_distance, outputs.counts
+    )
     score = rule.content_weight * error
   if rule.content_weight < 1:
     error = latent_error(outputs.latent, outputs.reconstructed_latent)
@@ -221,7 +229,8 @@ def anomaly_maps(outputs: Outputs, rule: Score) -> jax.Array:
   Returns:
     float32 [batch, maps, size, size].
   """
-  return jnp.stack([smooth(MAPS[name](outputs), rule.map_sigma) for name in rule.maps], axis=1)
+  maps = jnp.stack([smooth(MAPS[name](outputs), rule.map_sigma) for name in rule.maps], axis=1)
+  return maps if outputs.counts is None else maps * outputs.counts[:, None]
 
 
 def anomaly_map(outputs: Outputs, rule: Score, unit: jax.Array) -> jax.Array:

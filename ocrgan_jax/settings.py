@@ -5,6 +5,7 @@ import ml_collections
 from ocrgan_jax.augmentation import Augmentation
 from ocrgan_jax.checks import flat_fields, read, require, seed_bound
 from ocrgan_jax.configs import default
+from ocrgan_jax.data.framing import has_counts
 from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.density import Density
 from ocrgan_jax.errors import InputError
@@ -49,6 +50,7 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     augmentation=read(Augmentation, config.augmentation),
     density=read(Density, config.density),
     score=read(Score, config.score),
+    has_counts=has_counts(config),
   )
 
 

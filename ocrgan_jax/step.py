@@ -8,7 +8,16 @@ import optax
 
 from ocrgan_jax import losses
 from ocrgan_jax.augmentation import augment
-from ocrgan_jax.inputs import deviations_of, forge_batch, given, half_size, split, summed, to_float
+from ocrgan_jax.inputs import (
+  counts_of,
+  deviations_of,
+  forge_batch,
+  given,
+  half_size,
+  split,
+  summed,
+  to_float,
+)
 from ocrgan_jax.mixtures import visible_change
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.state import NetworkState, State
@@ -44,7 +53,7 @@ def train_step(
 
   Args:
     state: the state; its `step` seeds the forgeries.
-    images: uint8 [batch, size, size, 3], normal ones.
+    images: uint8 [batch, size, size, 3 or 4], normal ones.
     model: the static description.
 
   Returns:
@@ -66,7 +75,7 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
 
   Args:
     state: whose `step` seeds the draws.
-    images: uint8 [batch, size, size, 3], normal ones.
+    images: uint8 [batch, size, size, 3 or 4], normal ones.
     model: the static description.
 
   Returns:
@@ -80,7 +89,10 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   normal_bands, real = split(model, normal)
   if not model.forges:
     return Batch(real, given(model, normal_bands))
-  forged_bands, forged = split(model, forge_batch(model, key, normal))
+  forged = forge_batch(model, key, normal)
+  if (counts := counts_of(images)) is not None:  # a defect in the background is none
+    forged = jnp.where(counts[..., None], forged, normal)
+  forged_bands, forged = split(model, forged)
   mask, deviations = None, None
   if model.judges_pixels:
     mask = half_size(visible_change(real, forged))

@@ -18,7 +18,16 @@ from orbax.checkpoint import CheckpointManager
 from ocrgan_jax import checkpoint, outlook, runs, sharding
 from ocrgan_jax.checks import read
 from ocrgan_jax.data import absolute, prepare_dataset
-from ocrgan_jax.data.pipeline import Images, TrainingBatches, hold_out, load_images
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.framing import Framing, framing_of, read_region
+from ocrgan_jax.data.pipeline import (
+  Images,
+  StreamedImages,
+  TrainingBatches,
+  hold_out,
+  load_images,
+)
+from ocrgan_jax.data.region import find_region
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.schedule import Schedule, choose_batch_size
@@ -29,6 +38,8 @@ from ocrgan_jax.writer import TrainingLog
 
 # Under this the release threw its discriminator away; here it is only reported.
 STALLED_DISCRIMINATOR = 1e-5
+# The photographs that a region of interest is found from, and their size for that.
+REGION_IMAGES, REGION_SIZE = 200, 256
 
 
 class TrainingRun:
@@ -174,21 +185,21 @@ def open_run(
     InputError: if the data or the folder cannot be used. Nothing has been written then.
   """
   runs.check(workdir, config)
-  images, held_out, digests = load_training_images(config, workdir)
+  images, held_out, digests, framing = load_training_images(config, workdir)
   batch_size = choose_batch_size(config.train.batch_size, len(images), mesh.size)
   writes = sharding.is_first_process()
   if writes and not runs.training_set(workdir):  # not begun yet
-    runs.claim(workdir, config, digests)
+    runs.claim(workdir, config, digests, framing)
   with checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints) as checkpoints:
     run = TrainingRun(config, workdir, model, mesh, images, held_out, batch_size, checkpoints)
     if writes and not run.finished:  # perhaps with more epochs than before
-      runs.claim(workdir, config, digests)
+      runs.claim(workdir, config, digests, framing)
     yield run
 
 
 def load_training_images(
   config: ml_collections.ConfigDict, workdir: Path
-) -> tuple[Images, Images, list[str]]:
+) -> tuple[Images, Images, list[str], Framing]:
   """Prepares the dataset of a run and loads its normal images.
 
   Args:
@@ -196,8 +207,8 @@ def load_training_images(
     workdir: of the run, which goes on with the images that it began with.
 
   Returns:
-    The images to train on and those held out, uint8 [images, size, size, 3] or
-    streamed, and the digests of both.
+    The images to train on and those held out, see `pipeline.load_images`, the digests of
+    both, and how photographs became images.
 
   Raises:
     InputError: if the dataset cannot be used, or has changed since the run began.
@@ -210,17 +221,28 @@ def load_training_images(
   digests = dataset.train.digests
   chosen, held_out = hold_out(len(digests), config.data.validation_share, config.seed)
   runs.check_training_set(workdir, digests)
-  load = functools.partial(
-    load_images, dataset.train, config.image_size, memory_gib=config.data.memory_gib
-  )
-  return load(chosen=chosen), load(chosen=held_out), digests
+  framing = runs.load_framing(workdir, config)
+  if config.data.region and framing.region is None:  # the run has not begun
+    framing = framing_of(config, _choose_region(config, dataset.train, chosen))
+  load = functools.partial(load_images, dataset.train, framing, memory_gib=config.data.memory_gib)
+  return load(chosen=chosen), load(chosen=held_out), digests, framing
+
+
+def _choose_region(
+  config: ml_collections.ConfigDict, train: Split, chosen: np.ndarray
+) -> np.ndarray | None:
+  if config.data.region != 'auto':
+    return read_region(config.data.region)
+  some = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), REGION_IMAGES)).astype(int)]
+  whole = StreamedImages(train.records, some, Framing(REGION_SIZE))
+  return find_region(whole[np.arange(len(some))])
 
 
 def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:
   """Compiles the training step: (state, batch) → (state, losses); the state given is used up."""
   print('compiling the training step', file=sys.stderr)
   step = sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
-  shape = batch_size, model.image_size, model.image_size, 3
+  shape = batch_size, model.image_size, model.image_size, model.channels
   return step.lower(state, jax.ShapeDtypeStruct(shape, np.uint8)).compile()
 
 
@@ -236,6 +258,8 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   config.data_dir = absolute(config.data_dir)
   config.data.test_dir = absolute(config.data.test_dir)
   config.data.prepared_dir = absolute(config.data.prepared_dir)
+  if config.data.region != 'auto':
+    config.data.region = absolute(config.data.region)
   return config
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ocrgan_jax import density, scoring, sharding
 from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.calibration import calibrate as calibrate_scores
-from ocrgan_jax.data.pipeline import Images, evaluation_batches
+from ocrgan_jax.data.pipeline import Images, evaluation_batches, of_photographs
 from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.model import OCRGAN
@@ -88,7 +88,7 @@ def make_validation(
           forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
     scores = np.concatenate(normal)
     calibration = calibrate_scores(
-      scores,
+      of_photographs(held_out, scores),
       model.score,
       map_unit=unit,
       map_maximum=map_maximum,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.base import clone
 from sklearn.covariance import EmpiricalCovariance, ShrunkCovariance
 from sklearn.linear_model import Ridge
 
@@ -62,15 +63,24 @@ def cell(x: np.ndarray, row: int, column: int) -> np.ndarray:
   return part.transpose(1, 2, 0, 3).reshape(-1, part.shape[-1])
 
 
+def reference_distances(residuals: np.ndarray, row: int, column: int) -> np.ndarray:
+  """Squared, of one cell, by scikit-learn's covariance and the least variance beside it."""
+  model = ShrunkCovariance(shrinkage=0.1, assume_centered=True)
+  fit = lambda i, j: clone(model).fit(cell(residuals, i, j))
+  mean = np.mean([np.diag(fit(i, j).covariance_) for i in range(8) for j in range(8)], axis=0)
+  x, covariance = cell(residuals, row, column), fit(row, column).covariance_
+  precision = np.linalg.inv(covariance + density.LEAST_VARIANCE * np.diag(mean))
+  return np.einsum('bi,ij,bj->b', x, precision, x)
+
+
 def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.ndarray) -> None:
   gaussians = fitted(statistics)
   distances = np.asarray(density.mahalanobis(gaussians, statistics))
   deviations = (statistics - statistics.mean(0))[..., CHOSEN].astype(np.float64)
   for row, column in ((0, 0), (3, 5), (7, 7)):
     x = cell(deviations, row, column)
-    reference = ShrunkCovariance(shrinkage=0.1, assume_centered=True).fit(x)
     found = cell(distances[..., None], row, column)[:, 0]
-    np.testing.assert_allclose(found**2, reference.mahalanobis(x), rtol=1e-2)
+    np.testing.assert_allclose(found**2, reference_distances(deviations, row, column), rtol=1e-2)
     # Far more than rounding: without shrinkage they are other distances.
     unshrunk = EmpiricalCovariance(assume_centered=True).fit(x).mahalanobis(x)
     assert np.abs(found**2 / unshrunk - 1).max() > 0.1
@@ -95,11 +105,12 @@ def test_positions_are_judged_given_the_image_by_ridge_regression(
   x, g = cell(deviations, 2, 3), np.tile(components, (4, 1))
   ridge = Ridge(alpha=0.05 * len(g), fit_intercept=False).fit(g, x)
   np.testing.assert_allclose(gaussians.response[2, 3], ridge.coef_, atol=1e-3)
-  residuals = x - ridge.predict(g)
-  reference = ShrunkCovariance(shrinkage=0.1, assume_centered=True).fit(residuals)
+  response = np.repeat(np.repeat(gaussians.response, 2, axis=0), 2, axis=1)
+  assert np.abs(components).max() < density.LARGEST_COMPONENT
+  residuals = deviations - np.einsum('hwck,bk->bhwc', response, components)
   distances = np.asarray(density.mahalanobis(gaussians, statistics))
   found = cell(distances[..., None], 2, 3)[:, 0]
-  np.testing.assert_allclose(found**2, reference.mahalanobis(residuals), rtol=1e-2)
+  np.testing.assert_allclose(found**2, reference_distances(residuals, 2, 3), rtol=1e-2)
 
 
 def test_batches_and_their_padding_do_not_matter(statistics: np.ndarray) -> None:
@@ -143,13 +154,24 @@ def test_distances_of_several_lists_are_added_in_units_of_their_expectation(
   assert 0.4 < found.mean() < 1.1  # shrinkage takes some of it
 
 
-def test_sharp_edges_in_what_networks_learned_are_normal() -> None:
-  """At an edge that every image has a smoothed mean would be far from all of them."""
+def test_where_normal_images_never_change_a_grain_of_noise_is_no_defect() -> None:
   rng = np.random.default_rng(0)
-  bands = sum(CHANNELS.values())
-  images = rng.normal(0, 0.01, (50, 8, 8, bands + 1)).astype(np.float32)
-  images[:, :, 4:, bands:] += 1  # an edge in the one learned channel
-  settings = dataclasses.replace(PLAIN, channels='pixels', mean_smoothing=1.0)
-  sizes = {**CHANNELS, 'pixels': 1}
-  fit = density.fit(accumulate(images, 50), settings, settings.candidates[0], sizes)
-  assert np.asarray(density.distance(fit, images)).mean() < 1.1
+  normal = rng.normal(0, 1, (50, 8, 8, sum(CHANNELS.values()))).astype(np.float32)
+  normal[:, :4] = 0  # an overexposed ground
+  grain, defect = np.zeros_like(normal[:1]), np.zeros_like(normal[:1])
+  grain[:, 1, 1], defect[:, 1, 1] = 0.01, 1
+  gaussians = fitted(normal)
+  far = lambda x: np.asarray(density.mahalanobis(gaussians, x))[0, 1, 1] / np.sqrt(len(CHOSEN))
+  assert far(grain) < 1 and far(defect) > 10
+
+
+def test_a_large_defect_does_not_explain_itself() -> None:
+  """Half of an image changes by far more than images differ in."""
+  rng = np.random.default_rng(0)
+  light = rng.normal(0, 0.1, (60, 1, 1, 1))
+  normal = (light + rng.normal(0, 0.01, (60, 8, 8, sum(CHANNELS.values())))).astype(np.float32)
+  defect = normal[:1].copy()
+  defect[:, :4] += 10
+  gaussians = fitted(normal, context=3)
+  distances = np.asarray(density.mahalanobis(gaussians, defect))[0]
+  assert distances[:4].min() > 5 * distances[4:].max()

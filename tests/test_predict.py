@@ -11,6 +11,7 @@ from PIL import Image
 from ocrgan_jax import overlay
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.decoding import decode_image
+from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.pipeline import StreamedImages
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.evaluate import evaluate
@@ -96,9 +97,9 @@ def test_images_of_another_form_are_refused_in_one_line(
 
 def test_streamed_images_of_another_size_are_refused(scorer: Scorer, mvtec_folder: Path) -> None:
   test = prepare_dataset(str(mvtec_folder), scorer.config.data).test
-  assert scorer.score(StreamedImages(test.records, np.arange(3), 32)).shape == (3,)
+  assert scorer.score(StreamedImages(test.records, np.arange(3), Framing(32))).shape == (3,)
   with pytest.raises(InputError, match=r'these are uint8 \[images, 64, 64, 3\]'):
-    scorer.score(StreamedImages(test.records, np.arange(3), 64))
+    scorer.score(StreamedImages(test.records, np.arange(3), Framing(64)))
 
 
 def test_an_unreadable_image_is_reported_in_its_row_and_the_rest_goes_on(

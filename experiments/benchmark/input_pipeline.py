@@ -12,6 +12,7 @@ from experiments.benchmark.timing import report_rate, time_batches
 from ocrgan_jax.configs import folder
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.pipeline import TrainingBatches, load_images
 
 PHOTO_SIZE = 900  # of MVTec AD's bottle
@@ -28,7 +29,7 @@ def benchmark_input() -> list[dict[str, Any]]:
   with tempfile.TemporaryDirectory() as root:
     photos = make_photographs(Path(root), 64)
     for size in (256, 32):
-      streamed = load_images(photos, size, memory_gib=0)
+      streamed = load_images(photos, Framing(size), memory_gib=0)
       for workers in (0, os.cpu_count() or 1):
         batches = TrainingBatches(streamed, 32, seed=0, workers=workers)
         how = f'{workers} worker processes' if workers else 'threads'

@@ -10,6 +10,7 @@ from ml_collections import config_flags
 from ocrgan_jax import command_line, figures
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Prepared
+from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.inspection import CONVERSIONS
 from ocrgan_jax.data.pipeline import StreamedImages
 
@@ -41,7 +42,8 @@ def contact_sheet(dataset: Prepared, path: Path) -> None:
     for kind in dict.fromkeys(split.defect_types):
       indices = np.array([i for i, k in enumerate(split.defect_types) if k == kind])
       chosen = indices[np.linspace(0, len(indices) - 1, PER_TYPE).round().astype(int)]
-      images = StreamedImages(split.records, chosen, PICTURE_SIZE)[np.arange(PER_TYPE)]
+      streamed = StreamedImages(split.records, chosen, Framing(PICTURE_SIZE))
+      images = streamed[np.arange(PER_TYPE)]
       rows.append(f'{name}\n{kind}')
       pictures.append(images)
   columns = {f'{i + 1}': np.stack([row[i] for row in pictures]) for i in range(PER_TYPE)}

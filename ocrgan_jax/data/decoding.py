@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 # Only data.max_megapixels limits sizes; it is checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -61,6 +61,14 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
     raise ValueError('not an image') from None
   except FAULTS as error:
     raise ValueError(str(error)) from None
+
+
+def upright_size(content: bytes) -> tuple[int, int]:
+  """Width and height of an image that passed inspection, rotated upright, without decoding it."""
+  with Image.open(io.BytesIO(content)) as image:
+    width, height = image.size
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (height, width) if turned else (width, height)
 
 
 def decode_mask(content: bytes, size: int) -> np.ndarray:

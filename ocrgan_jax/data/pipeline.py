@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import grain
 import numpy as np
@@ -18,7 +18,8 @@ from absl import flags
 from tqdm import tqdm
 
 from ocrgan_jax.data.builder import Records, Split
-from ocrgan_jax.data.decoding import decode_image
+from ocrgan_jax.data.decoding import upright_size
+from ocrgan_jax.data.framing import Framing, decode_frames
 from ocrgan_jax.errors import InputError
 
 CORES = os.cpu_count() or 1
@@ -38,25 +39,71 @@ class StreamedImages:
 
   Attributes:
     records: of a prepared dataset.
-    chosen: indices of the records of these images.
-    size: side in pixels that they are resized to.
+    chosen: index of the record of each image.
+    framing: how photographs become images.
+    part: which of a photograph's images each is; None for the only one.
   """
 
   records: Records
   chosen: np.ndarray
-  size: int
+  framing: Framing
+  part: np.ndarray | None = None
 
   def __len__(self) -> int:
     """The number of images."""
     return len(self.chosen)
 
   def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-    """uint8 [indices, size, size, 3]."""
-    return np.stack([self.decode(int(i)) for i in self.chosen[indices]])
+    """uint8 [indices, size, size, channels]."""
+    parts = np.zeros(len(self), int) if self.part is None else self.part
+    return np.stack([self.decode(int(self.chosen[i]))[parts[i]] for i in indices])
 
   def decode(self, index: int) -> np.ndarray:
-    """uint8 [size, size, 3], of one record."""
-    return decode_image(self.records[index]['image'], self.size)
+    """uint8 [images, size, size, channels], of one record."""
+    return decode_frames(self.records[index]['image'], self.framing)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Photographs:
+  """The images of photographs that are not just stretched, those of one beside each other.
+
+  Attributes:
+    images: all of them.
+    first: index of each photograph's first image, int [photographs].
+    sizes: width and height of each photograph.
+    framing: how they became images.
+  """
+
+  images: Images
+  first: np.ndarray
+  sizes: list[tuple[int, int]]
+  framing: Framing
+
+  def __len__(self) -> int:
+    """The number of images."""
+    return len(self.images)
+
+  def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    """uint8 [indices, size, size, channels]."""
+    return self.images[indices]
+
+
+def parts_of(images: Images) -> list[np.ndarray]:
+  """The indices of the images of each photograph."""
+  if not isinstance(images, Photographs):
+    return [np.array([i]) for i in range(len(images))]
+  return np.split(np.arange(len(images)), images.first[1:])
+
+
+def of_photographs(images: Images, values: np.ndarray, how: np.ufunc = np.maximum) -> np.ndarray:
+  """Values of images → of their photographs: the largest, or the mean with `np.add`."""
+  if not isinstance(images, Photographs):
+    return values
+  together = how.reduceat(values, images.first)
+  if how is not np.add:
+    return together
+  counts = np.diff([*images.first, len(values)])
+  return together / counts.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +132,7 @@ def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
 
 def load_images(
   split: Split,
-  size: int,
+  framing: Framing,
   *,
   memory_gib: float,
   chosen: np.ndarray | None = None,
@@ -95,30 +142,45 @@ def load_images(
 
   Args:
     split: of a prepared dataset.
-    size: side in pixels that the images are resized to.
+    framing: how photographs become images.
     memory_gib: limit for the decoded images, in GiB.
-    chosen: indices of the images to load; all by default.
+    chosen: indices of the photographs to load; all by default.
     description: label of the progress bar.
 
   Returns:
-    uint8 [images, size, size, 3], or an object that decodes on access.
+    uint8 [images, size, size, channels], an object that decodes on access, or
+    `Photographs` of either.
   """
   chosen = np.arange(len(split.names)) if chosen is None else chosen
-  streamed = StreamedImages(split.records, chosen, size)
-  need = len(chosen) * size * size * 3 / 2**30
+  if framing.fit == 'stretch':
+    return _load(StreamedImages(split.records, chosen, framing), memory_gib, description)
+  sizes = [upright_size(split.records[int(i)]['image']) for i in chosen]
+  counts = [len(framing.boxes(*size)) for size in sizes]
+  part = np.concatenate([np.arange(count) for count in counts])
+  streamed = StreamedImages(split.records, np.repeat(chosen, counts), framing, part)
+  first = np.cumsum([0, *counts[:-1]])
+  return Photographs(_load(streamed, memory_gib, description), first, sizes, framing)
+
+
+def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Images:
+  size, channels = streamed.framing.size, streamed.framing.channels
+  need = len(streamed) * size * size * channels / 2**30
   if need > memory_gib:
     print(
-      f'{len(chosen)} images take {need:.2f} GiB decoded, over data.memory_gib = '
+      f'{len(streamed)} images take {need:.2f} GiB decoded, over data.memory_gib = '
       f'{memory_gib:g}: they are streamed, decoded again in each epoch',
       file=sys.stderr,
     )
     return streamed
-  images = np.empty((len(chosen), size, size, 3), np.uint8)
-  decoded = grain.MapDataset.source(chosen).map(lambda index: streamed.decode(int(index)))
+  images = np.empty((len(streamed), size, size, channels), np.uint8)
+  records = list(dict.fromkeys(streamed.chosen.tolist()))
+  decoded = grain.MapDataset.source(records).map(lambda index: streamed.decode(int(index)))
   options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
-  bar = tqdm(decoded.to_iter_dataset(options), description, len(chosen), unit='image', leave=False)
-  for i, image in enumerate(bar):
-    images[i] = image
+  bar = tqdm(decoded.to_iter_dataset(options), description, len(records), unit='image', leave=False)
+  done = 0
+  for frames in bar:
+    images[done : done + len(frames)] = frames
+    done += len(frames)
   return images
 
 
@@ -183,25 +245,42 @@ class TrainingBatches:
     self._start(state['next_batch'])
 
 
+class DecodedFile(NamedTuple):
+  """An image file as a model takes it.
+
+  Attributes:
+    path: as given.
+    images: uint8 [images, size, size, channels], or None if it could not be read.
+    size: width and height of the photograph.
+    error: why it could not be read, or ''.
+  """
+
+  path: Path | str
+  images: np.ndarray | None
+  size: tuple[int, int]
+  error: str
+
+
 def decode_files(
-  paths: Sequence[Path | str], size: int, max_megapixels: float
-) -> Iterator[tuple[Path | str, np.ndarray | None, str]]:
+  paths: Sequence[Path | str], framing: Framing, max_megapixels: float
+) -> Iterator[DecodedFile]:
   """Decodes files in order, with threads that read a few ahead.
 
   Args:
     paths: of image files.
-    size: side in pixels that they are resized to.
-    max_megapixels: larger images are rejected; 10^6 pixels.
+    framing: how photographs become images.
+    max_megapixels: larger ones are rejected; 10^6 pixels.
 
   Yields:
-    The path, uint8 [size, size, 3] or None, and '' or why it could not be read.
+    The files in order.
   """
 
-  def decode(path: Path | str) -> tuple[Path | str, np.ndarray | None, str]:
+  def decode(path: Path | str) -> DecodedFile:
     try:
-      return path, decode_image(Path(path).read_bytes(), size, max_megapixels), ''
+      frames, size = decode_frames(Path(path).read_bytes(), framing, max_megapixels)
+      return DecodedFile(path, frames, size, '')
     except (ValueError, OSError) as error:
-      return path, None, str(error)
+      return DecodedFile(path, None, (0, 0), str(error))
 
   options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=64)
   yield from grain.MapDataset.source(paths).map(decode).to_iter_dataset(options)

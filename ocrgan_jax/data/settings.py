@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from ocrgan_jax.checks import at_least, between, check, seed
+from ocrgan_jax.checks import at_least, between, check, one_of, seed
+from ocrgan_jax.data.framing import FITS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,10 @@ class DataSettings:
   max_megapixels: float = at_least(0)
   memory_gib: float = at_least(0)
   workers: int = at_least(0)
+  fit: str = one_of(*FITS)
+  tile: int = at_least(0)
+  overlap: float = between(0, 0.9)
+  region: str
 
   def __post_init__(self) -> None:
     check(self, 'data')

@@ -8,6 +8,7 @@ from ocrgan_jax.configs import mvtec
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.decoding import resize
+from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.pipeline import TrainingBatches, evaluation_batches, hold_out, load_images
 from ocrgan_jax.errors import InputError
 
@@ -43,9 +44,9 @@ def test_held_out_images_are_a_share_and_no_training_images() -> None:
 def test_the_same_order_of_the_same_pixels_however_images_are_fetched(
   train_split: Split, capsys: pytest.CaptureFixture
 ) -> None:
-  cached = load_images(train_split, 32, memory_gib=1)
+  cached = load_images(train_split, Framing(32), memory_gib=1)
   assert 'streamed' not in capsys.readouterr().err
-  streamed = load_images(train_split, 32, memory_gib=0)
+  streamed = load_images(train_split, Framing(32), memory_gib=0)
   assert 'over data.memory_gib = 0: they are streamed' in capsys.readouterr().err
   expected = take(TrainingBatches(cached, 8, 0), 6)  # two epochs and more
   assert expected.shape == (6, 8, 32, 32, 3) and expected.dtype == np.uint8

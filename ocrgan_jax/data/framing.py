@@ -1,0 +1,236 @@
+"""From a photograph of any shape to the model's square images, and back with the maps.
+
+`stretch` makes one image of the whole photograph, as the paper does. `pad` keeps its aspect
+and pads with the colour of its border. `tiles` cuts it into overlapping squares. With
+a region of interest, or padding, images have a fourth channel: 255 where a pixel counts. What lies
+outside the region is not seen at all: it gets the mean colour of what lies inside.
+"""
+
+import dataclasses
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+from PIL import Image
+
+from ocrgan_jax.data.decoding import open_image, resize, to_rgb
+from ocrgan_jax.errors import InputError
+
+FITS = ('stretch', 'pad', 'tiles')
+BORDER = 0.02  # width of a photograph's border, as a share of its sides
+Box = tuple[int, int, int, int]  # left, upper, right, lower, in pixels of the photograph
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Framing:
+  """How photographs become images of the model.
+
+  Attributes:
+    size: side of the images in pixels.
+    fit: one of FITS.
+    tile: side of a tile in pixels of the photograph; 0 for `size`.
+    overlap: of neighbouring tiles, as a share of their side, at least.
+    region: bool [h, w] over the whole photograph, where it counts; None for everywhere.
+  """
+
+  size: int
+  fit: str = 'stretch'
+  tile: int = 0
+  overlap: float = 0.25
+  region: np.ndarray | None = None
+
+  @property
+  def channels(self) -> int:
+    """3, or 4 if some of an image may not count."""
+    return 3 if self.fit == 'stretch' and self.region is None else 4
+
+  def boxes(self, width: int, height: int) -> list[Box]:
+    """The parts of a photograph that become images; they may reach beyond it.
+
+    Args:
+      width: of the photograph.
+      height: of the photograph.
+
+    Returns:
+      One box for each image.
+    """
+    if self.fit == 'stretch':
+      return [(0, 0, width, height)]
+    if self.fit == 'pad':
+      side = max(width, height)
+      left, upper = (width - side) // 2, (height - side) // 2
+      return [(left, upper, left + side, upper + side)]
+    side = self.tile or self.size
+    lefts, uppers = (_starts(length, side, self.overlap) for length in (width, height))
+    return [(x, y, x + side, y + side) for y in uppers for x in lefts]
+
+  def frames(self, photograph: Image.Image) -> np.ndarray:
+    """The images of a photograph.
+
+    Args:
+      photograph: in mode RGB.
+
+    Returns:
+      uint8 [images, size, size, channels].
+    """
+    counts = self._counts(photograph.size)
+    if counts is not None and self.region is not None:
+      photograph = _filled(photograph, counts)
+    boxes = self.boxes(*photograph.size)
+    color = None if self.fit == 'stretch' else border_color(photograph)
+    found = []
+    for box in boxes:
+      image = resize(_cut(photograph, box, color), self.size)
+      if counts is not None:
+        image.putalpha(_threshold(resize(_cut(counts, box, 0), self.size)))
+      found.append(np.asarray(image))
+    return np.stack(found)
+
+  def _counts(self, photograph_size: tuple[int, int]) -> Image.Image | None:
+    """Where the photograph counts, in mode L; None if images have no fourth channel."""
+    if self.channels == 3:
+      return None
+    if self.region is None:
+      return Image.new('L', photograph_size, 255)
+    return Image.fromarray(self.region).convert('L').resize(photograph_size)
+
+  def on_photograph(
+    self, maps: np.ndarray, photograph_size: tuple[int, int], shape: tuple[int, int]
+  ) -> np.ndarray:
+    """Puts the maps of a photograph's images together; where tiles overlap, the larger value.
+
+    Args:
+      maps: float [images, size, size].
+      photograph_size: its width and height in pixels.
+      shape: height and width of the result, which shows the whole photograph.
+
+    Returns:
+      float32 [height, width].
+    """
+    width, height = photograph_size
+    across, down = shape[1] / width, shape[0] / height
+    whole = np.full(shape, -np.inf, np.float32)
+    for single, box in zip(maps, self.boxes(width, height), strict=True):
+      left, right = (round(x * across) for x in box[::2])
+      upper, lower = (round(y * down) for y in box[1::2])
+      part = Image.fromarray(np.asarray(single, np.float32)).resize(
+        (max(1, right - left), max(1, lower - upper)), Image.Resampling.BILINEAR
+      )
+      part = part.crop((max(0, -left), max(0, -upper), shape[1] - left, shape[0] - upper))
+      target = whole[max(0, upper) : lower, max(0, left) : right]
+      np.maximum(target, np.asarray(part)[: target.shape[0], : target.shape[1]], out=target)
+    return whole
+
+
+def decode_frames(
+  content: bytes, framing: Framing, max_megapixels: float | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
+  """Decodes a photograph to the images of a model.
+
+  Args:
+    content: the encoded photograph.
+    framing: how it becomes images.
+    max_megapixels: larger photographs are rejected before they are decoded; 10^6 pixels.
+
+  Returns:
+    uint8 [images, size, size, channels], and the photograph's width and height.
+
+  Raises:
+    ValueError: with the reason, if it cannot be decoded.
+  """
+  photograph = to_rgb(open_image(content, max_megapixels))
+  return framing.frames(photograph), photograph.size
+
+
+def framing_of(config: ml_collections.ConfigDict, region: np.ndarray | None) -> Framing:
+  """The framing that a config asks for.
+
+  Args:
+    config: as in `configs/default.py`.
+    region: of interest, if it asks for one.
+
+  Returns:
+    The framing.
+  """
+  data = config.data
+  return Framing(config.image_size, data.fit, data.tile, data.overlap, region)
+
+
+def has_counts(config: ml_collections.ConfigDict) -> bool:
+  """Whether the images of a config have a fourth channel."""
+  return config.data.fit != 'stretch' or bool(config.data.region)
+
+
+def border_color(photograph: Image.Image) -> tuple[int, ...]:
+  """The median colour of a photograph's border."""
+  return tuple(np.median(border_pixels(np.asarray(photograph)), axis=0).astype(int).tolist())
+
+
+def border_pixels(image: np.ndarray) -> np.ndarray:
+  """The pixels of an image's border: [height, width, 3] → [pixels, 3]."""
+  height, width, _ = image.shape
+  down, across = max(1, round(BORDER * height)), max(1, round(BORDER * width))
+  parts: Sequence[Any] = (image[:down], image[-down:], image[:, :across], image[:, -across:])
+  return np.concatenate([part.reshape(-1, 3) for part in parts])
+
+
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+  """Where tiles of one axis begin: evenly spread, or one around a photograph that is smaller."""
+  if length <= side:
+    return [(length - side) // 2]
+  count = math.ceil((length - side) / (side * (1 - overlap))) + 1
+  return [round(i * (length - side) / (count - 1)) for i in range(count)]
+
+
+def _cut(image: Image.Image, box: Box, color: Any) -> Image.Image:
+  """A part of an image, of one colour where it reaches beyond it."""
+  left, upper, right, lower = box
+  if left >= 0 and upper >= 0 and right <= image.width and lower <= image.height:
+    return image.crop(box)
+  canvas = Image.new(image.mode, (right - left, lower - upper), color)
+  canvas.paste(image, (-left, -upper))
+  return canvas
+
+
+def _filled(photograph: Image.Image, counts: Image.Image) -> Image.Image:
+  """A photograph with what does not count in the mean colour of what does: nothing can see it."""
+  pixels, inside = np.array(photograph), np.asarray(counts) > 0
+  if inside.any():
+    pixels[~inside] = pixels[inside].mean(0).astype(int)
+  return Image.fromarray(pixels)
+
+
+def _threshold(mask: Image.Image) -> Image.Image:
+  return mask.point(lambda value: 255 if value > 127 else 0)
+
+
+def region_png(region: np.ndarray) -> bytes:
+  """A region of interest as a PNG, white where it counts."""
+  file = io.BytesIO()
+  Image.fromarray(region.astype(np.uint8) * 255).save(file, 'PNG')
+  return file.getvalue()
+
+
+def read_region(path: str) -> np.ndarray:
+  """Reads a region of interest from an image: what is not black counts.
+
+  Args:
+    path: of the image, which shows a whole photograph at any size.
+
+  Returns:
+    bool [height, width].
+
+  Raises:
+    InputError: if it cannot be read, or nothing counts.
+  """
+  try:
+    with open(path, 'rb') as file:
+      region = np.asarray(open_image(file.read()).convert('L')) > 0
+  except (OSError, ValueError) as error:
+    raise InputError(f'data.region: cannot read {path}: {error}') from None
+  if not region.any():
+    raise InputError(f'data.region: {path} is all black; what counts must not be')
+  return region
