@@ -13,6 +13,7 @@ COMMANDS = {
   'evaluate': ('measures it on its test set', '--workdir=runs/mine'),
   'calibrate': ('chooses its threshold', '--workdir=runs/mine --score.false_alarms=0.05'),
   'predict': ('scores any photographs', '--workdir=runs/mine new/photos'),
+  'serve': ('opens a page and an HTTP API for it', '--workdir=runs/mine'),
   'export': ('writes it as StableHLO and ONNX', '--workdir=runs/mine'),
 }
 

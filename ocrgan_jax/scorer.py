@@ -119,20 +119,26 @@ class Scorer:
     yield from self._run(_scoring(self.model, self.mesh, outputs), images)
 
   def score_batch(
-    self, images: np.ndarray, outputs: tuple[str, ...] = ('score',)
+    self,
+    images: np.ndarray,
+    outputs: tuple[str, ...] = ('score',),
+    *,
+    batch_size: int = 0,
   ) -> dict[str, np.ndarray]:
     """Scores one batch, for callers that do their own batching.
 
     Args:
-      images: uint8 [n, size, size, 3], n at most `batch_size`.
+      images: uint8 [n, size, size, channels], n at most `batch_size`.
       outputs: the wanted results of `score_step.score_step`.
+      batch_size: that they are padded to, each size a program of its own; by default as in
+        training.
 
     Returns:
       The outputs.
     """
     images = np.asarray(images)
     self._check(images)
-    padding = [(0, self.batch_size - len(images))] + [(0, 0)] * 3
+    padding = [(0, (batch_size or self.batch_size) - len(images))] + [(0, 0)] * 3
     step = _scoring(self.model, self.mesh, outputs)
     _, values = self._run_batch(step, np.pad(images, padding))
     return {name: value[: len(images)] for name, value in values.items()}
