@@ -13,6 +13,7 @@ from ocrgan_jax import command_line, figures
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.data.pipeline import load_images
+from ocrgan_jax.prediction import limit_of_map
 from ocrgan_jax.scorer import load
 
 QUANTILES = (0.95, 0.8, 0.65, 0.5, 0.35)  # of the anomalous images' scores
@@ -32,7 +33,8 @@ def picture(workdir: str, output: Path) -> None:
   of = lambda label: np.flatnonzero(test.labels == label)
   at = lambda chosen, q: chosen[np.argsort(scores[chosen])[int(q * (len(chosen) - 1))]]
   chosen = np.array([*(at(of(ANOMALOUS), q) for q in QUANTILES), at(of(NORMAL), 0.5)])
-  limit, threshold = scorer.calibration.map_maximum, scorer.calibration.threshold
+  threshold = scorer.calibration.threshold
+  limit = limit_of_map(scorer, scorer.calibration.limit)
   shown, maps = images[chosen], scorer.maps(images[chosen])
   heat = [figures.heated(x, limit) for x in maps]
   columns = {}

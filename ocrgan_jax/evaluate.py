@@ -100,7 +100,7 @@ def evaluate(
     scorer, oracle = best_on_test_set(itertools.chain([scorer], scorers), images, test)
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
-  tested = score_test_set(scorer, test, images, masks)
+  tested = score_test_set(scorer, test, images, masks, pictures=pictures)
   if normal and trains:
     tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
   metrics = {

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,29 +18,36 @@ from sklearn.metrics import (
   roc_curve,
 )
 
-from ocrgan_jax.writer import BOOKKEEPING, write_bytes
+from ocrgan_jax.writer import BOOKKEEPING, write_bytes, write_text
 
 matplotlib.use('agg')
+matplotlib.rcParams['svg.hashsalt'] = 'ocrgan'  # the same figure gives the same file
 
-ANOMALOUS_COLOR = 'tab:red'
 CLASSES = (
   (0, 'normal', 'tab:blue'),
-  (1, 'anomalous', ANOMALOUS_COLOR),
+  (1, 'anomalous', 'tab:red'),
   (-1, 'unlabelled', 'tab:gray'),
 )
 OUTLINE = (0, 255, 0)  # of masks
+TRIVIAL_STYLES: tuple[dict[str, Any], ...] = tuple(
+  {'linewidth': 1.0, 'color': 'dimgray', 'linestyle': style} for style in ('-', '--', ':', '-.')
+)
 LOSSES_PER_ROW = 3
 LOG_SCALE_RATIO = 20  # largest over smallest value from which an axis is logarithmic
 
 
-def save(figure: Figure, path: Path) -> None:
-  """Writes a figure as a PNG."""
-  file = io.BytesIO()
+def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
+  """Writes a figure as a PNG and, unless it holds photographs, as an SVG beside it."""
+  file, drawing = io.BytesIO(), io.StringIO()
   with warnings.catch_warnings():
     # A letter that the font lacks is drawn as a box; no warning is needed.
     warnings.filterwarnings('ignore', 'Glyph', UserWarning)
     figure.savefig(file, format='png', dpi=100, bbox_inches='tight')
+    if vector:
+      figure.savefig(drawing, format='svg', bbox_inches='tight', metadata={'Date': None})
   write_bytes(path, file.getvalue())
+  if vector:
+    write_text(path.with_suffix('.svg'), drawing.getvalue())
 
 
 def histogram(
@@ -94,7 +102,7 @@ def roc_and_precision_recall(
   figure = Figure(figsize=(10, 4.5))
   left, right = figure.subplots(1, 2)
   for number, (name, values) in enumerate(scores.items()):
-    style = {'linewidth': 2.0, 'color': ANOMALOUS_COLOR} if not number else {'linewidth': 0.9}
+    style = {'linewidth': 2.0, 'color': 'black'} if not number else TRIVIAL_STYLES[number % 4]
     fpr, tpr, _ = roc_curve(labels, values)
     left.plot(fpr, tpr, label=f'{name}, area {roc_auc_score(labels, values):.3f}', **style)
     precision, recall, _ = precision_recall_curve(labels, values)
@@ -243,7 +251,7 @@ def sheet(
           rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
         )
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
-  save(figure, path)
+  save(figure, path, vector=False)
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -269,35 +277,15 @@ def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
   return drawn
 
 
-def overlaid(image: np.ndarray, anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
-  """An image with its anomaly map over it.
-
-  Heat begins where the map exceeds the maximum over held-out normal images, and is
-  full at three times that: where nothing is anomalous, the image is left as it is.
+def heated(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
+  """An anomaly map as colours: black for 0, full brightness from the limit on.
 
   Args:
-    image: uint8 [size, size, 3].
     anomaly_map: float [size, size].
-    normal_maximum: `map_maximum` of the calibration.
+    limit: from `prediction.limit_of_map`.
 
   Returns:
     uint8 [size, size, 3].
   """
-  heat = np.clip((anomaly_map / max(normal_maximum, 1e-12) - 1) / 2, 0, 1)
-  color = matplotlib.colormaps['autumn'](1 - heat)[..., :3] * 255
-  opacity = np.where(heat > 0, 0.35 + 0.45 * heat, 0)[..., None]
-  return np.round(image * (1 - opacity) + color * opacity).astype(np.uint8)
-
-
-def heated(anomaly_map: np.ndarray, normal_maximum: float) -> np.ndarray:
-  """An anomaly map as colours: black for 0, full brightness from the maximum of normal images.
-
-  Args:
-    anomaly_map: float [size, size].
-    normal_maximum: see `overlaid`.
-
-  Returns:
-    uint8 [size, size, 3].
-  """
-  share = np.clip(anomaly_map / max(normal_maximum, 1e-12), 0, 1)
+  share = np.clip(anomaly_map / max(limit, 1e-12), 0, 1)
   return np.round(matplotlib.colormaps['inferno'](share)[..., :3] * 255).astype(np.uint8)

@@ -8,6 +8,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 # Shares of the limit between which colour sets in and is full: the same for all images.
 FAINT, FULL = 0.7, 2.0
 OPACITY = 0.65
+MAP_RANGE = 4.0  # the limit times this is white in a grey map
 LINE = 1 / 250  # width of the outline as a share of the image's smaller side
 STRIP = 1 / 12  # height of the strip with the verdict, of the image's width
 LEAST_STRIP = 18  # pixels
@@ -46,6 +47,12 @@ def enlarged(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   height, width = shape
   image = Image.fromarray(np.asarray(anomaly_map, np.float32))
   return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def grey_map(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
+  """A map as a grey picture that pages colour: uint8, 255 at MAP_RANGE times the limit."""
+  share = anomaly_map / max(MAP_RANGE * limit, 1e-12)
+  return np.round(np.clip(share, 0, 1) * 255).astype(np.uint8)
 
 
 def heat_of(share: np.ndarray) -> np.ndarray:

@@ -23,11 +23,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-import jinja2
 from absl import flags
 from tqdm import tqdm
 
-from ocrgan_jax import command_line, overlay
+from ocrgan_jax import command_line, overlay, pages
 from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.prediction import Prediction, predict
@@ -137,9 +136,8 @@ def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Pa
   Returns:
     The page's path.
   """
-  loader = jinja2.FileSystemLoader(Path(__file__).parent)
-  environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
-  page = environment.get_template('sheet.html.jinja').render(
+  page = pages.render(
+    'sheet',
     unreadable=[p for p in predictions if p.error],
     shown=sorted((p for p in predictions if not p.error), key=lambda p: -p.score),
     limit=limit,
@@ -148,8 +146,7 @@ def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Pa
     short=lambda p: '/'.join(Path(p.path).parts[-2:]),
     link=lambda p: urllib.parse.quote(os.fsencode(Path(p.map).name)),
   )
-  # A name that is no text is shown with its odd bytes replaced.
-  write_text(folder / 'index.html', page.encode('utf-8', 'replace').decode())
+  write_text(folder / 'index.html', page)
   return folder / 'index.html'
 
 

@@ -152,3 +152,26 @@ def limit_of_map(scorer: 'Scorer', limit: float) -> float:
   if scorer.model.score.kind != 'map':
     return calibration.map_maximum
   return calibration.minimum + limit * calibration.width
+
+
+def drawing_settings(scorer: 'Scorer') -> dict[str, float]:
+  """What a page needs to decide, and to colour a grey map, at any threshold t.
+
+  Args:
+    scorer: of the scores and maps.
+
+  Returns:
+    `threshold`, the model's own; `map_white`, what 255 stands for; `map_minimum` and
+    `map_width`, for the limit of a map is map_minimum + t map_width; `faint` and `full`, the
+    shares of the limit between which colour sets in and is full.
+  """
+  calibration = scorer.calibration
+  fixed = scorer.model.score.kind != 'map'
+  return {
+    'threshold': calibration.limit,
+    'map_white': overlay.MAP_RANGE * limit_of_map(scorer, calibration.limit),
+    'map_minimum': calibration.map_maximum if fixed else calibration.minimum,
+    'map_width': 0.0 if fixed else calibration.width,
+    'faint': overlay.FAINT,
+    'full': overlay.FULL,
+  }

@@ -1,28 +1,33 @@
 """The report of an evaluation: its figures, and one HTML file that needs no other."""
 
 import base64
-import functools
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
-from ocrgan_jax import figures
+from ocrgan_jax import figures, pages
+from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.data.pipeline import Photographs
 from ocrgan_jax.metrics import INTERVAL_METRICS, PIXEL_METRICS
+from ocrgan_jax.overlay import tinted
+from ocrgan_jax.prediction import drawing_settings, limit_of_map
 from ocrgan_jax.scored_test_set import ScoredTestSet
 from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.writer import write_text
 
 SHEET_ROWS = 8
-GALLERY = 64  # images that the report shows
 LATENT_IMAGES = 1000  # that the t-SNE of the latent features shows
+# Up to so many images → the longer side of their pictures in the report, in pixels: all are in
+# it, and it stays under some tens of MB.
+PICTURE_SIDES = ((200, 360), (700, 224), (2500, 128), (10**9, 64))
 CLASS_NAMES = {NORMAL: 'normal', ANOMALOUS: 'anomalous', UNLABELLED: 'unlabelled'}
 METRIC_NAMES = {
   'image_auroc': 'image AUROC',
@@ -32,36 +37,16 @@ METRIC_NAMES = {
   'pixel_ap': 'pixel average precision',
   'aupro': 'AUPRO, false positives up to 0.3',
 }
-# File in `figures` → its caption.
+# File in `figures` that the report shows → its caption. It draws the histogram itself, and
+# `gallery` is for other documents.
 FIGURES = {
-  'histogram': 'Scores of the test images (Fig. 8 of the paper). The further apart, the better.',
   'curves': 'What each threshold would catch, and at what cost; trivial scores beside the model.',
-  'gallery': 'The highest and lowest scores of each class. Green: outline of the mask.',
-  'bands': 'The frequency bands of the same images, and what the model made of each.',
-  'latent': 'Latent features of the discriminator in two dimensions (Fig. 10).',
+  'bands': 'The frequency bands of some images, and what the model made of each. The contrast of '
+  'all but the lowest band is raised.',
+  'latent': 'Features of the discriminator in two dimensions (Fig. 10 of the paper).',
   'channel_selection': 'How Channel Selection weighs the bands, channel by channel.',
   'losses': 'The losses while the model was trained.',
 }
-
-
-class Card(NamedTuple):
-  """One image of the gallery.
-
-  Attributes:
-    name: its path in the dataset.
-    defect_type: 'good' for normal images.
-    label: 'normal', 'anomalous' or 'unlabelled'.
-    score: scaled.
-    error: how far on the wrong side of the threshold, see `errors_of`.
-    views: name → uint8 [size, size, 3].
-  """
-
-  name: str
-  defect_type: str
-  label: str
-  score: float
-  error: float
-  views: dict[str, np.ndarray]
 
 
 def write_report(
@@ -82,17 +67,28 @@ def write_report(
     log: the lines of `metrics.jsonl`.
   """
   pictures = folder / 'figures'
-  scaled = scorer.scale(tested.scores)
-  threshold = float(scorer.scale(np.array(scorer.calibration.threshold)))
-  draw_test_set(pictures, tested, scaled, threshold, metrics)
+  scaled = scorer.scale(tested.scores.astype(np.float64))
+  draw_test_set(pictures, tested, scaled, scorer.calibration.limit, metrics)
   figures.loss_curves(pictures / 'losses.png', log)
-  cards = draw_examples(pictures, tested, scorer, scaled, threshold)
-  html = render(
+  draw_examples(pictures, tested, scorer, scaled)
+  config = scorer.config.to_dict()
+  html = pages.render(
+    'report',
     metrics=metrics,
-    config=scorer.config.to_dict(),
-    pictures=pictures,
-    cards=cards,
-    num_images=len(scaled),
+    rows=[
+      (METRIC_NAMES[name], metrics[name], metrics.get(f'{name}_interval'))
+      for name in (*INTERVAL_METRICS, *PIXEL_METRICS)
+      if metrics[name] is not None
+    ],
+    config=json.dumps(config, indent=2),
+    dataset=f'{config["data"]["dataset"]} {config["data"]["category"]}'.strip(),
+    figures=[
+      (name, caption, inlined(pictures / f'{name}.png', caption))
+      for name, caption in FIGURES.items()
+      if (pictures / f'{name}.png').exists()
+    ],
+    photos=photos_of(tested, scaled),
+    settings=drawing_settings(scorer),
   )
   write_text(folder / 'report.html', html)
 
@@ -129,12 +125,8 @@ def draw_test_set(
 
 
 def draw_examples(
-  pictures: Path,
-  tested: ScoredTestSet,
-  scorer: Scorer,
-  scaled: np.ndarray,
-  threshold: float,
-) -> list[Card]:
+  pictures: Path, tested: ScoredTestSet, scorer: Scorer, scaled: np.ndarray
+) -> None:
   """Draws the figures that show single images: gallery, bands, channel weights.
 
   Args:
@@ -142,96 +134,45 @@ def draw_examples(
     tested: the test set with its scores.
     scorer: of the checkpoint.
     scaled: scaled scores, float [images].
-    threshold: scaled alike.
-
-  Returns:
-    The cards of the report's gallery, the worst error first.
   """
-  labels = tested.split.labels
-  errors = errors_of(labels, scaled, threshold)
-  gallery, rows = choose_gallery(errors), choose_rows(labels, scaled)
-  shown = np.union1d(gallery, rows)
-  views = scorer.explain(tested.images[tested.shown[shown]])
+  rows = choose_rows(tested.split.labels, scaled)
+  views = scorer.explain(tested.images[tested.shown[rows]])
   band_names = [f'band {number + 1}' for number in scorer.model.bands]
   weights = {n: v.swapaxes(0, 1) for n, v in views.items() if n.startswith('cs')}
   if weights:
     stages = dict(sorted(weights.items(), key=lambda item: int(item[0][2:])))
     figures.channel_weights(pictures / 'channel_selection.png', stages, band_names)
 
-  images = figures.to_uint8(views['input'])
-  maximum = scorer.calibration.map_maximum
-  cards = {}
-  for k, i in enumerate(shown.tolist()):
-    # Masks are of whole photographs, and these may be tiles.
-    mask = None if isinstance(tested.images, Photographs) else tested.masks.get(i)
-    outline = functools.partial(figures.outlined, mask=mask)
-    anomaly_map, made = views['map'][k], {}
-    if 'reconstruction' in views:
-      made['reconstruction'] = figures.to_uint8(views['reconstruction'][k])
-    cards[i] = Card(
-      name=tested.split.names[i],
-      defect_type=tested.split.defect_types[i],
-      label=CLASS_NAMES[int(labels[i])],
-      score=float(scaled[i]),
-      error=float(errors[i]),
-      views={
-        'image': outline(images[k]),
-        **made,
-        'anomaly map': outline(figures.heated(anomaly_map, maximum)),
-        'found': figures.overlaid(images[k], anomaly_map, maximum),
-      },
-    )
-  titles = [f'{cards[i].defect_type}\nscore {cards[i].score:.2f}' for i in rows]
-  columns = {name: np.stack([cards[i].views[name] for i in rows]) for name in cards[rows[0]].views}
+  images, limit = figures.to_uint8(views['input']), limit_of_map(scorer, scorer.calibration.limit)
+  titles = [f'{tested.split.defect_types[i]}\nscore {scaled[i]:.2f}' for i in rows]
+  # Masks are of whole photographs, and these may be tiles.
+  masks = {} if isinstance(tested.images, Photographs) else tested.masks
+  outlined = lambda stack: np.stack(
+    [figures.outlined(image, masks.get(i)) for image, i in zip(stack, rows, strict=True)]
+  )
+  columns = {'image': outlined(images)}
+  if 'reconstruction' in views:
+    columns['reconstruction'] = figures.to_uint8(views['reconstruction'])
+  columns['anomaly map'] = outlined(np.stack([figures.heated(x, limit) for x in views['map']]))
+  share = views['map'] / max(limit, 1e-12)
+  columns['found'] = np.stack([tinted(*pair) for pair in zip(images, share, strict=True)])
   figures.sheet(pictures / 'gallery.png', titles, columns)
-  in_sheet = np.searchsorted(shown, rows)
-  columns = {'image': images[in_sheet]}
+  columns = {'image': images}
   for b, name in enumerate(band_names):
-    columns[name] = figures.to_uint8(views['bands'][in_sheet, b])
+    band = views['bands'][:, b]
+    # All but the lowest are small around 0, and were flat grey.
+    gain = 1.0 if not b else 1 / max(float(np.quantile(np.abs(band), 0.995)), 1e-6)
+    columns[name] = figures.to_uint8(gain * band)
     if 'reconstructed_bands' in views:
-      columns[f'{name} made'] = figures.to_uint8(views['reconstructed_bands'][in_sheet, b])
+      columns[f'{name} made'] = figures.to_uint8(gain * views['reconstructed_bands'][:, b])
   figures.sheet(pictures / 'bands.png', titles, columns)
-  return [cards[i] for i in gallery]
-
-
-def errors_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-  """How far on the wrong side of the threshold each image lies.
-
-  Args:
-    labels: int [images], 1 for anomalous.
-    scores: float [images].
-    threshold: of the same scale.
-
-  Returns:
-    float [images], positive for wrong decisions; for an unlabelled image, minus its
-    distance from the threshold, so that the doubtful ones come first.
-  """
-  margin = scores - threshold
-  return np.where(labels == ANOMALOUS, -margin, np.where(labels == NORMAL, margin, -abs(margin)))
-
-
-def choose_gallery(errors: np.ndarray) -> list[int]:
-  """The images of the report: all, or the worst errors and as many spread over the rest.
-
-  Args:
-    errors: from `errors_of`.
-
-  Returns:
-    Indices of up to GALLERY images, the worst error first.
-  """
-  order = np.argsort(-errors, kind='stable')
-  if len(order) <= GALLERY:
-    return order.tolist()
-  rest = order[GALLERY // 2 :]
-  spread = rest[np.linspace(0, len(rest) - 1, GALLERY // 2).astype(int)]
-  return [*order[: GALLERY // 2].tolist(), *spread.tolist()]
 
 
 def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
   """The images of the sheets: the highest and the lowest scores of each class.
 
   Args:
-    labels: int [images].
+    labels: int [images], 1 for anomalous.
     scores: float [images].
 
   Returns:
@@ -246,57 +187,51 @@ def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
   return [int(i) for i in rows]
 
 
-def render(
-  *,
-  metrics: dict[str, Any],
-  config: dict[str, Any],
-  pictures: Path,
-  cards: Sequence[Card],
-  num_images: int,
-) -> str:
-  """The report as HTML.
+def photos_of(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
+  """All test images as the report's page takes them.
 
   Args:
-    metrics: the content of `metrics.json`.
-    config: of the run, as it was scored.
-    pictures: the folder of the figures; missing ones are left out.
-    cards: of the gallery, in the order in which they are first shown.
-    num_images: of the whole test set.
+    tested: the test set with its scores and small maps.
+    scaled: scaled scores, float [images].
 
   Returns:
-    The whole page.
+    For each its name, defect type, label and score, and as data URIs its picture, its
+    small map and, if it has one, its mask.
   """
-  loader = jinja2.FileSystemLoader(Path(__file__).parent)
-  environment = jinja2.Environment(
-    loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-  )
-  environment.filters['jpeg'] = _jpeg
-  environment.filters['number'] = lambda x: 'none' if x is None else f'{x:.3f}'
-  files = {name: pictures / f'{name}.png' for name in FIGURES}
-  return environment.get_template('report.html.jinja').render(
-    metrics=metrics,
-    rows=[
-      (METRIC_NAMES[name], metrics[name], metrics.get(f'{name}_interval'))
-      for name in (*INTERVAL_METRICS, *PIXEL_METRICS)
-      if metrics[name] is not None
-    ],
-    config=json.dumps(config, indent=2),
-    dataset=f'{config["data"]["dataset"]} {config["data"]["category"]}'.strip(),
-    figures=[
-      (name, FIGURES[name], _uri(file.read_bytes(), 'png'))
-      for name, file in files.items()
-      if file.exists()
-    ],
-    cards=cards,
-    num_images=num_images,
-  )
+  split, photos = tested.split, []
+  side = next(side for most, side in PICTURE_SIDES if len(scaled) <= most)
+  for i in tqdm(range(len(scaled)), 'drawing', unit='image', leave=False):
+    picture = to_rgb(open_image(split.records[i]['image']))
+    picture.thumbnail((side, side))
+    mask = tested.masks.get(i)
+    photos.append(
+      {
+        'name': split.names[i],
+        'type': split.defect_types[i],
+        'label': CLASS_NAMES[int(split.labels[i])],
+        'score': round(float(scaled[i]), 5),
+        'image': uri(picture, 'JPEG', quality=85),
+        'map': uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
+        'mask': uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
+      }
+    )
+  return photos
 
 
-def _jpeg(image: np.ndarray) -> str:
+def uri(image: Image.Image, kind: str, **options: Any) -> str:
+  """An image as a data URI."""
   file = io.BytesIO()
-  Image.fromarray(image).save(file, 'JPEG', quality=90)
-  return _uri(file.getvalue(), 'jpeg')
+  image.save(file, kind, **options)
+  return f'data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
-def _uri(content: bytes, kind: str) -> str:
-  return f'data:image/{kind};base64,{base64.b64encode(content).decode()}'
+def inlined(path: Path, caption: str) -> str:
+  """A figure as a part of a page: its SVG if there is one, else its PNG."""
+  drawing = path.with_suffix('.svg')
+  if drawing.exists():
+    svg = drawing.read_text()
+    svg = svg[svg.index('<svg') :]
+    # Names within an SVG are of the whole page once it is part of one.
+    return re.sub(r'(id="|href="#|url\(#)', rf'\g<1>{path.stem}-', svg)
+  content = base64.b64encode(path.read_bytes()).decode()
+  return f'<img alt="{path.stem}" title="{caption}" src="data:image/png;base64,{content}">'

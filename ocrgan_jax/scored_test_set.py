@@ -2,6 +2,7 @@
 
 import functools
 from collections import defaultdict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,14 +10,19 @@ import numpy as np
 from tqdm import tqdm
 
 from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.pipeline import (
   Images,
   Photographs,
   of_photographs,
   parts_of,
 )
+from ocrgan_jax.overlay import grey_map
+from ocrgan_jax.prediction import limit_of_map
 from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.trivial import trivial_scores
+
+SMALL = 96  # the longer side of a small map, at most, in pixels
 
 
 class ScoredTestSet(NamedTuple):
@@ -32,6 +38,8 @@ class ScoredTestSet(NamedTuple):
     trivial: name → trivial scores, float32 [photographs].
     maps: anomaly maps over the whole photographs with a mask, in order, float32
       [masks, size, size].
+    small_maps: of all photographs in their aspect, for pictures: uint8, 255 at MAP_RANGE
+      times the limit; none if no pictures are wanted.
   """
 
   split: Split
@@ -42,10 +50,16 @@ class ScoredTestSet(NamedTuple):
   features: np.ndarray
   trivial: dict[str, np.ndarray]
   maps: np.ndarray
+  small_maps: list[np.ndarray]
 
 
 def score_test_set(
-  scorer: Scorer, split: Split, images: Images, masks: dict[int, np.ndarray]
+  scorer: Scorer,
+  split: Split,
+  images: Images,
+  masks: dict[int, np.ndarray],
+  *,
+  pictures: bool,
 ) -> ScoredTestSet:
   """Scores all images once.
 
@@ -53,18 +67,19 @@ def score_test_set(
     scorer: of the checkpoint.
     split: the test set.
     images: of the test set.
-    masks: from `load_masks`; without any, no anomaly maps are made.
+    masks: from `load_masks`.
+    pictures: whether small maps are made.
 
   Returns:
     The test set with its scores.
   """
-  outputs = ('score', 'features', 'map') if masks else ('score', 'features')
+  size = scorer.model.image_size
+  parts = parts_of(images)
+  outputs = ('score', 'features', 'map') if masks or pictures else ('score', 'features')
   columns: dict[str, list[np.ndarray]] = defaultdict(list)
   trivial: dict[str, list[np.ndarray]] = defaultdict(list)
-  maps: list[np.ndarray] = []
-  parts = parts_of(images)
-  owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-  start = 0
+  maps, small_maps, of_one = [], [], []
+  photograph = 0
   with tqdm(None, 'scoring', len(images), unit='image', leave=False) as bar:
     for batch, values in scorer.batches(images, outputs):
       count = len(values['score'])
@@ -72,11 +87,19 @@ def score_test_set(
         columns[name].append(values[name])
       for name, scores in jax.device_get(trivial_scores(batch)).items():
         trivial[name].append(scores[:count])
-      if masks:
-        maps += [values['map'][i] for i in range(count) if owners[start + i] in masks]
-      start += count
+      for single in values.get('map', ()):
+        of_one.append(single)
+        if len(of_one) < len(parts[photograph]):
+          continue
+        whole = functools.partial(
+          scorer.framing.on_photograph, np.stack(of_one), size_of(images, split, photograph)
+        )
+        if photograph in masks:
+          maps.append(whole((size, size)))
+        if pictures:
+          small_maps.append(small_map(scorer, whole, size_of(images, split, photograph)))
+        photograph, of_one = photograph + 1, []
       bar.update(count)
-  size = scorer.model.image_size
   scores = np.concatenate(columns['score'])
   mean = functools.partial(of_photographs, images, how=np.add)
   return ScoredTestSet(
@@ -87,19 +110,31 @@ def score_test_set(
     scores=of_photographs(images, scores),
     features=mean(np.concatenate(columns['features'])),
     trivial={name: mean(np.concatenate(values)) for name, values in trivial.items()},
-    maps=whole_maps(images, masks, maps) if maps else np.zeros((0, size, size), np.float32),
+    maps=np.stack(maps) if maps else np.zeros((0, size, size), np.float32),
+    small_maps=small_maps,
   )
 
 
-def whole_maps(images: Images, masks: dict[int, np.ndarray], maps: list[np.ndarray]) -> np.ndarray:
-  """The maps of images → those of the photographs with a mask, stretched as the masks are."""
-  if not isinstance(images, Photographs):
-    return np.stack(maps)
-  found, done = [], 0
-  for photograph in sorted(masks):
-    size = images.sizes[photograph]
-    count = len(images.framing.boxes(*size))
-    part = np.stack(maps[done : done + count])
-    found.append(images.framing.on_photograph(part, size, part.shape[1:]))
-    done += count
-  return np.stack(found)
+def size_of(images: Images, split: Split, photograph: int) -> tuple[int, int]:
+  """Width and height of a photograph in pixels."""
+  if isinstance(images, Photographs):
+    return images.sizes[photograph]
+  return upright_size(split.records[photograph]['image'])
+
+
+def small_map(
+  scorer: Scorer, whole: Callable[[tuple[int, int]], np.ndarray], size: tuple[int, int]
+) -> np.ndarray:
+  """A map for pictures.
+
+  Args:
+    scorer: of the map.
+    whole: height and width → the map over the whole photograph.
+    size: width and height of the photograph.
+
+  Returns:
+    uint8 [height, width], 255 at MAP_RANGE times the limit of the threshold.
+  """
+  shrink = min(1.0, SMALL / max(size))
+  shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
+  return grey_map(whole(shape), limit_of_map(scorer, scorer.calibration.limit))

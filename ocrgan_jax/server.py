@@ -18,7 +18,6 @@ import io
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,17 +34,16 @@ from prometheus_client import (
 )
 from scipy.stats import ks_2samp
 
-from ocrgan_jax import __version__, overlay
+from ocrgan_jax import __version__, overlay, pages
 from ocrgan_jax.batching import Batcher
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.framing import decode_frames
-from ocrgan_jax.prediction import limit_of_map
+from ocrgan_jax.prediction import drawing_settings, limit_of_map
 from ocrgan_jax.scorer import Scorer
 
 SIZES = (1, 4, 16)  # of batches, times the number of devices
 RECENT = 200  # scores that drift is judged by
 WAITING = 256  # requests at a time; more are told to come again
-MAP_RANGE = 4.0  # the limit times this is white in a map
 MAP_SIDE = 512  # the longer side of a map, at most, in pixels
 PREVIEW_SIDE = 1600
 
@@ -165,38 +163,30 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
 
   @app.get('/', response_class=HTMLResponse)
   async def page() -> str:
-    return Path(__file__).with_name('page.html').read_text()
+    return pages.render('page')
 
   return app
 
 
 def describe(scorer: Scorer) -> dict[str, Any]:
   """What the page has to know of a model to decide, colour and draw by itself."""
-  calibration, data = scorer.calibration, scorer.config.data
-  fixed = scorer.model.score.kind != 'map'
+  data = scorer.config.data
   return {
     'name': f'{data.dataset} {data.category}'.strip(),
     'step': int(scorer.state.step),
     'image_size': scorer.model.image_size,
     'fit': scorer.framing.fit,
-    'threshold': calibration.limit,
-    'held_out': scorer.scale(calibration.held_out).tolist(),
-    # White in a map is this value; its limit at a threshold t is minimum + t * width.
-    'map_white': MAP_RANGE * limit_of_map(scorer, calibration.limit),
-    'map_minimum': calibration.map_maximum if fixed else calibration.minimum,
-    'map_width': 0.0 if fixed else calibration.width,
-    'faint': overlay.FAINT,
-    'full': overlay.FULL,
+    'held_out': scorer.scale(scorer.calibration.held_out).tolist(),
+    **drawing_settings(scorer),
   }
 
 
 def map_png(scorer: Scorer, maps: np.ndarray, size: tuple[int, int]) -> bytes:
-  """The anomaly map over a whole photograph as a grey PNG, white at MAP_RANGE times the limit."""
+  """The anomaly map over a whole photograph as a grey PNG, see `overlay.grey_map`."""
   shrink = min(1.0, MAP_SIDE / max(size))
   shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
   whole = scorer.framing.on_photograph(maps, size, shape)
-  white = MAP_RANGE * limit_of_map(scorer, scorer.calibration.limit)
-  grey = np.round(np.clip(whole / max(white, 1e-12), 0, 1) * 255).astype(np.uint8)
+  grey = overlay.grey_map(whole, limit_of_map(scorer, scorer.calibration.limit))
   file = io.BytesIO()
   Image.fromarray(grey).save(file, 'PNG')
   return file.getvalue()
