@@ -1,13 +1,12 @@
 r"""Your own photographs.
 
-  python -m ocrgan_jax.data  --config=configs/folder.py --config.data_dir=my/photos
-  python -m ocrgan_jax.train --config=configs/folder.py \
-      --workdir=runs/mine --config.data_dir=my/photos
-  python -m ocrgan_jax.evaluate --workdir=runs/mine
+  ocrgan data  --config=folder --config.data_dir=my/photos
+  ocrgan train --config=folder --config.data_dir=my/photos --workdir=runs/mine
+  ocrgan predict --workdir=runs/mine --maps new/photos
 
-By default nothing is trained: band statistics are fitted (see docs/detection.md), in less
-than a minute for some hundred images on two CPU cores. `configs/folder.py:paper` trains
-the paper's networks, which takes hours on a CPU and has not detected better yet.
+The recipe is `restore` (see docs/detection.md), ten to fifteen minutes on two CPU cores.
+`--config=folder:statistics` trains nothing: band statistics are fitted in less than a
+minute, and detect nearly as well on most sets. `folder:paper` trains the paper's networks.
 
 `data_dir` is a folder of images of sound products, or one in MVTec AD's layout
 (train/good, test/good, test/<defect>). To a plain folder a test set can be given as
@@ -21,7 +20,7 @@ from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `statistics` by default."""
-  config = default.get_config(preset or 'statistics')
+  """The configuration of a preset, `restore` by default."""
+  config = default.get_config(preset or 'restore')
   config.data.dataset = 'folder'
   return config

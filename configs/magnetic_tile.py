@@ -6,8 +6,8 @@ r"""Magnetic tile defects (not in the paper): grey images of many sizes, with ma
 
 `data_dir` is the folder that holds `MT_Free`, `MT_Crack`, …, where 80 % of the normal
 images train; or the same images in MVTec AD's layout, which is split already.
-Protocol: as MVTec AD, size 256, batch 32. By default band statistics are fitted and nothing
-is trained; `configs/magnetic_tile.py:paper` trains the paper's networks.
+Protocol: as MVTec AD, size 256. The recipe is `restore` by default; `magnetic_tile:statistics`
+trains nothing, `magnetic_tile:paper` the paper's networks.
 """
 
 import ml_collections
@@ -16,7 +16,7 @@ from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `statistics` by default."""
-  config = default.get_config(preset or 'statistics')
+  """The configuration of a preset, `restore` by default."""
+  config = default.get_config(preset or 'restore')
   config.data.dataset = 'magnetic_tile'
   return config

@@ -1,7 +1,7 @@
-"""The README's picture: `python -m experiments.picture --workdir=runs/demo --output=…`.
+"""The README's picture: `python -m experiments.picture --workdir=runs/elpv --output=…`.
 
 Test images from the most to the least anomalous of those that are, and a sound one: the
-photograph, the anomaly map, the scaled score and what it is called.
+photograph, what the model makes of it, the anomaly map over it, score and verdict.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from ocrgan_jax import command_line, figures
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.data.pipeline import load_images
+from ocrgan_jax.overlay import outline, tinted
 from ocrgan_jax.prediction import limit_of_map
 from ocrgan_jax.scorer import load
 
@@ -33,17 +34,22 @@ def picture(workdir: str, output: Path) -> None:
   of = lambda label: np.flatnonzero(test.labels == label)
   at = lambda chosen, q: chosen[np.argsort(scores[chosen])[int(q * (len(chosen) - 1))]]
   chosen = np.array([*(at(of(ANOMALOUS), q) for q in QUANTILES), at(of(NORMAL), 0.5)])
-  threshold = scorer.calibration.threshold
-  limit = limit_of_map(scorer, scorer.calibration.limit)
-  shown, maps = images[chosen], scorer.maps(images[chosen])
-  heat = [figures.heated(x, limit) for x in maps]
+  limit, views = limit_of_map(scorer, scorer.calibration.limit), scorer.explain(images[chosen])
+  rows = ['photograph', *(['reconstruction'] if 'reconstruction' in views else []), 'found']
   columns = {}
   for k, i in enumerate(chosen):
-    verdict = 'anomalous' if scores[i] > threshold else 'normal'
+    anomalous = scores[i] > scorer.calibration.threshold
     truth = 'sound' if test.labels[i] == NORMAL else 'defective'
-    title = f'{truth}, {scorer.scale(scores[[i]])[0]:.2f}:\n{verdict}'
-    columns[title] = np.stack([shown[k], heat[k]])
-  figures.sheet(output, ['photograph', 'anomaly map'], columns)
+    title = (
+      f'{truth}, {scorer.scale(scores[[i]])[0]:.2f}:\n{"anomalous" if anomalous else "normal"}'
+    )
+    photograph, share = figures.to_uint8(views['input'][k]), views['map'][k] / limit
+    found = tinted(photograph, share)
+    if anomalous:
+      outline(found, share > 1)
+    made = [figures.to_uint8(views['reconstruction'][k])] if 'reconstruction' in views else []
+    columns[title] = np.stack([photograph, *made, found])
+  figures.sheet(output, rows, columns)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from ocrgan_jax.band_statistics import CHANNELS, channel_indices
 from ocrgan_jax.checks import at_least, between, check, power_of_two
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.moments import CELL, Moments, region_means, to_cells, to_positions
 
 # Statistics beside those of bands: of the residual I - Î, the features of G's first encoder
 # stage after CS, and those of a D that judges pixels.
@@ -31,7 +32,6 @@ LEAST_VARIANCE = 0.001
 # What a principal component of an image is cut off at, in standard deviations: a defect that
 # fills half an image must not explain itself.
 LARGEST_COMPONENT = 4.0
-CELL = 2  # positions a side that share a covariance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,24 +95,6 @@ class Density:
     return tuple(self.channels.replace(' ', '').split(';'))
 
 
-class Moments(NamedTuple):
-  """Sums over normal images; with them a density is fitted in one pass.
-
-  Attributes:
-    num_images: so far.
-    mean: of each position, [h, w, C].
-    covariance: sums of products of deviations, over the positions of a cell,
-      [h / 2, w / 2, C, C].
-    context: sums of products with the deviations of the images' mean statistics over
-      regions, [h / 2, w / 2, C, regions² C].
-  """
-
-  num_images: jax.Array
-  mean: jax.Array
-  covariance: jax.Array
-  context: jax.Array
-
-
 class Gaussians(NamedTuple):
   """A density that was fitted to one list of statistics, saved with the model.
 
@@ -132,47 +114,6 @@ class Gaussians(NamedTuple):
   components: Any
   response: Any
   whitening: Any
-
-
-def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> Moments:
-  """The moments of one batch.
-
-  Args:
-    statistics: float32 [batch, h, w, C].
-    count: how many of the batch count: the first so many, at least one.
-    regions: see `Density.regions`.
-
-  Returns:
-    The moments.
-  """
-  weights = (jnp.arange(len(statistics)) < count).astype(jnp.float32)
-  mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / weights.sum()
-  deviations = (statistics - mean) * weights[:, None, None, None]
-  return Moments(weights.sum(), mean, *_products(deviations, regions))
-
-
-def merge(first: Moments, second: Moments) -> Moments:
-  """The moments of the images of both (Chan, Golub and LeVeque's update, which keeps digits)."""
-  channels = first.mean.shape[-1]
-  regions = math.isqrt(first.context.shape[-1] // channels)
-  total = first.num_images + second.num_images
-  shift, share = second.mean - first.mean, second.num_images / total
-  covariance, context = _products(shift[None], regions)
-  between = first.num_images * share
-  return Moments(
-    total,
-    first.mean + share * shift,
-    first.covariance + second.covariance + between * covariance,
-    first.context + second.context + between * context,
-  )
-
-
-def _products(deviations: jax.Array, regions: int) -> tuple[jax.Array, jax.Array]:
-  """Sums of products of deviations [b, h, w, C]: with each other, and with region means."""
-  cells = _cells(deviations)  # [b, h / 2, w / 2, 4, C]
-  own = jnp.einsum('bhwpi,bhwpj->hwij', cells, cells)
-  context = region_means(deviations, regions).reshape(len(deviations), -1)
-  return own, jnp.einsum('bhwpi,bj->hwij', cells, context)
 
 
 def fit(
@@ -247,7 +188,7 @@ def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
 
 def mahalanobis(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   """Mahalanobis's distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
-  return _positions(jnp.sqrt(jnp.square(_whitened_cells(gaussians, statistics)).sum(-1)))
+  return to_positions(jnp.sqrt(jnp.square(_whitened_cells(gaussians, statistics)).sum(-1)))
 
 
 def deviations(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
@@ -260,7 +201,7 @@ def deviations(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
   Returns:
     float32 [batch, h, w, c], those of each list of statistics.
   """
-  parts = [_positions(_whitened_cells(gaussians, statistics)) for gaussians in fitted]
+  parts = [to_positions(_whitened_cells(gaussians, statistics)) for gaussians in fitted]
   return jnp.concatenate(parts, axis=-1)
 
 
@@ -307,16 +248,9 @@ def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   components = regions.reshape(statistics.shape[0], -1) @ gaussians.components
   components = jnp.clip(components, -LARGEST_COMPONENT, LARGEST_COMPONENT)
   expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
-  cells = _cells(statistics[..., gaussians.channels] - gaussians.mean)
+  cells = to_cells(statistics[..., gaussians.channels] - gaussians.mean)
   cells = cells - expected[:, :, :, None]
   return jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, cells)
-
-
-def region_means(x: jax.Array, regions: int) -> jax.Array:
-  """Means over regions: [b, h, w, c] → [b, regions, regions, c]."""
-  batch, height, width, channels = x.shape
-  x = x.reshape(batch, regions, height // regions, regions, width // regions, channels)
-  return x.mean((2, 4))
 
 
 def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:
@@ -324,20 +258,6 @@ def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:
   height, width = x.shape[:2]
   x = x.reshape(regions, height // regions, regions, width // regions, *x.shape[2:])
   return x.mean((1, 3))
-
-
-def _cells(x: jax.Array) -> jax.Array:
-  """[b, h, w, c] → [b, h / 2, w / 2, 4, c]."""
-  batch, height, width, channels = x.shape
-  x = x.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
-  return x.swapaxes(2, 3).reshape(batch, height // CELL, width // CELL, CELL**2, channels)
-
-
-def _positions(x: jax.Array) -> jax.Array:
-  """[b, h / 2, w / 2, 4, …] → [b, h, w, …]."""
-  batch, height, width, _, *rest = x.shape
-  x = x.reshape(batch, height, width, CELL, CELL, *rest).swapaxes(2, 3)
-  return x.reshape(batch, height * CELL, width * CELL, *rest)
 
 
 def _components(covariance: np.ndarray, count: int) -> np.ndarray:

@@ -6,10 +6,14 @@ that ends with .jsonl, as JSON lines. With --maps the folder <output>_maps gets 
 photograph with its anomaly map and verdict, and index.html, which shows them from the
 most to the least anomalous one.
 
+With --watch it scores what is in the folders and what is put into them later, and writes each row
+at once.
+
 The exit status is 0, 1 for errors, and with --fail-on-anomaly 2 if any image is
 anomalous and 3 if any image could not be read.
 """
 
+import contextlib
 import csv
 import glob
 import heapq
@@ -19,9 +23,9 @@ import os
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from absl import flags
 from tqdm import tqdm
@@ -30,7 +34,8 @@ from ocrgan_jax import command_line, overlay, pages
 from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.prediction import Prediction, predict
-from ocrgan_jax.scorer import load
+from ocrgan_jax.scorer import Scorer, load
+from ocrgan_jax.watching import arrivals
 from ocrgan_jax.writer import write_text
 
 ANOMALY_STATUS, UNREADABLE_STATUS = 2, 3
@@ -94,7 +99,7 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
     raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
   try:
     with file:
-      write = json_writer(file) if path.suffix == '.jsonl' else csv_writer(file)
+      write = writer_of(path, file, header=True)
       for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
         write(p)
         yield p
@@ -103,10 +108,60 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
     partial.unlink(missing_ok=True)
 
 
-def csv_writer(file: IO[str]):
+def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> tuple[int, int]:
+  """Scores what is put into folders, until it is interrupted; each row is written at once.
+
+  Args:
+    scorer: of the model.
+    folders: to look at.
+    output: the table, which is gone on with if it exists.
+    **options: of `predict`.
+
+  Returns:
+    The numbers of anomalous and of unreadable images.
+  """
+  done = paths_in(output)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  anomalous = unreadable = 0
+  with output.open('a', newline='', encoding='utf-8', errors='surrogateescape') as file:
+    write = writer_of(output, file, header=not output.stat().st_size)
+    if done:
+      print(f'{len(done)} images are in {output} already', file=sys.stderr)
+    print(f'waiting for photographs in {", ".join(map(str, folders))} (Ctrl-C ends)', flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+      for paths in arrivals(folders, done):
+        for p in predict(scorer, paths, **options) if paths else ():
+          write(p)
+          file.flush()
+          anomalous += p.decision == 'anomalous'
+          unreadable += bool(p.error)
+          print(
+            worst_lines([p])[0] if not p.error else f'          unreadable {p.path}: {p.error}',
+            flush=True,
+          )
+  return anomalous, unreadable
+
+
+def paths_in(table: Path) -> set[str]:
+  """The paths in a table that `watch` wrote before."""
+  if not table.exists():
+    return set()
+  with table.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+    if table.suffix == '.jsonl':
+      return {json.loads(line)['path'] for line in file}
+    return {row['path'] for row in csv.DictReader(file)}
+
+
+def writer_of(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
+  """The function that writes a row, in the form that the name of the table asks for."""
+  return json_writer(file) if path.suffix == '.jsonl' else csv_writer(file, header=header)
+
+
+def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], None]:
   """Writes the header, and gives the function that writes a row."""
   writer = csv.writer(file, lineterminator='\n')
-  writer.writerow(COLUMNS)
+  if header:
+    writer.writerow(COLUMNS)
 
   def write(p: Prediction) -> None:
     score = '' if math.isnan(p.score) else f'{p.score:.8g}'
@@ -115,7 +170,7 @@ def csv_writer(file: IO[str]):
   return write
 
 
-def json_writer(file: IO[str]):
+def json_writer(file: IO[str]) -> Callable[[Prediction], None]:
   """Gives the function that writes a line; a score that there is not is null."""
 
   def write(p: Prediction) -> None:
@@ -167,10 +222,17 @@ def main(arguments: list[str]) -> int:
     raise InputError(f'--threshold is {values.threshold}; it must be a number')
   output = Path(values.output)
   folder = output.with_name(f'{output.stem}_maps')
-  paths = find_images(arguments, besides=folder)
+  folders = [Path(argument) for argument in arguments]
+  if values.watch and not all(path.is_dir() for path in folders):
+    raise InputError('--watch looks at folders: give folders that exist after the flags')
+  paths = [] if values.watch else find_images(arguments, besides=folder)
   scorer = load(values.workdir, protocol=values.protocol)
   limit = scorer.calibration.limit if values.threshold is None else values.threshold
   maps = folder if values.maps else None
+  if values.watch:
+    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=maps)
+    print(f'\n{anomalous} anomalous; table: {output}')
+    return status(anomalous, unreadable)
   start = time.perf_counter()
   worst: list[tuple[float, int, Prediction]] = []
   kept: list[Prediction] = []
@@ -194,7 +256,12 @@ def main(arguments: list[str]) -> int:
   print(f'table: {output}')
   if maps:
     print(f'pictures: {write_sheet(maps, kept, limit)}')
-  if not values['fail-on-anomaly'].value:
+  return status(anomalous, unreadable)
+
+
+def status(anomalous: int, unreadable: int) -> int:
+  """The exit status."""
+  if not flags.FLAGS['fail-on-anomaly'].value:
     return 0
   return UNREADABLE_STATUS if unreadable else ANOMALY_STATUS if anomalous else 0
 
@@ -207,6 +274,7 @@ if __name__ == '__main__':
     'threshold', None, "score above which an image is anomalous, by default the model's"
   )
   flags.DEFINE_bool('maps', False, 'draw maps and verdicts on the photographs, into <output>_maps')
+  flags.DEFINE_bool('watch', False, 'go on with what is put into the folders, until Ctrl-C')
   flags.DEFINE_bool(
     'fail-on-anomaly',
     False,

@@ -20,6 +20,7 @@ CHANGEABLE = (
   'train.epochs',
   'train.steps',
   'train.keep_checkpoints',
+  'train.pictures',
   'data_dir',
   'data.test_dir',
   'data.prepared_dir',

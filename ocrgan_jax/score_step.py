@@ -13,6 +13,7 @@ from ocrgan_jax.band_statistics import band_statistics
 from ocrgan_jax.density import Gaussians
 from ocrgan_jax.inputs import counts_of, deviations_of, given, split, summed, to_float
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.moments import Moments, moments_of
 from ocrgan_jax.state import State
 
 
@@ -155,7 +156,7 @@ def look(
 
 def moments_step(
   state: State, count: jax.Array, images: jax.Array, *, model: OCRGAN, learned: bool
-) -> density.Moments:
+) -> Moments:
   """The moments of a batch of normal images, which a density is fitted to.
 
   Args:
@@ -174,7 +175,7 @@ def moments_step(
     statistics = _statistics(model, looked)
   else:
     statistics = band_statistics(real)
-  return density.moments_of(statistics, count, model.density.regions)
+  return moments_of(statistics, count, model.density.regions)
 
 
 def _look_with_networks(

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import math
 import sys
 import time
@@ -15,7 +16,8 @@ from jax.sharding import Mesh
 from jax.stages import Compiled
 from orbax.checkpoint import CheckpointManager
 
-from ocrgan_jax import checkpoint, outlook, runs, sharding
+from ocrgan_jax import checkpoint, outlook, runs, sharding, snapshots
+from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.checks import read
 from ocrgan_jax.data import absolute, prepare_dataset
 from ocrgan_jax.data.builder import Split
@@ -29,8 +31,10 @@ from ocrgan_jax.data.pipeline import (
 )
 from ocrgan_jax.data.region import find_region
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.schedule import Schedule, choose_batch_size
+from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import train_step
 from ocrgan_jax.validation import fit_before_training, make_validation
@@ -89,7 +93,8 @@ class TrainingRun:
     elif model.sees_deviations:
       self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
-    self._mesh, self._num_held_out = mesh, len(held_out)
+    self._mesh, self._model = mesh, model
+    self._held_out, self._num_held_out = held_out, len(held_out)
     self._num_images, self._log_every = count, schedule.log_every
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
     self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
@@ -114,6 +119,7 @@ class TrainingRun:
       writes=sharding.is_first_process(),
       shows=shows_progress,
     )
+    self.log.text('config', json.dumps(self._config.to_dict(), indent=2))
     try:
       yield
     finally:
@@ -158,7 +164,23 @@ class TrainingRun:
     for name, value in compared.items():
       self.log.message(f'{name}: validation AUROC {value:.3f}')
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
+    if self._config.train.pictures and jax.process_count() == 1:
+      self._draw(state, calibration)
     self.log.resume_timing()
+
+  def _draw(self, state: State, calibration: Calibration) -> None:
+    """Shows in TensorBoard what a few held-out images and their forged copies become."""
+    scorer = Scorer(
+      self._config, self._model, state, calibration, self._mesh, framing_of(self._config, None)
+    )
+    count = min(snapshots.COUNT, self._num_held_out)
+    images = self._held_out[np.arange(count)]
+    parts = {'held out': images}
+    if self._model.validates_by_forgeries:
+      forge = jax.jit(functools.partial(forged_step, model=self._model))
+      parts['forged'] = np.asarray(forge(state, np.uint32(0), images))
+    for name, part in parts.items():
+      self.log.picture(int(state.step), name, snapshots.snapshot(scorer, part))
 
   def save_untrained(self) -> None:
     """Finishes a run that trains nothing: it is validated and saved as it begins."""

@@ -21,6 +21,8 @@ from ocrgan_jax.data.pipeline import Images, evaluation_batches, of_photographs
 from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.moments import Moments
+from ocrgan_jax.moments import merge as merge_moments
 from ocrgan_jax.score_step import maps_step, moments_step, score_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.state import State
@@ -62,7 +64,7 @@ def make_validation(
     The function.
   """
   programs = _compile(model, mesh)
-  merge = jax.jit(density.merge)
+  merge = jax.jit(merge_moments)
   fit = lambda moments, name: density.fit(moments, model.density, name, model.statistics)
   batches = functools.partial(_batches, mesh=mesh, batch_size=batch_size)
 
@@ -101,7 +103,7 @@ def make_validation(
     assert auroc is not None
     return calibration, auroc
 
-  def compare(state: State, folds: list[density.Moments]) -> dict[str, float]:
+  def compare(state: State, folds: list[Moments]) -> dict[str, float]:
     """Channels → AUROC of training images against forged copies, each fold by the others."""
     assert images is not None
     one = np.ones(1, np.float32)
@@ -162,15 +164,15 @@ def fit_before_training(
 
 
 def _fold_moments(
-  moments_of: Callable[..., density.Moments],
+  moments_of: Callable[..., Moments],
   images: Images,
   mesh: Mesh,
   batch_size: int,
   count: int,
-) -> list[density.Moments]:
+) -> list[Moments]:
   """The moments of each fold of the images: every so-many-th batch."""
-  folds: list[density.Moments] = []
-  merge = jax.jit(density.merge)
+  folds: list[Moments] = []
+  merge = jax.jit(merge_moments)
   batches = _batches(images, mesh, batch_size)
   bar = tqdm(batches, 'fitting', -(-len(images) // batch_size), leave=False)
   for i, (batch, size) in enumerate(bar):

@@ -161,6 +161,16 @@ class TrainingLog:
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
 
+  def picture(self, step: int, name: str, image: np.ndarray) -> None:
+    """Shows a picture, uint8 [height, width, 3], in TensorBoard."""
+    if self._events is not None:
+      self._events.add_image(name, image, step, dataformats='HWC')
+
+  def text(self, name: str, content: str) -> None:
+    """Shows a text as it is in TensorBoard."""
+    if self._events is not None:
+      self._events.add_text(name, '    ' + content.replace('\n', '\n    '), 0)
+
   def resume_timing(self) -> None:
     """Excludes the time since the last flush (a validation, a checkpoint) from images/s."""
     self._since = time.perf_counter()

@@ -93,6 +93,7 @@ TINY = {
   'train.epochs': 2,
   'train.batch_size': 8,
   'train.checkpoint_every': 1,
+  'train.pictures': False,
   # Adam divides tiny gradients by themselves, so what differs by rounding alone (other devices,
   # other programs) drifts apart by shares of the rate; what differs in truth, by multiples of it.
   'train.learning_rate': 2e-5,

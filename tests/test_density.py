@@ -12,10 +12,11 @@ from sklearn.base import clone
 from sklearn.covariance import EmpiricalCovariance, ShrunkCovariance
 from sklearn.linear_model import Ridge
 
-from ocrgan_jax import density
+from ocrgan_jax import density, moments
 from ocrgan_jax.band_statistics import CHANNELS, band_statistics, channel_indices
-from ocrgan_jax.density import Density, Gaussians, Moments
+from ocrgan_jax.density import Density, Gaussians
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.moments import Moments
 from tests.conftest import DATA
 
 PLAIN = Density(
@@ -46,8 +47,8 @@ def accumulate(statistics: np.ndarray, batch: int, regions: int = 1) -> Moments:
   for start in range(0, len(statistics), batch):
     part = statistics[start : start + batch]
     padded = jnp.pad(part, ((0, batch - len(part)), (0, 0), (0, 0), (0, 0)), constant_values=99)
-    parts.append(density.moments_of(padded, len(part), regions))
-  return functools.reduce(density.merge, parts)
+    parts.append(moments.moments_of(padded, len(part), regions))
+  return functools.reduce(moments.merge, parts)
 
 
 def fitted(statistics: np.ndarray, **changes: object) -> Gaussians:

@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fitted(data: Path, workdir: Path, **fields: object) -> Scorer:
-  config = folder_config.get_config()
+  config = folder_config.get_config('statistics')
   config.data_dir, config.image_size = str(data), 32
   config.data.update(fields, validation_share=0.25)
   train(config, workdir)

@@ -2,6 +2,10 @@ import csv
 import json
 import math
 import os
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,7 @@ from ocrgan_jax.predict import find_images, write_table
 from ocrgan_jax.prediction import Prediction, predict
 from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.scoring import map_score
-from tests.conftest import run_module
+from tests.conftest import REPOSITORY, run_module
 
 
 @pytest.fixture(scope='module')
@@ -203,3 +207,38 @@ def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) 
     assert (picture == 255).all(-1).any() == (decision == 'anomalous')
   calm = overlay.draw(grey, np.full((32, 32), 0.69, np.float32), 1.0, 'normal', 0.5)
   np.testing.assert_array_equal(calm[:64], grey)  # a sound part looks as it is
+
+
+def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+  """Files that come one after the other, one of them slowly; and once more after a stop."""
+  line, table = tmp_path / 'line', tmp_path / 'out.csv'
+  line.mkdir()
+  content = (mvtec_folder / 'tile/test/scratch/000.png').read_bytes()
+  (line / 'first.png').write_bytes(content)
+  command = [sys.executable, '-m', 'ocrgan_jax.predict', f'--workdir={trained}']
+  command += [f'--output={table}', '--watch', '--threshold=-1e9', '--fail-on-anomaly', str(line)]
+  options = {'cwd': REPOSITORY, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+  with subprocess.Popen(command, **options) as process:
+    assert process.stdout.readline().startswith('waiting for photographs in')
+    assert process.stdout.readline().endswith('first.png\n')
+    with (line / 'slow.png').open('wb') as file:
+      for start in range(0, len(content), 400):
+        file.write(content[start : start + 400])
+        file.flush()
+        time.sleep(0.2)
+    assert re.match(r' +\S+  anomalous  .*slow.png$', process.stdout.readline())
+    (line / 'bad.jpg').write_text('no image')
+    assert 'bad.jpg: not an image' in process.stdout.readline()
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=30)
+  assert process.returncode == 3 and 'Traceback' not in errors
+  again = subprocess.Popen(command, **options)
+  (line / 'last.png').write_bytes(content)
+  lines = [again.stdout.readline() for _ in range(2)]
+  again.send_signal(2)
+  assert lines[1].endswith('last.png\n') and '3 images are in' in again.communicate(timeout=30)[1]
+  with table.open() as file:
+    rows = list(csv.DictReader(file))
+  names = [Path(row['path']).name for row in rows]
+  assert names == ['first.png', 'slow.png', 'bad.jpg', 'last.png']
+  assert rows[0]['score'] == rows[1]['score'] and rows[2]['error'] == 'not an image'

@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 from pathlib import Path
@@ -6,6 +7,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from PIL import Image
 
 from ocrgan_jax.data.decoding import decode_image
 from ocrgan_jax.data.pipeline import hold_out
@@ -88,3 +90,13 @@ def test_the_threshold_of_a_run_is_the_quantile_in_its_config(
     expected = np.quantile(scores, quantile)
     assert scorer.calibration.threshold == pytest.approx(expected, rel=1e-5)
     assert scorer.config.score.threshold_quantile == quantile
+
+
+def test_tensorboard_shows_pictures_and_the_config(mvtec_folder: Path, tmp_path: Path) -> None:
+  train(tiny_config(mvtec_folder, train__epochs=1, train__pictures=True), tmp_path / 'run')
+  (events,) = (tmp_path / 'run/tensorboard').iterdir()
+  content = events.read_bytes()
+  assert b'held out' in content and b'forged' in content and b'"learning_rate"' in content
+  start = content.index(b'\x89PNG')
+  picture = Image.open(io.BytesIO(content[start:]))
+  assert picture.size == (2 * 32, 4 * 32)  # the two held-out images, and four views of each

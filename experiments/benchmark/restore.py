@@ -16,6 +16,7 @@ from experiments.benchmark.programs import (
 from experiments.benchmark.timing import report_rate, time_calls
 from ocrgan_jax import density, sharding
 from ocrgan_jax.configs import default
+from ocrgan_jax.moments import Moments
 from ocrgan_jax.score_step import moments_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
@@ -39,12 +40,12 @@ def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
   images = random_batch(Shape(size, 0, batch), mesh)
   few = random_batch(Shape(size, 0, config.train.batch_size), mesh)
 
-  def moments(*, learned: bool) -> density.Moments:
+  def moments(*, learned: bool) -> Moments:
     step = functools.partial(moments_step, model=model, learned=learned)
     added = sharding.jit_over_batch(step, mesh, num_replicated=2)
     return added(state, np.int32(batch), images)
 
-  def fit(lists: tuple[str, ...], of: density.Moments) -> tuple[density.Gaussians, ...]:
+  def fit(lists: tuple[str, ...], of: Moments) -> tuple[density.Gaussians, ...]:
     return density.fit(of, model.density, '+'.join(lists), model.statistics)
 
   bands = fit(model.density.lists(learned=False), moments(learned=False))

@@ -1,0 +1,89 @@
+"""Sums over normal images that a density is fitted from, in one pass."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+CELL = 2  # positions a side that share a covariance
+
+
+class Moments(NamedTuple):
+  """Sums over normal images; with them a density is fitted in one pass.
+
+  Attributes:
+    num_images: so far.
+    mean: of each position, [h, w, C].
+    covariance: sums of products of deviations, over the positions of a cell,
+      [h / 2, w / 2, C, C].
+    context: sums of products with the deviations of the images' mean statistics over
+      regions, [h / 2, w / 2, C, regions² C].
+  """
+
+  num_images: jax.Array
+  mean: jax.Array
+  covariance: jax.Array
+  context: jax.Array
+
+
+def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> Moments:
+  """The moments of one batch.
+
+  Args:
+    statistics: float32 [batch, h, w, C].
+    count: how many of the batch count: the first so many, at least one.
+    regions: see `Density.regions`.
+
+  Returns:
+    The moments.
+  """
+  weights = (jnp.arange(len(statistics)) < count).astype(jnp.float32)
+  mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / weights.sum()
+  deviations = (statistics - mean) * weights[:, None, None, None]
+  return Moments(weights.sum(), mean, *_products(deviations, regions))
+
+
+def merge(first: Moments, second: Moments) -> Moments:
+  """The moments of the images of both (Chan, Golub and LeVeque's update, which keeps digits)."""
+  channels = first.mean.shape[-1]
+  regions = math.isqrt(first.context.shape[-1] // channels)
+  total = first.num_images + second.num_images
+  shift, share = second.mean - first.mean, second.num_images / total
+  covariance, context = _products(shift[None], regions)
+  between = first.num_images * share
+  return Moments(
+    total,
+    first.mean + share * shift,
+    first.covariance + second.covariance + between * covariance,
+    first.context + second.context + between * context,
+  )
+
+
+def _products(deviations: jax.Array, regions: int) -> tuple[jax.Array, jax.Array]:
+  """Sums of products of deviations [b, h, w, C]: with each other, and with region means."""
+  parts = to_cells(deviations)  # [b, h / 2, w / 2, 4, C]
+  own = jnp.einsum('bhwpi,bhwpj->hwij', parts, parts)
+  context = region_means(deviations, regions).reshape(len(deviations), -1)
+  return own, jnp.einsum('bhwpi,bj->hwij', parts, context)
+
+
+def region_means(x: jax.Array, regions: int) -> jax.Array:
+  """Means over regions: [b, h, w, c] → [b, regions, regions, c]."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, regions, height // regions, regions, width // regions, channels)
+  return x.mean((2, 4))
+
+
+def to_cells(x: jax.Array) -> jax.Array:
+  """[b, h, w, c] → [b, h / 2, w / 2, 4, c]."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
+  return x.swapaxes(2, 3).reshape(batch, height // CELL, width // CELL, CELL**2, channels)
+
+
+def to_positions(x: jax.Array) -> jax.Array:
+  """[b, h / 2, w / 2, 4, …] → [b, h, w, …]."""
+  batch, height, width, _, *rest = x.shape
+  x = x.reshape(batch, height, width, CELL, CELL, *rest).swapaxes(2, 3)
+  return x.reshape(batch, height * CELL, width * CELL, *rest)
