@@ -1,4 +1,7 @@
-"""Evaluates a trained model on its test set: `python -m ocrgan_jax.evaluate --workdir=…`."""
+"""Evaluates a trained model on its test set: `python -m ocrgan_jax.evaluate --workdir=…`.
+
+A folder of several runs, as --seeds and --categories make them, gets a table of all.
+"""
 
 import functools
 import itertools
@@ -10,7 +13,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from ocrgan_jax import command_line, runs
+from ocrgan_jax import command_line, runs, several_runs
 from ocrgan_jax.checks import read
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Split
@@ -156,9 +159,43 @@ def best_on_test_set(
   return best, {'oracle_note': note, 'oracle_aurocs': aurocs}
 
 
+def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **options: Any) -> str:
+  """Evaluates the runs below a folder, and writes their table.
+
+  Args:
+    workdir: the folder of the runs.
+    folders: of the runs.
+    protocol: of `evaluate`.
+    **options: of `evaluate`.
+
+  Returns:
+    The table as text.
+
+  Raises:
+    InputError: as `evaluate`, naming the run.
+  """
+  evaluated = {}
+  for folder in folders:
+    print(f'evaluating {folder}', file=sys.stderr)
+    try:
+      evaluated[folder] = evaluate(folder, protocol=protocol, **options)
+    except InputError as error:
+      raise InputError(f'{folder}: {error}') from None
+  return several_runs.write(workdir, several_runs.table_of(workdir, evaluated), protocol)
+
+
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
+  workdir = Path(values.workdir)
+  folders = [] if (workdir / 'config.json').exists() else several_runs.run_folders(workdir)
+  if folders:
+    if values.output or config_flags.get_override_values(values['score']):
+      raise InputError(f'{workdir} holds {len(folders)} runs: --output and --score are for one')
+    options = {'data_dir': values.data_dir, 'test_dir': values.test_dir}
+    print(evaluate_several(workdir, folders, values.protocol, pictures=values.pictures, **options))
+    print(f'results: {workdir / "table.html"}')
+    return
   metrics = evaluate(
     values.workdir,
     protocol=values.protocol,

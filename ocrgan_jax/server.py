@@ -41,7 +41,7 @@ from ocrgan_jax.data.framing import decode_frames
 from ocrgan_jax.prediction import drawing_settings, limit_of_map
 from ocrgan_jax.scorer import Scorer
 
-SIZES = (1, 4, 16)  # of batches, times the number of devices
+SIZES = (1, 4, 8, 16)  # of batches, times the number of devices
 RECENT = 200  # scores that drift is judged by
 WAITING = 256  # requests at a time; more are told to come again
 MAP_SIDE = 512  # the longer side of a map, at most, in pixels
