@@ -175,7 +175,7 @@ class TrainingRun:
     )
     count = min(snapshots.COUNT, self._num_held_out)
     images = self._held_out[np.arange(count)]
-    parts = {'held out': images}
+    parts = {'held_out': images}
     if self._model.validates_by_forgeries:
       forge = jax.jit(functools.partial(forged_step, model=self._model))
       parts['forged'] = np.asarray(forge(state, np.uint32(0), images))

@@ -24,10 +24,13 @@ DATA = Path(os.environ.get('OCRGAN_DATA_DIR', REPOSITORY.parent / 'shared' / 'da
 
 @pytest.fixture(scope='session', autouse=True)
 def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
-  """Compiles cheaply, and each program once, in this process and in those it starts."""
-  folder = str(tmp_path_factory.mktemp('jax_cache'))
+  """Compiles cheaply, and each program once, in all workers and in the processes they start."""
+  base = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:  # then one folder for all workers
+    base = base.parent
   for name, value in (
-    ('jax_compilation_cache_dir', folder),
+    ('jax_compilation_cache_dir', str(base / 'jax_cache')),
+    ('jax_compilation_cache_max_size', 2**33),  # with a limit JAX locks it for each access
     ('jax_persistent_cache_min_compile_time_secs', 0.5),
     ('jax_disable_most_optimizations', True),
   ):

@@ -87,5 +87,5 @@ def test_mistakes_get_one_line(
 
 def test_help_lists_the_flags() -> None:
   done = run_module('ocrgan_jax.predict', '--help')
-  assert 'Scores any images' in done.stdout and '--workdir: folder of the run' in done.stdout
+  assert 'Scores any photographs' in done.stdout and '--workdir: folder of the run' in done.stdout
   assert not done.stderr

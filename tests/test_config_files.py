@@ -76,10 +76,10 @@ def test_a_config_that_returns_nothing(tmp_path: Path) -> None:
       'train',
       [],
       'missing --config and --workdir: give for example '
-      '--config=configs/mvtec.py:bottle --workdir=runs/bottle',
+      '--config=mvtec:bottle --workdir=runs/bottle',
     ),
     ('train', ['--config=configs/mvtec.py'], 'missing --workdir: give for example --workdir=runs/'),
-    ('data', [], 'missing --config: give for example --config=configs/mvtec.py:bottle'),
+    ('data', [], 'missing --config: give for example --config=mvtec:bottle'),
     ('predict', ['a.png'], 'missing --workdir: give for example --workdir=runs/bottle'),
   ],
 )

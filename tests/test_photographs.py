@@ -51,7 +51,7 @@ def fitted(data: Path, workdir: Path, **fields: object) -> Scorer:
 
 @pytest.mark.parametrize(
   'fields',
-  [{'fit': 'pad'}, {'fit': 'tiles', 'tile': 40}, {'fit': 'pad', 'region': 'auto'}],
+  [{'fit': 'tiles', 'tile': 40}, {'fit': 'pad', 'region': 'auto'}],
   ids=str,
 )
 def test_they_score_the_same_everywhere(data: Path, tmp_path: Path, fields: dict) -> None:

@@ -96,7 +96,7 @@ def test_tensorboard_shows_pictures_and_the_config(mvtec_folder: Path, tmp_path:
   train(tiny_config(mvtec_folder, train__epochs=1, train__pictures=True), tmp_path / 'run')
   (events,) = (tmp_path / 'run/tensorboard').iterdir()
   content = events.read_bytes()
-  assert b'held out' in content and b'forged' in content and b'"learning_rate"' in content
+  assert b'held_out' in content and b'forged' in content and b'"learning_rate"' in content
   start = content.index(b'\x89PNG')
   picture = Image.open(io.BytesIO(content[start:]))
   assert picture.size == (2 * 32, 4 * 32)  # the two held-out images, and four views of each
