@@ -8,8 +8,9 @@ The argument is `mono`, `poly` or `both`. ELPV is not in the paper and has no
 official split; here cells labelled sound (defect probability 0) are normal, 80 %
 of them train, the rest and all cells labelled defective (probability 1) test; the
 unsure ones between are left out. `data_dir` is needed only for a copy of the
-dataset (the folder with `labels.csv`) elsewhere than in the package. The recipe is
-`restore` by default; `mono,statistics` trains nothing, `mono,paper` the paper's networks.
+dataset (the folder with `labels.csv`) elsewhere than in the package. By default band
+statistics are fitted and nothing is trained; `mono,restore` takes ten minutes and is no
+better here (docs/detection.md), `mono,paper` trains the paper's networks.
 """
 
 import ml_collections
@@ -19,7 +20,7 @@ from ocrgan_jax.configs import default
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
   """The configuration for `kind` or `kind,preset`."""
-  kind, preset = default.split_argument(argument, 'mono', 'restore')
+  kind, preset = default.split_argument(argument, 'mono', 'statistics')
   config = default.get_config(preset, batch_size=64)
   config.data.dataset = 'elpv'
   config.data.category = kind
