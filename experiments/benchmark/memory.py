@@ -1,25 +1,27 @@
 """The memory of the training step, and the largest batch that fits."""
 
+import functools
 import os
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.benchmark.programs import (
   Shape,
   first_device,
   model_of,
   peak_memory,
-  random_batch,
   training_program,
 )
-from ocrgan_jax.training_run import new_state
+from ocrgan_jax.state import create_state
 
 
 def step_memory(shape: Shape, dtype: str) -> int:
   """Bytes that the training step of one shape needs, according to the compiler."""
   mesh, model = first_device(), model_of(shape, dtype)
-  state, batch = new_state(model, mesh)(0), random_batch(shape, mesh)
+  state = jax.eval_shape(functools.partial(create_state, model), 0)
+  batch = jax.ShapeDtypeStruct((shape.batch, shape.size, shape.size, 3), np.uint8)
   return peak_memory(training_program(model, mesh).lower(state, batch).compile())
 
 
