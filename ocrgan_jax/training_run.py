@@ -252,12 +252,14 @@ def load_training_images(
 
 def _choose_region(
   config: ml_collections.ConfigDict, train: Split, chosen: np.ndarray
-) -> np.ndarray | None:
+) -> np.ndarray:
   if config.data.region != 'auto':
     return read_region(config.data.region)
   some = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), REGION_IMAGES)).astype(int)]
   whole = StreamedImages(train.records, some, Framing(REGION_SIZE))
-  return find_region(whole[np.arange(len(some))])
+  found = find_region(whole[np.arange(len(some))])
+  # A region all the same: the model of this config takes images that say what counts.
+  return np.ones((1, 1), bool) if found is None else found
 
 
 def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:

@@ -85,3 +85,10 @@ def test_what_lies_outside_the_region_is_no_defect(data: Path, tmp_path: Path) -
   assert outside == pytest.approx(sound, rel=1e-5) and inside > sound + 1
   maps = scorer.maps(scorer.framing.frames(Image.open(pictures[1])))
   assert (maps[0, :, 11:] == 0).all() and maps[0, :, :9].any()
+
+
+def test_without_a_plain_background_everything_counts(mvtec_folder: Path, tmp_path: Path) -> None:
+  scorer = fitted(mvtec_folder / 'tile', tmp_path / 'run', region='auto')
+  assert scorer.model.channels == scorer.framing.channels == 4
+  image = Image.open(mvtec_folder / 'tile/test/good/000.png')
+  assert (scorer.framing.frames(image)[..., 3] == 255).all()
