@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ocrgan_jax.prediction import score_images
 from ocrgan_jax.scorer import Scorer
 
 WAIT_SECONDS = 0.005  # for more images, once there is one
@@ -76,19 +77,10 @@ class Batcher:
 
   def _score(self, jobs: list[_Job]) -> None:
     try:
-      images = np.concatenate([job.images for job in jobs])
-      largest = self._sizes[-1]
-      parts = []
-      for start in range(0, len(images), largest):
-        part = images[start : start + largest]
-        size = next(size for size in self._sizes if size >= len(part))
-        parts.append(self._scorer.score_batch(part, OUTPUTS, batch_size=size))
-      values = {name: np.concatenate([part[name] for part in parts]) for name in OUTPUTS}
+      results = score_images(self._scorer, [job.images for job in jobs], OUTPUTS, self._sizes)
     except Exception as error:
       for job in jobs:
         job.result.set_exception(error)
       return
-    end = 0
-    for job in jobs:
-      start, end = end, end + len(job.images)
-      job.result.set_result({name: value[start:end] for name, value in values.items()})
+    for job, result in zip(jobs, results, strict=True):
+      job.result.set_result(result)

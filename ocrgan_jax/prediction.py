@@ -101,7 +101,10 @@ def batches_of(files: Iterator[DecodedFile], size: int) -> Iterator[list[Decoded
 
 
 def score_images(
-  scorer: 'Scorer', groups: Sequence[np.ndarray | None], outputs: tuple[str, ...]
+  scorer: 'Scorer',
+  groups: Sequence[np.ndarray | None],
+  outputs: tuple[str, ...],
+  sizes: Sequence[int] = (),
 ) -> list[dict[str, np.ndarray]]:
   """Scores the images of several photographs together.
 
@@ -109,6 +112,8 @@ def score_images(
     scorer: of a model.
     groups: the images of each photograph; None where there are none.
     outputs: the wanted results of `score_step.score_step`.
+    sizes: of the batches, ascending, of which the least that is enough is taken; by default
+      the scorer's alone.
 
   Returns:
     The results for each photograph's images; {} where there are none.
@@ -117,10 +122,12 @@ def score_images(
   if not sum(counts):
     return [{} for _ in groups]
   images = np.concatenate([group for group in groups if group is not None])
-  parts = [
-    scorer.score_batch(images[i : i + scorer.batch_size], outputs)
-    for i in range(0, len(images), scorer.batch_size)
-  ]
+  sizes = sizes or (scorer.batch_size,)
+  parts = []
+  for start in range(0, len(images), sizes[-1]):
+    part = images[start : start + sizes[-1]]
+    size = next(size for size in sizes if size >= len(part))
+    parts.append(scorer.score_batch(part, outputs, batch_size=size))
   values = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
   ends = np.cumsum(counts)
   return [
@@ -152,6 +159,24 @@ def limit_of_map(scorer: 'Scorer', limit: float) -> float:
   if scorer.model.score.kind != 'map':
     return calibration.map_maximum
   return calibration.minimum + limit * calibration.width
+
+
+def small_map(scorer: 'Scorer', maps: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
+  """The anomaly map over a whole photograph as a small grey picture, see `overlay.grey_map`.
+
+  Args:
+    scorer: of the maps.
+    maps: of the photograph's images, float [images, size, size].
+    size: width and height of the photograph.
+    side: the longer side of the result, at most, in pixels.
+
+  Returns:
+    uint8 [height, width].
+  """
+  shrink = min(1.0, side / max(size))
+  shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
+  whole = scorer.framing.on_photograph(maps, size, shape)
+  return overlay.grey_map(whole, limit_of_map(scorer, scorer.calibration.limit))
 
 
 def drawing_settings(scorer: 'Scorer') -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,8 +16,7 @@ from ocrgan_jax.data.pipeline import (
   of_photographs,
   parts_of,
 )
-from ocrgan_jax.overlay import grey_map
-from ocrgan_jax.prediction import limit_of_map
+from ocrgan_jax.prediction import small_map
 from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.trivial import trivial_scores
 
@@ -91,13 +89,11 @@ def score_test_set(
         of_one.append(single)
         if len(of_one) < len(parts[photograph]):
           continue
-        whole = functools.partial(
-          scorer.framing.on_photograph, np.stack(of_one), size_of(images, split, photograph)
-        )
+        stack, shape = np.stack(of_one), size_of(images, split, photograph)
         if photograph in masks:
-          maps.append(whole((size, size)))
+          maps.append(scorer.framing.on_photograph(stack, shape, (size, size)))
         if pictures:
-          small_maps.append(small_map(scorer, whole, size_of(images, split, photograph)))
+          small_maps.append(small_map(scorer, stack, shape, SMALL))
         photograph, of_one = photograph + 1, []
       bar.update(count)
   scores = np.concatenate(columns['score'])
@@ -120,21 +116,3 @@ def size_of(images: Images, split: Split, photograph: int) -> tuple[int, int]:
   if isinstance(images, Photographs):
     return images.sizes[photograph]
   return upright_size(split.records[photograph]['image'])
-
-
-def small_map(
-  scorer: Scorer, whole: Callable[[tuple[int, int]], np.ndarray], size: tuple[int, int]
-) -> np.ndarray:
-  """A map for pictures.
-
-  Args:
-    scorer: of the map.
-    whole: height and width → the map over the whole photograph.
-    size: width and height of the photograph.
-
-  Returns:
-    uint8 [height, width], 255 at MAP_RANGE times the limit of the threshold.
-  """
-  shrink = min(1.0, SMALL / max(size))
-  shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
-  return grey_map(whole(shape), limit_of_map(scorer, scorer.calibration.limit))

@@ -34,11 +34,11 @@ from prometheus_client import (
 )
 from scipy.stats import ks_2samp
 
-from ocrgan_jax import __version__, overlay, pages
+from ocrgan_jax import __version__, pages
 from ocrgan_jax.batching import Batcher
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.framing import decode_frames
-from ocrgan_jax.prediction import drawing_settings, limit_of_map
+from ocrgan_jax.prediction import drawing_settings, small_map
 from ocrgan_jax.scorer import Scorer
 
 SIZES = (1, 4, 8, 16)  # of batches, times the number of devices
@@ -183,10 +183,7 @@ def describe(scorer: Scorer) -> dict[str, Any]:
 
 def map_png(scorer: Scorer, maps: np.ndarray, size: tuple[int, int]) -> bytes:
   """The anomaly map over a whole photograph as a grey PNG, see `overlay.grey_map`."""
-  shrink = min(1.0, MAP_SIDE / max(size))
-  shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
-  whole = scorer.framing.on_photograph(maps, size, shape)
-  grey = overlay.grey_map(whole, limit_of_map(scorer, scorer.calibration.limit))
+  grey = small_map(scorer, maps, size, MAP_SIDE)
   file = io.BytesIO()
   Image.fromarray(grey).save(file, 'PNG')
   return file.getvalue()

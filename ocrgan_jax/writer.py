@@ -47,13 +47,6 @@ def write_json(path: Path, content: Any) -> None:
   write_text(path, json.dumps(content, indent=2) + '\n')
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-  """Writes a uint8 image [height, width, 3] as a PNG, whole or not at all."""
-  file = io.BytesIO()
-  Image.fromarray(image).save(file, 'PNG')
-  write_bytes(path, file.getvalue())
-
-
 def write_jpeg(path: Path, image: np.ndarray) -> None:
   """Writes a uint8 image [height, width, 3] as a JPEG, whole or not at all."""
   file = io.BytesIO()
