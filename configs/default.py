@@ -152,6 +152,7 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.checkpoint_every = 10  # epochs between validations, each saved
   # Keep every checkpoint, not the last and the best alone: for --protocol=oracle.
   train.keep_checkpoints = False
+  train.track = 'none'  # or 'wandb' or 'mlflow': the log goes there, too
   train.pictures = True  # in TensorBoard, of held-out images, at each validation
   train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
 

@@ -32,7 +32,7 @@ class ScorePart:
     """Scores one part and writes its table."""
     path = self.output / part['name']
     partial = path.with_name(f'.{path.name}.partial')
-    found = self.scorer.score_files(part['paths'].tolist())
+    found = self.scorer.score_files(list(part['paths']))
     with partial.open('w', newline='', encoding='utf-8', errors='surrogateescape') as file:
       writer = csv.writer(file, lineterminator='\n')
       writer.writerow(['path', 'score', 'decision', 'error'])

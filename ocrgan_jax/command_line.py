@@ -86,6 +86,17 @@ def whole_numbers(flag: str, texts: list[str]) -> list[int]:
   return [int(text) for text in texts]
 
 
+def no_duplicates(flag: str, values: list[str]) -> None:
+  """Checks that a flag that is a list names nothing twice.
+
+  Raises:
+    InputError: naming the first that is there twice.
+  """
+  for i, value in enumerate(values):
+    if value in values[:i]:
+      raise InputError(f'--{flag} names {value} twice')
+
+
 def _guarded(main: Callable[[], int | None]) -> int | None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # orbax logs every step at INFO

@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake rather than ours."""
+"""The exceptions that stand for a user's mistake rather than ours."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
   Its message is one line: what is wrong, where, and what to do. The commands
   print it without a traceback and exit with status 1.
   """
+
+
+class InUse(InputError):
+  """Another process is at work there."""

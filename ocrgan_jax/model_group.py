@@ -25,7 +25,7 @@ from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State
 from ocrgan_jax.step import train_step
-from ocrgan_jax.training_run import compile_step, open_run, resolve
+from ocrgan_jax.training_run import TrainingRun, compile_step, open_run, resolve
 
 Metrics = dict[str, jax.Array]
 
@@ -82,6 +82,23 @@ class ModelGroup:
     return self._states[k]
 
 
+def catch_up(run: TrainingRun, step: int) -> State:
+  """Trains one run alone to where the others stand: they were interrupted at different steps.
+
+  Args:
+    run: that is behind.
+    step: to come to.
+
+  Returns:
+    Its state there.
+  """
+  print(f'one run is at step {run.step}, others at {step}: it catches up', file=sys.stderr)
+  with run.logging():
+    state = run.train_to(run.state, step)
+  run.step = step
+  return state
+
+
 def train_several(
   configs: Sequence[ml_collections.ConfigDict], workdirs: Sequence[str | Path]
 ) -> list[State]:
@@ -95,8 +112,7 @@ def train_several(
     The last state of each.
 
   Raises:
-    InputError: as `train.train`; if the models or their batches are not of one shape; or
-      if they were interrupted at different steps.
+    InputError: as `train.train`, or if the models or their batches are not of one shape.
   """
   mesh = sharding.make_mesh()
   configs = [resolve(config) for config in configs]
@@ -108,9 +124,9 @@ def train_several(
       stack.enter_context(open_run(config, Path(workdir), models[0], mesh))
       for config, workdir in zip(configs, workdirs, strict=True)
     ]
-    states, begin = [run.state for run in runs], runs[0].step
+    states, begin = [run.state for run in runs], max(run.step for run in runs)
     if all(run.finished for run in runs):
-      print(f'nothing left to train: the run has come to step {begin}', file=sys.stderr)
+      print(f'nothing left to train: the runs have come to step {begin}', file=sys.stderr)
       return states
     runs[0].tell_outlook()
     if not models[0].trains:
@@ -118,31 +134,38 @@ def train_several(
         if not run.finished:
           run.save_untrained()
       return states
-    for name in ('batch_size', 'step'):
-      values = {getattr(run, name) for run in runs}
-      if len(values) > 1:
-        raise InputError(
-          f'the runs do not have one {name} ({", ".join(map(str, sorted(values)))}); '
-          'train them one by one'
-        )
-    stacked = mesh.devices.flat[0].platform != 'cpu'
-    group = ModelGroup(models[0], mesh, states, runs[0].batch_size, stacked=stacked)
+    sizes = sorted({run.batch_size for run in runs})
+    if len(sizes) > 1:
+      raise InputError(
+        f'the runs do not have one batch_size ({", ".join(map(str, sizes))}); train them one by one'
+      )
     for k, run in enumerate(runs):
-      stack.enter_context(run.logging(shows_progress=not k))
+      if run.step < min(begin, run.num_steps):
+        states[k] = catch_up(run, min(begin, run.num_steps))
+    going = [k for k, run in enumerate(runs) if run.num_steps > begin]
+    if not going:
+      return states
+    stacked = mesh.devices.flat[0].platform != 'cpu'
+    group = ModelGroup(
+      models[0], mesh, [states[k] for k in going], runs[0].batch_size, stacked=stacked
+    )
+    for k in going:
+      stack.enter_context(runs[k].logging(shows_progress=k == going[0]))
     metrics: list[Metrics] = []
     for step in range(begin + 1, max(run.num_steps for run in runs) + 1):
-      batches = [sharding.put_batch(next(run.batches), mesh) for run in runs]
+      batches = [sharding.put_batch(next(runs[k].batches), mesh) for k in going]
       jax.block_until_ready(metrics)
       metrics = group.step(batches)
-      for k, run in enumerate(runs):
+      for place, k in enumerate(going):
+        run = runs[k]
         if step > run.num_steps:  # at its end, while a longer run goes on
           continue
-        run.log_step(step, metrics[k])
+        run.log_step(step, metrics[place])
         if step in run.save_at:
-          run.validate_and_save(group.state(k))
+          run.validate_and_save(group.state(place))
         if step == run.num_steps:
-          states[k] = jax.tree.map(jnp.copy, group.state(k))
-      if any(step in run.save_at for run in runs):
-        for run in runs:
-          run.log.resume_timing()
+          states[k] = jax.tree.map(jnp.copy, group.state(place))
+      if any(step in runs[k].save_at for k in going):
+        for k in going:
+          runs[k].log.resume_timing()
     return states

@@ -10,6 +10,7 @@ from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.framing import Framing, framing_of, read_region, region_png
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.ownership import LOCK
 from ocrgan_jax.writer import write_bytes, write_json
 
 REGION = 'region.png'  # white where defects count
@@ -21,6 +22,7 @@ CHANGEABLE = (
   'train.steps',
   'train.keep_checkpoints',
   'train.pictures',
+  'train.track',
   'data_dir',
   'data.test_dir',
   'data.prepared_dir',
@@ -58,7 +60,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
         f'{workdir} holds a run of another config ({name} is {saved.get(name)!r} there, '
         f'{wanted.get(name)!r} here, {len(changed)} field(s) differ); use another --workdir'
       )
-  elif workdir.exists() and any(workdir.iterdir()):
+  elif workdir.exists() and any(path.name != LOCK for path in workdir.iterdir()):
     raise InputError(f'{workdir} is not empty and holds no run; use another --workdir')
 
 

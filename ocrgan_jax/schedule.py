@@ -4,7 +4,7 @@ import dataclasses
 import math
 import sys
 
-from ocrgan_jax.checks import at_least, check
+from ocrgan_jax.checks import at_least, check, one_of
 from ocrgan_jax.errors import InputError
 
 
@@ -20,6 +20,7 @@ class Schedule:
     checkpoint_every: epochs between validations, each saved.
     keep_checkpoints: whether every checkpoint is kept.
     log_every: steps between lines of the log.
+    track: where the log goes beside, 'wandb', 'mlflow' or 'none'.
 
   Raises:
     InputError: if a field is out of bounds.
@@ -31,6 +32,7 @@ class Schedule:
   checkpoint_every: int = at_least(1)
   keep_checkpoints: bool
   log_every: int = at_least(1)
+  track: str = one_of('none', 'wandb', 'mlflow')
 
   def __post_init__(self) -> None:
     check(self, 'train')

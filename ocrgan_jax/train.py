@@ -7,7 +7,6 @@ import itertools
 import sys
 from pathlib import Path
 
-import jax
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
@@ -16,7 +15,7 @@ from ocrgan_jax import command_line, sharding
 from ocrgan_jax.model_group import train_several
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State
-from ocrgan_jax.training_run import compile_step, open_run, resolve
+from ocrgan_jax.training_run import open_run, resolve
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
@@ -36,26 +35,15 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   mesh, config = sharding.make_mesh(), resolve(config)
   model = build_model(config)
   with open_run(config, Path(workdir), model, mesh) as run:
-    state = run.state
     if run.finished:
       print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
-      return state
+      return run.state
     run.tell_outlook()
     if not model.trains:
       run.save_untrained()
-      return state
-    train_one = compile_step(model, mesh, state, run.batch_size)
-    metrics: dict[str, jax.Array] = {}
+      return run.state
     with run.logging():
-      for step in range(run.step + 1, run.num_steps + 1):
-        batch = sharding.put_batch(next(run.batches), mesh)
-        # Run one step ahead of the device, so that it never waits, but no further.
-        jax.block_until_ready(metrics)
-        state, metrics = train_one(state, batch)
-        run.log_step(step, metrics)
-        if step in run.save_at:
-          run.validate_and_save(state)
-    return state
+      return run.train_to(run.state, run.num_steps)
 
 
 def main() -> None:
@@ -63,6 +51,8 @@ def main() -> None:
   values = flags.FLAGS
   if values.distributed or values.coordinator:
     sharding.start_processes(values.coordinator, values.num_processes, values.process_id)
+  for flag in ('categories', 'seeds'):
+    command_line.no_duplicates(flag, getattr(values, flag))
   names = values.categories or [values.config.data.category]
   seeds = command_line.whole_numbers('seeds', values.seeds) or [values.config.seed]
   configs, workdirs = [], []

@@ -33,10 +33,12 @@ from ocrgan_jax.data.region import find_region
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.model import OCRGAN
+from ocrgan_jax.ownership import LOCK, owned
 from ocrgan_jax.schedule import Schedule, choose_batch_size
 from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import train_step
+from ocrgan_jax.tracking import open_tracker
 from ocrgan_jax.validation import fit_before_training, make_validation
 from ocrgan_jax.writer import TrainingLog
 
@@ -95,7 +97,7 @@ class TrainingRun:
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
     self._mesh, self._model = mesh, model
     self._held_out, self._num_held_out = held_out, len(held_out)
-    self._num_images, self._log_every = count, schedule.log_every
+    self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
     self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
 
@@ -109,15 +111,17 @@ class TrainingRun:
     """Opens the log where the run stands."""
     if self.step:
       print(f'going on from step {self.step}', file=sys.stderr)
-    self._tells_time = shows_progress and sharding.is_first_process()
+    first = sharding.is_first_process()
+    self._tells_time = shows_progress and first
     self.log = TrainingLog(
       self._workdir,
       step=self.step,
       num_steps=self.num_steps,
       batch_size=self.batch_size,
       num_images=self._num_images,
-      writes=sharding.is_first_process(),
+      writes=first,
       shows=shows_progress,
+      tracker=open_tracker(self._track, self._workdir, self._config) if first else None,
     )
     self.log.text('config', json.dumps(self._config.to_dict(), indent=2))
     try:
@@ -155,6 +159,28 @@ class TrainingRun:
       self.log.message(outlook.describe_time(each * (self.num_steps - step), self._mesh))
     if step % self._log_every == 0 or step in self.save_at:
       report_faults(self.log, step, self.log.flush(step))
+
+  def train_to(self, state: State, until: int) -> State:
+    """Trains from where the run stands, alone, while `logging`.
+
+    Args:
+      state: of the run; it is used up.
+      until: the last step to be done.
+
+    Returns:
+      The state after it.
+    """
+    train_one = compile_step(self._model, self._mesh, state, self.batch_size)
+    metrics: dict[str, jax.Array] = {}
+    for step in range(self.step + 1, until + 1):
+      batch = sharding.put_batch(next(self.batches), self._mesh)
+      # Run one step ahead of the device, so that it never waits, but no further.
+      jax.block_until_ready(metrics)
+      state, metrics = train_one(state, batch)
+      self.log_step(step, metrics)
+      if step in self.save_at:
+        self.validate_and_save(state)
+    return state
 
   def validate_and_save(self, state: State) -> None:
     """Validates a state on the held-out images and saves it as a checkpoint."""
@@ -205,14 +231,19 @@ def open_run(
 
   Raises:
     InputError: if the data or the folder cannot be used. Nothing has been written then.
+    InUse: if the run is being trained already.
   """
   runs.check(workdir, config)
-  images, held_out, digests, framing = load_training_images(config, workdir)
-  batch_size = choose_batch_size(config.train.batch_size, len(images), mesh.size)
-  writes = sharding.is_first_process()
-  if writes and not runs.training_set(workdir):  # not begun yet
-    runs.claim(workdir, config, digests, framing)
-  with checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints) as checkpoints:
+  with contextlib.ExitStack() as stack:
+    if writes := sharding.is_first_process():
+      stack.enter_context(owned(workdir / LOCK))
+    images, held_out, digests, framing = load_training_images(config, workdir)
+    batch_size = choose_batch_size(config.train.batch_size, len(images), mesh.size)
+    if writes and not runs.training_set(workdir):  # not begun yet
+      runs.claim(workdir, config, digests, framing)
+    checkpoints = stack.enter_context(
+      checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
+    )
     run = TrainingRun(config, workdir, model, mesh, images, held_out, batch_size, checkpoints)
     if writes and not run.finished:  # perhaps with more epochs than before
       runs.claim(workdir, config, digests, framing)

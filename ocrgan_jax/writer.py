@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tqdm import tqdm
 
 from ocrgan_jax.errors import InputError
 
+# What sends the metrics of a step elsewhere, and what ends that.
+Tracker = tuple[Callable[[int, dict[str, float]], None], Callable[[], None]]
 # The fields of a line of `metrics.jsonl` that are not metrics.
 BOOKKEEPING = ('step', 'epoch', 'images_per_second')
 
@@ -84,6 +87,7 @@ class TrainingLog:
     num_images: int,
     writes: bool = True,
     shows: bool = True,
+    tracker: Tracker | None = None,
   ):
     """Opens the log of a run, dropping what an interrupted run logged after `step`.
 
@@ -95,8 +99,9 @@ class TrainingLog:
       num_images: images per epoch.
       writes: off in all but one of the processes of a run.
       shows: whether there is a progress bar.
+      tracker: what sends the metrics of a step elsewhere, and what ends that.
     """
-    self._path, self._events = workdir / 'metrics.jsonl', None
+    self._path, self._events, self._tracker = workdir / 'metrics.jsonl', None, tracker
     if writes:
       kept = [line for line in read_lines(self._path) if line['step'] <= step]
       write_text(self._path, ''.join(f'{json.dumps(line)}\n' for line in kept))
@@ -153,6 +158,8 @@ class TrainingLog:
       file.write(json.dumps(line) + '\n')
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
+    if self._tracker:
+      self._tracker[0](step, metrics)
 
   def picture(self, step: int, name: str, image: np.ndarray) -> None:
     """Shows a picture, uint8 [height, width, 3], in TensorBoard."""
@@ -177,3 +184,5 @@ class TrainingLog:
     self._bar.close()
     if self._events is not None:
       self._events.close()
+    if self._tracker:
+      self._tracker[1]()

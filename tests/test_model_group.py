@@ -10,6 +10,7 @@ from ocrgan_jax.errors import InputError
 from ocrgan_jax.model_group import ModelGroup, train_several
 from ocrgan_jax.scorer import load
 from ocrgan_jax.state import State, create_state
+from ocrgan_jax.train import train
 from tests.conftest import tiny_config, tiny_model
 
 
@@ -50,3 +51,18 @@ def test_several_runs_leave_what_each_would_alone(
   assert (tmp_path / 'a/metrics.jsonl').read_text().count('\n') == 4
   with pytest.raises(InputError, match='must be of one shape'):
     train_several([configs[0], tiny_config(mvtec_folder, model__width=4)], folders)
+
+
+def test_a_group_killed_between_two_saves_goes_on(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  """One run had saved and another not: it catches up, and nothing is lost of either."""
+  configs = [tiny_config(mvtec_folder), tiny_config(mvtec_folder, seed=1)]
+  whole = train_several(configs, [tmp_path / 'whole/0', tmp_path / 'whole/1'])
+  folders = [tmp_path / 'cut/0', tmp_path / 'cut/1']
+  train(configs[0], folders[0])
+  train(tiny_config(mvtec_folder, seed=1, train__epochs=1), folders[1])
+  states = train_several(configs, folders)
+  for expected, found in zip(whole, states, strict=True):
+    assert int(found.step) == 5
+    assert_close(expected, found)
