@@ -1,12 +1,13 @@
 # make demo    installs, trains on real solar cells, evaluates (minutes on a CPU)
 # make test    installs, runs the tests
+# make test-experiments    installs, runs each of the paper's tables and figures in little (minutes)
 # make lint    installs, runs ruff and mypy
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-experiments lint clean
 
 # Each stamp stands for an install that was finished, so that an interrupted one is done again.
 .venv/installed: pyproject.toml constraints.txt
@@ -24,6 +25,10 @@ demo: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+# With one process: the experiments share their runs.
+test-experiments: .venv/installed-test
+	$(BIN)/python -m pytest -m experiments -n 0 tests/experiments
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

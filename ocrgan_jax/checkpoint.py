@@ -138,6 +138,13 @@ def steps(workdir: Path, protocol: str) -> list[int]:
   return [kept[-1] if protocol == 'last' else best]
 
 
+def keep_last_and_best(workdir: Path) -> None:
+  """Removes the checkpoints of a run that are neither its last nor its best by validation."""
+  with open_checkpoints(workdir) as manager:
+    for step in set(manager.all_steps()) - {manager.latest_step(), manager.best_step()}:
+      manager.delete(step)
+
+
 def restore_scoring(
   workdir: Path, like: State, sharding: Sharding, step: int
 ) -> tuple[State, Calibration]:

@@ -46,6 +46,7 @@ def evaluate(
   score: dict[str, Any] | None = None,
   output: str | Path = '',
   pictures: bool = True,
+  statistics: bool = True,
 ) -> dict[str, Any]:
   """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
 
@@ -61,6 +62,7 @@ def evaluate(
     output: where the results go; the run's folder by default, its subfolder
       `validation` or `oracle` for these protocols.
     pictures: whether figures and the report are made.
+    statistics: whether band statistics are fitted to the run's images, to stand beside.
 
   Returns:
     The content of `metrics.json`.
@@ -90,10 +92,10 @@ def evaluate(
     runs.check_training_set(workdir, dataset.train.digests)
   # If nothing was trained, it is band statistics that are scored.
   normal, trains = None, read(Schedule, config.train).trains
-  if (score or trains) and runs.training_set(workdir) == dataset.train.digests:
+  if (score or (trains and statistics)) and runs.training_set(workdir) == dataset.train.digests:
     parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
     normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
-  elif trains:
+  elif trains and statistics:
     print('warning: no band statistics: the training images have changed', file=sys.stderr)
   if score and normal:
     scorers = (with_score(scorer, score, *normal) for scorer in scorers)
@@ -104,7 +106,7 @@ def evaluate(
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
-  if normal and trains:
+  if normal and trains and statistics:
     tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
   metrics = {
     'protocol': protocol,

@@ -30,7 +30,11 @@ from ocrgan_jax.errors import InputError
 
 
 class Records:
-  """The records of a split by index. Opened on first use, so cheap to pickle."""
+  """The records of a split by index. Opened on first use, so cheap to pickle.
+
+  Attributes:
+    place: the folder of the records, and the split.
+  """
 
   def __init__(self, folder: str, split: str):
     """Refers to a split of a prepared dataset.
@@ -39,11 +43,11 @@ class Records:
       folder: of the records.
       split: 'train' or 'test'.
     """
-    self._arguments = folder, split
+    self.place = folder, split
 
   @functools.cached_property
   def _source(self) -> Sequence[dict[str, Any]]:
-    folder, split = self._arguments
+    folder, split = self.place
     with _quiet():
       builder = tfds.builder_from_directory(folder)
       return builder.as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
@@ -58,7 +62,7 @@ class Records:
 
   def __reduce__(self) -> tuple[type, tuple[str, str]]:
     """Pickles the arguments only; each worker opens the files itself."""
-    return Records, self._arguments
+    return Records, self.place
 
 
 class Split(NamedTuple):

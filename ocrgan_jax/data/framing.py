@@ -47,6 +47,12 @@ class Framing:
     """3, or 4 if some of an image may not count."""
     return 3 if self.fit == 'stretch' and self.region is None else 4
 
+  @property
+  def key(self) -> tuple[Any, ...]:
+    """What tells it from others."""
+    region = None if self.region is None else (self.region.shape, self.region.tobytes())
+    return self.size, self.fit, self.tile, self.overlap, region
+
   def boxes(self, width: int, height: int) -> list[Box]:
     """The parts of a photograph that become images; they may reach beyond it.
 

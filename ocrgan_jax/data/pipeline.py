@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ocrgan_jax.data.builder import Records, Split
 from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames
+from ocrgan_jax.data.keeping import keeping
 from ocrgan_jax.errors import InputError
 
 CORES = os.cpu_count() or 1
@@ -174,7 +175,8 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
     return streamed
   images = np.empty((len(streamed), size, size, channels), np.uint8)
   records = list(dict.fromkeys(streamed.chosen.tolist()))
-  decoded = grain.MapDataset.source(records).map(lambda index: streamed.decode(int(index)))
+  decode = keeping(streamed.decode, (streamed.records.place, streamed.framing.key))
+  decoded = grain.MapDataset.source(records).map(lambda index: decode(int(index)))
   options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
   bar = tqdm(decoded.to_iter_dataset(options), description, len(records), unit='image', leave=False)
   done = 0

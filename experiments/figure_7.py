@@ -1,0 +1,86 @@
+"""Fig. 7: λ_con of the loss and λ of the score: `python -m experiments.figure_7 --data_dir=…`.
+
+For λ_con models are trained anew; λ only changes how the models of the default λ_con are scored.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.command import main
+from experiments.experiment import MVTEC_ALL, Experiment, Results, Row
+from ocrgan_jax import figures
+from ocrgan_jax.evaluate import evaluate
+
+WEIGHTS = (1, 10, 30, 50, 70, 100)  # λ_con; the paper's default is 50
+DEFAULT = 50
+SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)  # λ of Eq. 13; the paper's is 0.9
+EXPERIMENT = Experiment(
+  name='figure_7',
+  title='Fig. 7a: the weight of the content loss',
+  config='mvtec',
+  rows={
+    f'λ_con = {weight}': Row(
+      0.983 if weight == DEFAULT else None,
+      overrides={'loss.content': float(weight)},
+      recipes=('paper',),
+    )
+    for weight in WEIGHTS
+  },
+  categories=MVTEC_ALL,
+  note='The paper draws this curve without numbers. `restore` is scored by no Eq. 13.',
+)
+
+
+def by_share(results: Results) -> np.ndarray:
+  """AUROC of the default models by λ of the score.
+
+  Args:
+    results: of the experiment.
+
+  Returns:
+    float [runs, SHARES]; runs that failed are left out.
+  """
+  rows = []
+  of_default = [c for c in results.folders if c.row == f'λ_con = {DEFAULT}'] or [*results.folders]
+  for cell in of_default:
+    if 'error' in results.outcomes[cell]:
+      continue
+    with tempfile.TemporaryDirectory() as output:
+      rows.append([
+        evaluate(
+          results.folders[cell],
+          score={'content_weight': share},
+          output=output,
+          pictures=False,
+          statistics=False,
+        )['image_auroc']
+        for share in SHARES
+      ])  # fmt: skip
+  return np.array(rows, float).reshape(-1, len(SHARES))
+
+
+def draw(results: Results, path: Path) -> None:
+  """Draws both curves."""
+  figure = Figure(figsize=(10, 4))
+  left, right = figure.subplots(1, 2, sharey=True)
+  weights = [float(row.overrides['loss.content']) for row in results.experiment.rows.values()]
+  of_rows = [results.values(label, 'paper', 'last') for label in results.experiment.rows]
+  curves = ((left, weights, list(zip(*of_rows, strict=True))), (right, SHARES, by_share(results)))
+  for panel, places, runs in curves:
+    values = np.array(runs, float)
+    for run in values:
+      panel.plot(places, run, 'o-', color='tab:gray', alpha=0.5, markersize=3)
+    panel.plot(places, values.mean(0), 'o-', color='tab:blue', label='mean')
+    panel.axhline(0.5, color='black', linestyle=':', linewidth=1, label='chance')
+    panel.legend()
+  left.set(title='(a) λ_con in the loss of G', xlabel='λ_con', ylabel='image AUROC, last step')
+  right.set(title='(b) λ in the anomaly score', xlabel='λ, the share of the reconstruction error')
+  figure.suptitle(f'{", ".join(results.experiment.categories)}; grey: each seed')
+  figures.save(figure, path)
+
+
+if __name__ == '__main__':
+  main(EXPERIMENT, draw)

@@ -1,0 +1,43 @@
+"""Fig. 9: scores of the baseline, with FD, and with FD and CS, over all categories.
+
+python -m experiments.figure_9 --data_dir=…/mvtec_ad
+"""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.command import main
+from experiments.experiment import MVTEC_ALL, Experiment, Results, Row
+from experiments.figure_8 import histogram, scores_of
+from ocrgan_jax import figures
+
+EXPERIMENT = Experiment(
+  name='figure_9',
+  title='Fig. 9: baseline, with FD, with FD and CS',
+  config='mvtec',
+  rows={
+    '(a) baseline': Row(0.685, overrides={'model.branches': 1}),
+    '(b) with FD': Row(0.772, overrides={'model.channel_selection': False}),
+    '(c) with FD and CS': Row(0.983),
+  },
+  categories=MVTEC_ALL,
+  note='All with forged images, as in rows 2, 4 and 9 of Table V.',
+)
+
+
+def draw(results: Results, path: Path) -> None:
+  """Draws a panel for each recipe and row, of all categories, of the first seed."""
+  recipes, rows, seed = results.recipes(), [*results.experiment.rows], results.seeds()[0]
+  figure = Figure(figsize=(4.5 * len(rows), 3.5 * len(recipes)), layout='constrained')
+  panels = figure.subplots(len(recipes), len(rows), squeeze=False)
+  for line, recipe in zip(panels, recipes, strict=True):
+    for panel, row in zip(line, rows, strict=True):
+      cells = [c for c in results.folders if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
+      histogram(panel, *scores_of(results, cells), f'{row}, {recipe}')
+  figure.suptitle(f'{", ".join(results.experiment.categories)}, seed {seed}')
+  figures.save(figure, path)
+
+
+if __name__ == '__main__':
+  main(EXPERIMENT, draw)

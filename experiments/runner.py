@@ -1,0 +1,239 @@
+"""Runs a list of configs, each once: in turn, several in one program, or over a cluster.
+
+A run lies in `<workdir>/<name>`, named by a hash of its config. When it is trained and evaluated,
+one line of `<workdir>/results.jsonl` says what came out, and it is not run again; one that was
+interrupted goes on where it stood. Several runners may share a work folder.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+from tqdm import tqdm
+
+from experiments.benchmark.machine import machine
+from ocrgan_jax.checkpoint import VALIDATION, keep_last_and_best
+from ocrgan_jax.checks import flat_fields
+from ocrgan_jax.configs import default
+from ocrgan_jax.data.keeping import decoding_once
+from ocrgan_jax.errors import InputError, InUse
+from ocrgan_jax.evaluate import evaluate
+from ocrgan_jax.model_group import train_several
+from ocrgan_jax.ownership import owned
+from ocrgan_jax.settings import build_model
+from ocrgan_jax.train import train
+from ocrgan_jax.training_run import resolve
+from ocrgan_jax.writer import read_lines
+
+# What says where images lie and how they are fetched, not what is measured.
+NOT_IN_THE_NAME = (
+  'data_dir',
+  'data.test_dir',
+  'data.prepared_dir',
+  'data.memory_gib',
+  'data.workers',
+  'train.pictures',
+  'train.track',
+)
+KEPT = (  # of an evaluation's metrics, by the last checkpoint
+  'image_auroc_interval',
+  'trivial',
+  'pixel_auroc',
+  'aupro',
+  'recall',
+  'false_alarm_rate',
+  'num_normal',
+  'num_anomalous',
+  'num_held_out',
+)
+WAIT_SECONDS = 5.0  # between looks at a run that another runner is at
+
+Row = dict[str, Any]
+
+
+def name_of(config: ml_collections.ConfigDict) -> str:
+  """The name of a run: a hash of what its config says about the result."""
+  fields = {k: v for k, v in flat_fields(config).items() if k not in NOT_IN_THE_NAME}
+  text = json.dumps(fields, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def results(workdir: Path) -> dict[str, Row]:
+  """The lines of `results.jsonl` by the names of the runs."""
+  return {row['run']: row for row in read_lines(workdir / 'results.jsonl')}
+
+
+def run_all(
+  configs: Sequence[ml_collections.ConfigDict],
+  workdir: Path,
+  *,
+  together: int = 1,
+  cluster: str = '',
+  devices: int = 1,
+) -> dict[str, Row]:
+  """Trains and evaluates all of a list that is not done yet.
+
+  Args:
+    configs: of the runs; equal ones are one run.
+    workdir: the folder of all runs.
+    together: how many models of one shape share a program.
+    cluster: of submitit: 'slurm' or 'local', a job for each run; '' for this process.
+    devices: accelerators of each job.
+
+  Returns:
+    The name of a run → its line of results, or {'run': its name, 'error': what went wrong}.
+  """
+  workdir = workdir.absolute()
+  wanted = {name_of(config): resolve(config) for config in configs}
+  done = results(workdir)
+  to_do = {name: config for name, config in wanted.items() if name not in done}
+  failed: dict[str, Row] = {}
+  with tqdm(total=len(wanted), initial=len(wanted) - len(to_do), desc='runs', unit='run') as bar:
+    outcomes = (
+      _on_cluster(to_do, workdir, cluster, devices) if cluster else _here(to_do, workdir, together)
+    )
+    for rows in outcomes:
+      failed |= {row['run']: row for row in rows if 'error' in row}
+      for row in rows:
+        if 'error' in row:
+          bar.write(f'failed: {row["run"]}: {row["error"]}', file=sys.stderr)
+      bar.update(len(rows))
+  return {name: results(workdir).get(name) or failed[name] for name in wanted}
+
+
+def _here(
+  to_do: dict[str, ml_collections.ConfigDict], workdir: Path, together: int
+) -> Iterator[list[Row]]:
+  """Runs in this process, and waits for what others are at."""
+  waiting = list(_groups(to_do, together))
+  with decoding_once():
+    while waiting:
+      busy = []
+      for group in waiting:
+        try:
+          yield _run_group(group, workdir)
+        except InUse:
+          busy.append(group)
+        jax.clear_caches()  # each shape is a program of its own
+      if busy == waiting:
+        time.sleep(WAIT_SECONDS)
+      waiting = busy
+
+
+def _groups(
+  to_do: dict[str, ml_collections.ConfigDict], together: int
+) -> Iterator[dict[str, ml_collections.ConfigDict]]:
+  """Runs that can share a program, up to so many at a time."""
+  shapes: dict[Any, list[str]] = {}
+  for name, config in to_do.items():
+    try:
+      shape: Any = (build_model(config), config.train.batch_size) if together > 1 else name
+    except InputError:  # told when it is run
+      shape = name
+    shapes.setdefault(shape, []).append(name)
+  for names in shapes.values():
+    for start in range(0, len(names), together):
+      yield {name: to_do[name] for name in names[start : start + together]}
+
+
+def _run_group(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> list[Row]:
+  """Trains and evaluates runs of one shape.
+
+  Returns:
+    Their lines, which are written already, or what went wrong.
+
+  Raises:
+    InUse: if another runner is at one of them.
+  """
+  with contextlib.ExitStack() as stack:
+    for name in group:
+      stack.enter_context(owned(workdir / 'locks' / name))
+    done = results(workdir)  # by another runner, since we looked
+    left = {name: config for name, config in group.items() if name not in done}
+    earlier = [done[name] for name in group if name in done]
+    try:
+      begun = time.monotonic()
+      _train(left, workdir)
+      minutes = (time.monotonic() - begun) / 60 / max(len(left), 1)
+      rows = [_measure(name, config, workdir, minutes) for name, config in left.items()]
+    except InUse:
+      raise
+    except Exception as error:
+      if not isinstance(error, InputError):
+        traceback.print_exc()
+      message = str(error).partition('\n')[0] or type(error).__name__
+      return earlier + [{'run': name, 'error': message} for name in left]
+    for row in rows:
+      append(workdir / 'results.jsonl', row)
+      keep_last_and_best(workdir / row['run'])
+    return earlier + rows
+
+
+def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
+  if len(group) > 1:
+    train_several([*group.values()], [workdir / name for name in group])
+  else:
+    for name, config in group.items():
+      train(config, workdir / name)
+
+
+def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, minutes: float) -> Row:
+  """Evaluates a trained run under all protocols."""
+  folder = workdir / name
+  protocols = ['last', 'validation'] + ['oracle'] * config.train.keep_checkpoints
+  metrics = {
+    protocol: evaluate(folder, protocol=protocol, pictures=False, statistics=protocol == 'last')
+    for protocol in protocols
+  }
+  log = read_lines(folder / 'metrics.jsonl')
+  validated = [line[VALIDATION] for line in log if VALIDATION in line]
+  known = flat_fields(default.get_config().copy_and_resolve_references())
+  fields = flat_fields(config)
+  return {
+    'run': name,
+    'config': {k: v for k, v in fields.items() if v != known[k] and k not in NOT_IN_THE_NAME},
+    **{protocol: metrics[protocol]['image_auroc'] for protocol in protocols},
+    VALIDATION: validated[-1],
+    **{key: metrics['last'].get(key) for key in KEPT},
+    'steps': metrics['last']['step'],
+    'minutes': round(minutes, 2),
+    'machine': machine(),
+  }
+
+
+def _on_cluster(
+  to_do: dict[str, ml_collections.ConfigDict], workdir: Path, cluster: str, devices: int
+) -> Iterator[list[Row]]:
+  """A job of submitit for each run."""
+  import submitit  # only this needs it
+
+  executor = submitit.AutoExecutor(folder=workdir / 'jobs', cluster=cluster)
+  executor.update_parameters(name='ocrgan', timeout_min=24 * 60, cpus_per_task=8)
+  if cluster == 'slurm':
+    executor.update_parameters(gpus_per_node=devices)
+  with executor.batch():
+    jobs = {name: executor.submit(run_all, [config], workdir) for name, config in to_do.items()}
+  for name, job in jobs.items():
+    try:
+      yield [job.result()[name]]
+    except Exception as error:  # of the job, or of the cluster
+      yield [{'run': name, 'error': str(error).strip().rpartition('\n')[2]}]
+
+
+def append(path: Path, row: Row) -> None:
+  """Adds a line to a file that others may write to, too, behind its last whole line."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with path.open('a+b') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.seek(0)
+    file.truncate(file.read().rfind(b'\n') + 1)
+    file.write(json.dumps(row).encode() + b'\n')

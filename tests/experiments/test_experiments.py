@@ -1,0 +1,137 @@
+"""Each experiment in its quick form: `make test-experiments`, minutes."""
+
+import importlib
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from experiments import experiment, no_signal, runner, tables
+from experiments.experiment import Experiment
+from ocrgan_jax.training_run import resolve
+from tests.conftest import DATA, REPOSITORY, run_module, tiny_config
+
+pytestmark = pytest.mark.experiments
+
+WITH_PICTURE = ('figure_7', 'figure_8', 'figure_9', 'figure_10', 'figure_11', 'figure_12')
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """The folder of all runs: what several experiments have in common is run once."""
+  return tmp_path_factory.mktemp('experiments')
+
+
+def made_by(name: str) -> Experiment:
+  made: Experiment = importlib.import_module(f'experiments.{name}').EXPERIMENT
+  assert made.name == name
+  return made
+
+
+@pytest.mark.parametrize('name', ['table_5', 'table_6', 'table_7', *WITH_PICTURE])
+def test_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> None:
+  found = experiment.run(made_by(name), workdir, str(mvtec_folder), categories=['tile'], quick=True)
+  assert not [row['error'] for row in found.outcomes.values() if 'error' in row]
+  text = tables.markdown(found)
+  assert all(
+    f'| {label} | 0.' in text or f'| {label} | 1.' in text for label in found.experiment.rows
+  )
+  assert 'Other than in the paper: image_size=32, model.width=2' in text
+  if name in WITH_PICTURE:
+    picture = workdir / f'{name}.png'
+    importlib.import_module(f'experiments.{name}').draw(found, picture)
+    assert min(Image.open(picture).size) > 100
+
+
+def test_table_1_with_both_recipes_names_what_is_absent(workdir: Path, mvtec_folder: Path) -> None:
+  found = experiment.run(
+    made_by('table_1'),
+    workdir,
+    str(mvtec_folder),
+    recipes=('paper', 'restore'),
+    categories=['tile', 'wood'],
+    overrides=['train.checkpoint_every=2'],
+    quick=True,
+  )
+  text = tables.markdown(found)
+  assert re.search(r'\| tile \| \d\.\d+ \| ', text)
+  assert '| wood | – |' in text and '| average of all | – |' in text
+  assert 'Missing: wood: no ' in text
+
+
+@pytest.mark.parametrize(
+  'name, folder, categories',
+  [
+    ('table_2', 'dagm', ['Class1']),
+    ('table_3', 'kolektor_sdd', []),
+    ('table_4', 'cifar10', ['s1-plane']),
+  ],
+)
+def test_on_real_images(name: str, folder: str, categories: list[str], workdir: Path) -> None:
+  if not (DATA / folder).exists():
+    pytest.skip(f'{DATA / folder} is not here')
+  made = made_by(name)
+  found = experiment.run(made, workdir, str(DATA / folder), categories=categories, quick=True)
+  (row,) = found.outcomes.values()
+  assert 0 < row['last'] < 1
+
+
+def test_spectra(mvtec_folder: Path, tmp_path: Path) -> None:
+  ended = run_module(
+    'experiments.figure_3a',
+    f'--data_dir={mvtec_folder}',
+    '--categories=tile',
+    f'--workdir={tmp_path}',
+    '--image_size=32',
+  )
+  assert ended.returncode == 0, ended.stderr
+  assert Image.open(tmp_path / 'figure_3a.png').width > 200
+
+
+def test_no_signal(tmp_path: Path) -> None:
+  """That its data have none is measured by the command itself; here, that it is drawn as told."""
+  ended = run_module('experiments.no_signal', f'--workdir={tmp_path}', '--quick')
+  assert 'best of all epochs on the test set' in ended.stdout, ended.stderr
+  assert ended.stdout.count('| mean |') == 2
+  counts = {
+    folder: len([*(tmp_path / 'images/draw0' / folder).iterdir()])
+    for folder in ('train/good', 'test/good', 'test/defect')
+  }
+  assert [*counts.values()] == [
+    no_signal.NUM_TRAIN,
+    no_signal.NUM_NORMAL,
+    no_signal.NUM_ANOMALOUS,
+  ]
+
+
+def test_a_killed_runner_ends_in_the_same_table(mvtec_folder: Path, tmp_path: Path) -> None:
+  def command(workdir: Path) -> list[str]:
+    flags = [f'--data_dir={mvtec_folder}', '--categories=tile', '--quick', f'--workdir={workdir}']
+    return ['experiments.table_6', *flags]
+
+  def table(workdir: Path) -> str:
+    return re.sub(r', \d+ minutes of', '', (workdir / 'table_6.md').read_text())
+
+  assert run_module(*command(tmp_path / 'whole')).returncode == 0
+  process = subprocess.Popen([sys.executable, '-m', *command(tmp_path / 'cut')], cwd=REPOSITORY)
+  results = tmp_path / 'cut/results.jsonl'
+  while not results.exists():  # one of two is done
+    assert process.poll() is None
+    time.sleep(0.1)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert run_module(*command(tmp_path / 'cut')).returncode == 0
+  assert table(tmp_path / 'cut') == table(tmp_path / 'whole')
+
+
+def test_as_a_job_of_submitit(mvtec_folder: Path, tmp_path: Path) -> None:
+  good = resolve(tiny_config(mvtec_folder, train__epochs=1))
+  absent = resolve(tiny_config(mvtec_folder, data__category='wood'))
+  found = runner.run_all([good, absent], tmp_path, cluster='local')
+  assert 0 <= found[runner.name_of(good)]['last'] <= 1
+  assert found[runner.name_of(absent)]['error'].startswith("no 'wood' in ")

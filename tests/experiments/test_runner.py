@@ -1,0 +1,78 @@
+"""The runner of experiments; see test_experiments.py for the experiments themselves."""
+
+import threading
+from pathlib import Path
+
+import ml_collections
+import pytest
+
+from experiments import runner
+from ocrgan_jax.ownership import owned
+from ocrgan_jax.training_run import resolve
+from ocrgan_jax.writer import read_lines
+from tests.conftest import tiny_config
+
+
+def config_of(mvtec_folder: Path, **fields: object) -> ml_collections.ConfigDict:
+  return resolve(tiny_config(mvtec_folder, train__epochs=1, **fields))
+
+
+def test_what_is_done_is_not_done_again_and_what_fails_is_told(
+  mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+  good, absent = config_of(mvtec_folder), config_of(mvtec_folder, data__category='wood')
+  for _ in range(2):
+    found = runner.run_all([absent, good, good], tmp_path)
+    assert found[runner.name_of(absent)]['error'].startswith("no 'wood' in ")
+    row = found[runner.name_of(good)]
+    assert 0 <= row['last'] <= 1 and row['steps'] == 3
+    assert row['config']['model.width'] == 2
+  assert len(read_lines(tmp_path / 'results.jsonl')) == 1
+  assert capsys.readouterr().err.count('compiling the training step') == 1
+
+
+def test_where_images_lie_is_not_part_of_a_runs_name(mvtec_folder: Path, tmp_path: Path) -> None:
+  config = config_of(mvtec_folder)
+  name = runner.name_of(config)
+  config.data_dir = str(tmp_path)
+  assert runner.name_of(config) == name
+  config.train.epochs = 2
+  assert runner.name_of(config) != name
+
+
+def test_two_runners_do_not_run_the_same(
+  mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """While another runner is at a run, this one waits for its line and does not train it."""
+  monkeypatch.setattr(runner, 'WAIT_SECONDS', 0.05)
+  config = config_of(mvtec_folder)
+  name = runner.name_of(config)
+  with owned(tmp_path / 'locks' / name):
+    other = threading.Thread(target=runner.run_all, args=([config], tmp_path))
+    other.start()
+    other.join(timeout=1)
+    assert other.is_alive()
+    runner.append(tmp_path / 'results.jsonl', {'run': name, 'last': 0.75})
+  other.join(timeout=60)
+  assert not other.is_alive()
+  assert runner.run_all([config], tmp_path)[name]['last'] == 0.75
+  assert not (tmp_path / name).exists()
+
+
+def test_a_line_cut_short_is_written_over(tmp_path: Path) -> None:
+  path = tmp_path / 'results.jsonl'
+  path.write_text('{"run": "a"}\n{"run": "b", "la')
+  runner.append(path, {'run': 'c'})
+  assert [row['run'] for row in read_lines(path)] == ['a', 'c']
+
+
+def test_runs_of_one_shape_share_a_program(mvtec_folder: Path) -> None:
+  configs = [
+    config_of(mvtec_folder),
+    config_of(mvtec_folder, model__width=4),
+    config_of(mvtec_folder, seed=1),
+    config_of(mvtec_folder, seed=2),
+  ]
+  names = [runner.name_of(config) for config in configs]
+  groups = runner._groups(dict(zip(names, configs, strict=True)), 2)
+  assert [[*group] for group in groups] == [[names[0], names[2]], [names[3]], [names[1]]]

@@ -1,0 +1,64 @@
+"""The text of tables, of results that are made up."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.experiment import Cell, Experiment, Results, Row
+from experiments.tables import markdown, table_csv
+from ocrgan_jax.trivial import BAND_STATISTICS
+
+EXPERIMENT = Experiment(
+  name='some',
+  title='Some',
+  config='mvtec',
+  rows={'tile': Row(0.955, 'tile'), 'wood': Row(0.957, 'wood')},
+  averages={'average': (('tile', 'wood'), 0.956), 'all': (('tile', 'wood', 'grid'), None)},
+)
+
+
+def results(*, missing: bool) -> Results:
+  outcomes = {}
+  for row, values in {'tile': (0.5, 0.7), 'wood': (0.8, 0.8)}.items():
+    for seed, value in enumerate(values):
+      outcomes[Cell(row, 'paper', row, seed)] = {
+        'last': value,
+        'validation': value,
+        'trivial': {'mean_brightness': 0.6, BAND_STATISTICS: 0.9},
+        'machine': 'a machine',
+        'minutes': 1.0,
+      }
+  if missing:
+    outcomes[Cell('wood', 'paper', 'wood', 1)] = {'run': 'x', 'error': 'no folder'}
+  return Results(EXPERIMENT, outcomes, {cell: Path() for cell in outcomes}, {'model.width': 4})
+
+
+def test_rows_are_means_over_seeds_and_averages_those_of_rows() -> None:
+  lines = markdown(results(missing=False)).splitlines()
+  cells = {line.split(' | ')[0]: line.split(' | ')[1:] for line in lines if ' | ' in line}
+  assert cells['| tile'] == [
+    '0.600 ± 0.100',
+    '0.600 ± 0.100',
+    '0.600 ± 0.000',
+    '0.900 ± 0.000',
+    '0.955 |',
+  ]
+  assert cells['| average'][0] == '0.700 ± 0.050'  # of 0.65 and 0.75
+  assert 'Other than in the paper: model.width=4.' in lines
+
+
+def test_what_is_missing_is_named_and_never_averaged_over() -> None:
+  text = markdown(results(missing=True))
+  cells = {
+    line.split(' | ')[0]: line.split(' | ')[1:] for line in text.splitlines() if ' | ' in line
+  }
+  assert cells['| wood'][0] == cells['| average'][0] == cells['| all'][0] == '–'
+  assert cells['| tile'][0] == '0.600 ± 0.100'
+  assert 'Missing: wood: no folder.' in text
+
+
+def test_the_csv_has_the_same_numbers() -> None:
+  lines = table_csv(results(missing=False)).splitlines()
+  assert lines[0].startswith('row,paper_last,paper_last_error,paper_validation')
+  name, mean, error, *_ = lines[1].split(',')
+  assert (name, float(mean), float(error)) == ('tile', pytest.approx(0.6), pytest.approx(0.1))
