@@ -20,7 +20,6 @@ from ocrgan_jax.errors import InputError
 from ocrgan_jax.trivial import BAND_STATISTICS
 
 RECIPES = {'paper': "the paper's training", 'restore': '`restore`'}
-PROTOCOLS = ('last', 'validation', 'oracle')
 MVTEC = {
   'textures': ('carpet', 'grid', 'leather', 'tile', 'wood'),
   'objects': (

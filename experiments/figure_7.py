@@ -3,20 +3,24 @@
 For λ_con models are trained anew; λ only changes how the models of the default λ_con are scored.
 """
 
-import tempfile
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
 
 from experiments.command import main
 from experiments.experiment import MVTEC_ALL, Experiment, Results, Row
 from ocrgan_jax import figures
-from ocrgan_jax.evaluate import evaluate
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.pipeline import load_images
+from ocrgan_jax.scorer import load
+from ocrgan_jax.settings import build_model
 
 WEIGHTS = (1, 10, 30, 50, 70, 100)  # λ_con; the paper's default is 50
 DEFAULT = 50
-SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)  # λ of Eq. 13; the paper's is 0.9
+SHARES = tuple(k / 10 for k in range(11))  # λ of Eq. 13; the paper's is 0.9
 EXPERIMENT = Experiment(
   name='figure_7',
   title='Fig. 7a: the weight of the content loss',
@@ -43,23 +47,28 @@ def by_share(results: Results) -> np.ndarray:
   Returns:
     float [runs, SHARES]; runs that failed are left out.
   """
-  rows = []
   of_default = [c for c in results.folders if c.row == f'λ_con = {DEFAULT}'] or [*results.folders]
+  rows = []
   for cell in of_default:
-    if 'error' in results.outcomes[cell]:
-      continue
-    with tempfile.TemporaryDirectory() as output:
-      rows.append([
-        evaluate(
-          results.folders[cell],
-          score={'content_weight': share},
-          output=output,
-          pictures=False,
-          statistics=False,
-        )['image_auroc']
-        for share in SHARES
-      ])  # fmt: skip
+    if 'error' not in results.outcomes[cell]:
+      labels, content, latent = errors_of(results.folders[cell])
+      mixed = [share * content + (1 - share) * latent for share in SHARES]  # Eq. 13
+      rows.append([roc_auc_score(labels, scores) for scores in mixed])
   return np.array(rows, float).reshape(-1, len(SHARES))
+
+
+def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Labels and both terms of Eq. 13, of the reconstruction and of D's features, of a test set."""
+  scorer = load(folder)
+  test = prepare_dataset(scorer.config.data_dir, scorer.config.data).test
+  images = load_images(test, scorer.framing, memory_gib=scorer.config.data.memory_gib)
+  terms = []
+  for share in (1.0, 0.0):
+    config = scorer.config.copy_and_resolve_references()
+    config.score.content_weight = share
+    alone = dataclasses.replace(scorer, config=config, model=build_model(config))
+    terms.append(alone.score(images))
+  return test.labels, *terms
 
 
 def draw(results: Results, path: Path) -> None:

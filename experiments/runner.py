@@ -21,7 +21,8 @@ import ml_collections
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
-from ocrgan_jax.checkpoint import VALIDATION, keep_last_and_best
+from ocrgan_jax import checkpoint
+from ocrgan_jax.checkpoint import PROTOCOLS, VALIDATION
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.keeping import decoding_once
@@ -174,7 +175,7 @@ def _run_group(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
       return earlier + [{'run': name, 'error': message} for name in left]
     for row in rows:
       append(workdir / 'results.jsonl', row)
-      keep_last_and_best(workdir / row['run'])
+      checkpoint.keep_last_and_best(workdir / row['run'])
     return earlier + rows
 
 
@@ -189,11 +190,14 @@ def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
 def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, minutes: float) -> Row:
   """Evaluates a trained run under all protocols."""
   folder = workdir / name
-  protocols = ['last', 'validation'] + ['oracle'] * config.train.keep_checkpoints
-  metrics = {
-    protocol: evaluate(folder, protocol=protocol, pictures=False, statistics=protocol == 'last')
-    for protocol in protocols
-  }
+  protocols = PROTOCOLS if config.train.keep_checkpoints else PROTOCOLS[:2]
+  metrics: dict[str, dict[str, Any]] = {}
+  for protocol in protocols:  # 'last' first
+    if metrics and checkpoint.steps(folder, protocol) == checkpoint.steps(folder, 'last'):
+      metrics[protocol] = metrics['last']
+    else:
+      options: dict[str, Any] = {'pictures': False, 'statistics': not metrics}
+      metrics[protocol] = evaluate(folder, protocol=protocol, **options)
   log = read_lines(folder / 'metrics.jsonl')
   validated = [line[VALIDATION] for line in log if VALIDATION in line]
   known = flat_fields(default.get_config().copy_and_resolve_references())

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.experiment import PROTOCOLS, RECIPES, Results
+from experiments.experiment import RECIPES, Results
+from ocrgan_jax.checkpoint import PROTOCOLS
 from ocrgan_jax.several_runs import mean_and_error, shown
 from ocrgan_jax.trivial import BAND_STATISTICS
 

@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from ocrgan_jax import checkpoint, command_line
+from ocrgan_jax import command_line, saved_calibration
 from ocrgan_jax.calibration import describe_threshold
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.scorer import (
@@ -25,7 +25,7 @@ from ocrgan_jax.scorer import (
   with_score,
   with_threshold_rule,
 )
-from ocrgan_jax.training_run import load_training_images
+from ocrgan_jax.training_images import load_training_images
 
 
 def calibrate(
@@ -61,10 +61,10 @@ def calibrate(
   elif score:
     scorer = with_threshold_rule(scorer, score)
   if as_trained and not score:
-    checkpoint.remove_calibrations(workdir)
+    saved_calibration.remove_calibrations(workdir)
   if score:
     step = int(scorer.state.step)
-    checkpoint.save_calibration(workdir, step, scorer.calibration, scorer.config.score)
+    saved_calibration.save_calibration(workdir, step, scorer.calibration, scorer.config.score)
   return scorer
 
 

@@ -1,20 +1,23 @@
 """Checkpoints: every call of orbax is here.
 
-A checkpoint is a folder `checkpoints/<step>` with four items: `state` (the arrays),
+A checkpoint is a folder `checkpoints/<step>` with five items: `state` (the arrays),
 `batches` (where the data iterator stands), `calibration` (the scale and threshold
-of the scores, the units of the anomaly map, the density) and `config`. Kept are the last
-one and the best by validation, or all. `calibrations/<n>` holds what `ocrgan calibrate` chose
-for one of them since: a score, a threshold.
+of the scores, the units of the anomaly map, the density), `config`, and `digests`, checksums that
+are verified when the others are read. Kept are the last two and the best by validation, or all.
+`calibrations/<n>` holds what `ocrgan calibrate` chose for one of them since: a score, a threshold.
 """
 
+import contextlib
+import itertools
+import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import flax.serialization
 import jax
 import ml_collections
-import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint import CheckpointManager
@@ -22,12 +25,13 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.data.pipeline import TrainingBatches
-from ocrgan_jax.density import Gaussians
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.digests import digests_of
+from ocrgan_jax.errors import Damaged, InputError
+from ocrgan_jax.saved_calibration import to_arrays, to_calibration
 from ocrgan_jax.state import State
 
 VALIDATION = 'validation_auroc'
-CALIBRATIONS = 'calibrations'
+DESCRIBING = ('_CHECKPOINT_METADATA', 'metrics/metrics')  # files of a checkpoint, JSON
 PROTOCOLS = ('last', 'validation', 'oracle')
 
 
@@ -37,14 +41,23 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
   Args:
     workdir: the run's folder.
     keep_all: whether a new checkpoint leaves all others where they are; else the
-      last and the best by validation are kept.
+      last two and the best by validation are kept.
 
   Returns:
     The manager, to be closed.
   """
+  checkpoints = (workdir / 'checkpoints').absolute()
+  for folder in checkpoints.glob('[0-9]*'):
+    # Without these orbax would fail on all of them, or leave this one out without a word.
+    if folder.name.isdecimal() and not all(_is_json(folder / name) for name in DESCRIBING):
+      print(
+        f'warning: checkpoint {folder} is damaged and was moved to {_put_aside(folder)}; '
+        'an earlier one is used instead',
+        file=sys.stderr,
+      )
   by_validation = lambda metrics: metrics[VALIDATION]
   policies = preservation_policy
-  kept = [policies.LatestN(1), policies.BestN(get_metric_fn=by_validation, n=1)]
+  kept = [policies.LatestN(2), policies.BestN(get_metric_fn=by_validation, n=1)]
   options = ocp.CheckpointManagerOptions(
     best_fn=by_validation,
     preservation_policy=(
@@ -52,7 +65,7 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
     ),
     enable_async_checkpointing=False,
   )
-  return CheckpointManager((workdir / 'checkpoints').absolute(), options=options)
+  return CheckpointManager(checkpoints, options=options)
 
 
 def save(
@@ -73,42 +86,101 @@ def save(
     config: of the run.
     validation_auroc: by which the best checkpoint is chosen.
   """
+  items = {
+    'state': _to_fields(state),
+    'batches': batches.get_state(),
+    'calibration': to_arrays(calibration),
+  }
   manager.save(
     int(state.step),
     args=ocp.args.Composite(
-      state=ocp.args.StandardSave(_to_fields(state)),
+      state=ocp.args.StandardSave(items['state']),
       # Not by grain's own handler, which saves for as many processes as there are.
-      batches=ocp.args.JsonSave(batches.get_state()),
-      calibration=ocp.args.StandardSave(_to_arrays(calibration)),
+      batches=ocp.args.JsonSave(items['batches']),
+      calibration=ocp.args.StandardSave(items['calibration']),
       config=ocp.args.JsonSave(config.to_dict()),
+      digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
     ),
     metrics={VALIDATION: validation_auroc},
   )
+  if jax.process_index() == 0:
+    shutil.rmtree(_interrupted(manager), ignore_errors=True)
+
+
+def save_interrupted(
+  checkpoints: CheckpointManager, state: State, batches: TrainingBatches
+) -> None:
+  """Saves where training was interrupted, to `interrupted/<step>`: to go on from, not to score by.
+
+  Args:
+    checkpoints: from `open_checkpoints`; the next one that is saved there removes this.
+    state: of the last step.
+    batches: the iterator of training, as far as the state has come.
+  """
+  items = {'state': _to_fields(state), 'batches': batches.get_state()}
+  with _open_interrupted(checkpoints) as manager:
+    manager.save(
+      int(state.step),
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(items['state']),
+        batches=ocp.args.JsonSave(items['batches']),
+        digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
+      ),
+    )
+
+
+def _interrupted(checkpoints: CheckpointManager) -> Path:
+  return Path(checkpoints.directory).parent / 'interrupted'
+
+
+def _open_interrupted(checkpoints: CheckpointManager) -> CheckpointManager:
+  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+  return CheckpointManager(_interrupted(checkpoints), options=options)
 
 
 def restore_training(
   manager: CheckpointManager, like: State, sharding: Sharding, batches: TrainingBatches
-) -> State:
-  """Restores the last checkpoint to go on training from.
+) -> State | None:
+  """Restores the last checkpoint that is whole, to go on training from.
 
   Args:
-    manager: from `open_checkpoints`, with at least one checkpoint.
+    manager: from `open_checkpoints`. Damaged checkpoints are moved to its run's folder
+      `damaged`, so that training can save at their steps again.
     like: a state, or its shapes.
     sharding: of the restored arrays.
     batches: the iterator of training, which is set to where it stood.
 
   Returns:
-    The state.
+    The state; None if there is no checkpoint.
+
+  Raises:
+    Damaged: if there are checkpoints and none is whole.
   """
-  restored = manager.restore(
-    manager.latest_step(),
-    args=ocp.args.Composite(
-      state=ocp.args.StandardRestore(_abstract(like, sharding)),
-      batches=ocp.args.JsonRestore(),
-    ),
-  )
-  batches.set_state(restored['batches'])
-  return _to_state(like, restored['state'])
+  with contextlib.ExitStack() as stack:
+    saved = [(step, manager) for step in manager.all_steps()]
+    if _interrupted(manager).exists():
+      interrupted = stack.enter_context(_open_interrupted(manager))
+      saved += [(step, interrupted) for step in interrupted.all_steps()]
+    saved.sort(key=lambda pair: pair[0])
+    while saved:
+      step, source = saved.pop()
+      try:
+        restored = _read(
+          source,
+          step,
+          state=ocp.args.StandardRestore(_abstract(like, sharding)),
+          batches=ocp.args.JsonRestore(),
+        )
+      except Damaged as error:
+        if not saved:
+          raise Damaged(f'{error}; there is none before it: use another --workdir') from None
+        print(f'warning: {error}; training goes on from the one before', file=sys.stderr)
+        _put_aside(Path(source.directory, str(step)))
+        source.reload()
+        continue
+      batches.set_state(restored['batches'])
+      return _to_state(like, restored['state'])
+  return None
 
 
 def steps(workdir: Path, protocol: str) -> list[int]:
@@ -148,7 +220,7 @@ def keep_last_and_best(workdir: Path) -> None:
 def restore_scoring(
   workdir: Path, like: State, sharding: Sharding, step: int
 ) -> tuple[State, Calibration]:
-  """Restores a checkpoint for scoring.
+  """Restores a checkpoint for scoring, or the last whole one where it is damaged, and says so.
 
   Args:
     workdir: the run's folder.
@@ -158,90 +230,76 @@ def restore_scoring(
 
   Returns:
     The state and its calibration.
+
+  Raises:
+    Damaged: if none is what was saved.
   """
   with open_checkpoints(workdir) as manager:
-    restored = manager.restore(
-      step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(_abstract(like, sharding)),
-        calibration=ocp.args.StandardRestore(),
-      ),
-    )
+    others = sorted(set(manager.all_steps()) - {step}, reverse=True)
+    for candidate, after in itertools.zip_longest([step, *others], others):
+      try:
+        restored = _read(
+          manager,
+          candidate,
+          state=ocp.args.StandardRestore(_abstract(like, sharding)),
+          calibration=ocp.args.StandardRestore(),
+        )
+        break
+      except Damaged as error:
+        if after is None:
+          raise Damaged(f'{error}, and there is no other; train again') from None
+        print(f'warning: {error}; step {after} is used instead', file=sys.stderr)
   state = _to_state(like, restored['state'])
-  return state, _to_calibration(restored['calibration'])
+  return state, to_calibration(restored['calibration'])
 
 
-def save_calibration(
-  workdir: Path, step: int, calibration: Calibration, score: ml_collections.ConfigDict
-) -> None:
-  """Saves another calibration of a checkpoint, instead of an earlier one.
+def _read(manager: CheckpointManager, step: int, **items: Any) -> Any:
+  """Items of a checkpoint, verified.
 
-  Args:
-    workdir: the run's folder.
-    step: of the checkpoint.
-    calibration: of its scores.
-    score: the config's section `score` that it was made by.
+  Raises:
+    Damaged: naming the checkpoint and what is wrong with it.
   """
-  with _open_calibrations(workdir) as manager:
-    manager.save(
-      (manager.latest_step() or 0) + 1,
-      args=ocp.args.Composite(
-        calibration=ocp.args.StandardSave(_to_arrays(calibration)),
-        rule=ocp.args.JsonSave({'step': step, 'score': score.to_dict()}),
-      ),
-    )
+  folder = Path(manager.directory) / str(step)
+  verified = (folder / 'digests').exists()
+  if verified:
+    items['digests'] = ocp.args.JsonRestore()
+  else:
+    print(f'warning: {folder} has no checksums to verify it by', file=sys.stderr)
+  try:
+    restored = manager.restore(step, args=ocp.args.Composite(**items))
+  except Exception as error:  # orbax and tensorstore raise what they please
+    reason = str(error).strip().partition('\n')[0][:200]
+    raise Damaged(f'checkpoint {folder} is damaged: {reason or type(error).__name__}') from None
+  if verified:
+    _verify(folder, restored)
+  return restored
 
 
-def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int] | None:
-  """The calibration that was saved last.
-
-  Args:
-    workdir: the run's folder.
-
-  Returns:
-    It, the fields of the config's section `score`, and the step of the checkpoint that it
-    is of; None if there is none.
-  """
-  if not (workdir / CALIBRATIONS).exists():
-    return None
-  with _open_calibrations(workdir) as manager:
-    if manager.latest_step() is None:
-      return None
-    restored = manager.restore(
-      manager.latest_step(),
-      args=ocp.args.Composite(calibration=ocp.args.StandardRestore(), rule=ocp.args.JsonRestore()),
-    )
-  rule = restored['rule']
-  return _to_calibration(restored['calibration']), rule['score'], rule['step']
+def _verify(folder: Path, restored: Any) -> None:
+  for item, expected in restored['digests'].items():
+    if item not in restored:
+      continue
+    found = digests_of(restored[item])
+    wrong = [name for name in expected if found.get(name) != expected[name]]
+    if wrong:
+      raise Damaged(f'checkpoint {folder} is damaged: {item} {wrong[0]} is not what was saved')
 
 
-def remove_calibrations(workdir: Path) -> None:
-  """Goes back to the calibrations that the checkpoints have themselves."""
-  shutil.rmtree(workdir / CALIBRATIONS, ignore_errors=True)
+def _put_aside(folder: Path) -> Path:
+  """Moves a damaged checkpoint out of the way, to the run's folder `damaged`."""
+  aside = folder.parent.parent / 'damaged'
+  aside.mkdir(exist_ok=True)
+  place = aside / f'{folder.name}-{len([*aside.iterdir()])}'
+  shutil.move(folder, place)
+  return place
 
 
-def _open_calibrations(workdir: Path) -> CheckpointManager:
-  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-  return CheckpointManager((workdir / CALIBRATIONS).absolute(), options=options)
-
-
-def _to_arrays(calibration: Calibration) -> dict[str, Any]:
-  """A calibration as nested dicts of arrays; what it has not is left out."""
-  fields = calibration._asdict()
-  fitted = fields.pop('density')
-  if fitted is not None:
-    fields['density'] = {str(i): part._asdict() for i, part in enumerate(fitted)}
-  return jax.tree.map(np.asarray, fields)
-
-
-def _to_calibration(fields: dict[str, Any]) -> Calibration:
-  fields = jax.tree.map(np.asarray, fields)
-  fitted = fields.pop('density', None)
-  if fields['map_unit'].ndim == 2:  # of a version in which there was one map
-    fields['map_unit'] = fields['map_unit'][None]
-  values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
-  parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None
-  return Calibration(**values, density=parts)
+def _is_json(path: Path) -> bool:
+  try:
+    json.loads(path.read_bytes())
+  except (OSError, ValueError):
+    return False
+  return True
 
 
 def _to_fields(state: State) -> dict[str, Any]:

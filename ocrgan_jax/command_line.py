@@ -1,6 +1,7 @@
 """How the commands start, and how they report what the user can fix: in one line."""
 
 import re
+import signal
 import sys
 import sysconfig
 import traceback
@@ -15,6 +16,7 @@ import ocrgan_jax
 from ocrgan_jax.cache import user_cache
 from ocrgan_jax.configs import default
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.interruption import Interrupted, raise_on_sigterm
 from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
 
 # What absl and ml_collections raise for wrong flags and config files.
@@ -103,13 +105,17 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
   cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
   if cache is None:  # not set by the user
     jax.config.update('jax_compilation_cache_dir', str(user_cache() / 'compiled'))
+  raise_on_sigterm()
   try:
     return main()
   except InputError as error:
     return _fail(str(error))
   except KeyboardInterrupt:
     print('\nstopped', file=sys.stderr)
-    return 130
+    return 128 + signal.SIGINT
+  except Interrupted as stopped:
+    print(f'\n{stopped}', file=sys.stderr)
+    return 128 + stopped.number
 
 
 def _with_paths(arguments: list[str]) -> list[str]:

@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class InUse(InputError):
   """Another process is at work there."""
+
+
+class Damaged(InputError):
+  """What was saved cannot be read again, or is not what was written."""

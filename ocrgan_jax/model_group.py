@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from ocrgan_jax import sharding
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.interruption import Interrupted, deferred
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State
@@ -152,7 +153,9 @@ def train_several(
     for k in going:
       stack.enter_context(runs[k].logging(shows_progress=k == going[0]))
     metrics: list[Metrics] = []
-    for step in range(begin + 1, max(run.num_steps for run in runs) + 1):
+    last = max(run.num_steps for run in runs)
+    interruption = stack.enter_context(deferred())
+    for step in range(begin + 1, last + 1):
       batches = [sharding.put_batch(next(runs[k].batches), mesh) for k in going]
       jax.block_until_ready(metrics)
       metrics = group.step(batches)
@@ -168,4 +171,9 @@ def train_several(
       if any(step in runs[k].save_at for k in going):
         for k in going:
           runs[k].log.resume_timing()
+      if step < last and interruption.agreed(step):
+        for place, k in enumerate(going):
+          if step < runs[k].num_steps:
+            runs[k].save_interrupted(step, group.state(place))
+        raise Interrupted(interruption.number, interruption.told_after(step))
     return states

@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from ocrgan_jax import checkpoint, runs, sharding
+from ocrgan_jax import checkpoint, runs, saved_calibration, sharding
 from ocrgan_jax.calibration import Calibration, scale, with_threshold
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
@@ -243,9 +243,10 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   config = runs.load_config(workdir)
   model = build_model(config)
   like = jax.eval_shape(functools.partial(create_state, model), config.seed)
-  chosen = None if as_trained else checkpoint.restore_calibration(workdir)
+  chosen = None if as_trained else saved_calibration.restore_calibration(workdir)
   for step in checkpoint.steps(workdir, protocol):
     state, calibration = checkpoint.restore_scoring(workdir, like, sharding.replicated(mesh), step)
+    step = int(state.step)  # another where it was damaged
     framing = runs.load_framing(workdir, config)
     scorer = Scorer(config, model, state, calibration, mesh, framing)
     if chosen and chosen[2] == step:

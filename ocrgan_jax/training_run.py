@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,19 +18,15 @@ from orbax.checkpoint import CheckpointManager
 from ocrgan_jax import checkpoint, outlook, runs, sharding, snapshots
 from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.checks import read
-from ocrgan_jax.data import absolute, prepare_dataset
-from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.framing import Framing, framing_of, read_region
+from ocrgan_jax.data import absolute
+from ocrgan_jax.data.framing import framing_of
 from ocrgan_jax.data.pipeline import (
-  Images,
-  StreamedImages,
   TrainingBatches,
-  hold_out,
-  load_images,
+  parts_of,
 )
-from ocrgan_jax.data.region import find_region
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.faults import report_stalled, stop_if_not_finite
 from ocrgan_jax.inputs import forged_step
+from ocrgan_jax.interruption import Interrupted, deferred
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.ownership import LOCK, owned
 from ocrgan_jax.schedule import Schedule, choose_batch_size
@@ -39,13 +34,9 @@ from ocrgan_jax.scorer import Scorer
 from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import train_step
 from ocrgan_jax.tracking import open_tracker
+from ocrgan_jax.training_images import TrainingImages, load_training_images
 from ocrgan_jax.validation import fit_before_training, make_validation
-from ocrgan_jax.writer import TrainingLog
-
-# Under this the release threw its discriminator away; here it is only reported.
-STALLED_DISCRIMINATOR = 1e-5
-# The photographs that a region of interest is found from, and their size for that.
-REGION_IMAGES, REGION_SIZE = 200, 256
+from ocrgan_jax.writer import TrainingLog, read_lines
 
 
 class TrainingRun:
@@ -69,12 +60,12 @@ class TrainingRun:
     workdir: Path,
     model: OCRGAN,
     mesh: Mesh,
-    images: Images,
-    held_out: Images,
+    data: TrainingImages,
     batch_size: int,
     checkpoints: CheckpointManager,
   ):
     """Takes up a run from its last checkpoint, or begins it; see `open_run`."""
+    images, held_out = data.images, data.held_out
     schedule, count = read(Schedule, config.train), len(images)
     self.batch_size = batch_size
     self.num_steps = schedule.num_steps(count, self.batch_size)
@@ -86,17 +77,18 @@ class TrainingRun:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    self.state, last = new_state(model, mesh)(config.seed), checkpoints.latest_step()
-    self.step, self._begun = last or 0, last is not None
-    if self._begun:
-      self.state = checkpoint.restore_training(
-        checkpoints, self.state, sharding.replicated(mesh), self.batches
-      )
-    elif model.sees_deviations:
+    new = new_state(model, mesh)(config.seed)
+    last = checkpoint.restore_training(checkpoints, new, sharding.replicated(mesh), self.batches)
+    self.state, self._begun = new if last is None else last, last is not None
+    self.step = int(self.state.step)
+    if last is None and read_lines(workdir / 'metrics.jsonl'):
+      print(f'warning: no checkpoint is left in {workdir}: training begins anew', file=sys.stderr)
+    if last is None and model.sees_deviations:
       self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
-    self._mesh, self._model = mesh, model
-    self._held_out, self._num_held_out = held_out, len(held_out)
+    self._mesh, self._model, self._data = mesh, model, data
+    # Of photographs: it is their scores that set the threshold, also where tiles are scored.
+    self._num_held_out = len(parts_of(held_out))
     self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
     self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
@@ -146,11 +138,7 @@ class TrainingRun:
       print(f'warning: {doubt}', file=sys.stderr)
 
   def log_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
-    """Takes the losses of a step; writes a line of the log where one is due.
-
-    Raises:
-      InputError: if a loss is not finite.
-    """
+    """Takes the losses of a step; writes a line of the log where one is due."""
     self.log.add(metrics)
     if step == self.step + 1:
       self._since = time.perf_counter()
@@ -158,7 +146,7 @@ class TrainingRun:
       each = (time.perf_counter() - self._since) / outlook.MEASURED_STEPS
       self.log.message(outlook.describe_time(each * (self.num_steps - step), self._mesh))
     if step % self._log_every == 0 or step in self.save_at:
-      report_faults(self.log, step, self.log.flush(step))
+      self._flush(step)
 
   def train_to(self, state: State, until: int) -> State:
     """Trains from where the run stands, alone, while `logging`.
@@ -172,15 +160,35 @@ class TrainingRun:
     """
     train_one = compile_step(self._model, self._mesh, state, self.batch_size)
     metrics: dict[str, jax.Array] = {}
-    for step in range(self.step + 1, until + 1):
-      batch = sharding.put_batch(next(self.batches), self._mesh)
-      # Run one step ahead of the device, so that it never waits, but no further.
-      jax.block_until_ready(metrics)
-      state, metrics = train_one(state, batch)
-      self.log_step(step, metrics)
-      if step in self.save_at:
-        self.validate_and_save(state)
+    with deferred() as interruption:
+      for step in range(self.step + 1, until + 1):
+        batch = sharding.put_batch(next(self.batches), self._mesh)
+        # Run one step ahead of the device, so that it never waits, but no further.
+        jax.block_until_ready(metrics)
+        state, metrics = train_one(state, batch)
+        self.log_step(step, metrics)
+        if step in self.save_at:
+          self.validate_and_save(state)
+        if step < until and interruption.agreed(step):
+          self.save_interrupted(step, state)
+          raise Interrupted(interruption.number, interruption.told_after(step))
     return state
+
+  def save_interrupted(self, step: int, state: State) -> None:
+    """Saves a state to go on from, but not to score by, unless that was just done."""
+    if step not in self.save_at:
+      self._flush(step)
+      checkpoint.save_interrupted(self._checkpoints, state, self.batches)
+
+  def _flush(self, step: int) -> None:
+    """Writes a line of the log.
+
+    Raises:
+      InputError: if a loss since the last line is not finite.
+    """
+    window = self.log.flush(step)
+    report_stalled(self.log, step, window)
+    stop_if_not_finite(self._workdir, step, window, self.batches, self._data)
 
   def validate_and_save(self, state: State) -> None:
     """Validates a state on the held-out images and saves it as a checkpoint."""
@@ -199,8 +207,8 @@ class TrainingRun:
     scorer = Scorer(
       self._config, self._model, state, calibration, self._mesh, framing_of(self._config, None)
     )
-    count = min(snapshots.COUNT, self._num_held_out)
-    images = self._held_out[np.arange(count)]
+    count = min(snapshots.COUNT, len(self._data.held_out))
+    images = self._data.held_out[np.arange(count)]
     parts = {'held_out': images}
     if self._model.validates_by_forgeries:
       forge = jax.jit(functools.partial(forged_step, model=self._model))
@@ -237,60 +245,17 @@ def open_run(
   with contextlib.ExitStack() as stack:
     if writes := sharding.is_first_process():
       stack.enter_context(owned(workdir / LOCK))
-    images, held_out, digests, framing = load_training_images(config, workdir)
-    batch_size = choose_batch_size(config.train.batch_size, len(images), mesh.size)
+    data = load_training_images(config, workdir)
+    batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
     if writes and not runs.training_set(workdir):  # not begun yet
-      runs.claim(workdir, config, digests, framing)
+      runs.claim(workdir, config, data.digests, data.framing)
     checkpoints = stack.enter_context(
       checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
     )
-    run = TrainingRun(config, workdir, model, mesh, images, held_out, batch_size, checkpoints)
+    run = TrainingRun(config, workdir, model, mesh, data, batch_size, checkpoints)
     if writes and not run.finished:  # perhaps with more epochs than before
-      runs.claim(workdir, config, digests, framing)
+      runs.claim(workdir, config, data.digests, data.framing)
     yield run
-
-
-def load_training_images(
-  config: ml_collections.ConfigDict, workdir: Path
-) -> tuple[Images, Images, list[str], Framing]:
-  """Prepares the dataset of a run and loads its normal images.
-
-  Args:
-    config: resolved.
-    workdir: of the run, which goes on with the images that it began with.
-
-  Returns:
-    The images to train on and those held out, see `pipeline.load_images`, the digests of
-    both, and how photographs became images.
-
-  Raises:
-    InputError: if the dataset cannot be used, or has changed since the run began.
-  """
-  # On one disk the others find what the first has prepared; on disks of their own they do it.
-  with sharding.first_process_first('dataset'):
-    dataset = prepare_dataset(config.data_dir, config.data)
-  for warning in dataset.report['warnings']:
-    print(f'warning: {warning}', file=sys.stderr)
-  digests = dataset.train.digests
-  chosen, held_out = hold_out(len(digests), config.data.validation_share, config.seed)
-  runs.check_training_set(workdir, digests)
-  framing = runs.load_framing(workdir, config)
-  if config.data.region and framing.region is None:  # the run has not begun
-    framing = framing_of(config, _choose_region(config, dataset.train, chosen))
-  load = functools.partial(load_images, dataset.train, framing, memory_gib=config.data.memory_gib)
-  return load(chosen=chosen), load(chosen=held_out), digests, framing
-
-
-def _choose_region(
-  config: ml_collections.ConfigDict, train: Split, chosen: np.ndarray
-) -> np.ndarray:
-  if config.data.region != 'auto':
-    return read_region(config.data.region)
-  some = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), REGION_IMAGES)).astype(int)]
-  whole = StreamedImages(train.records, some, Framing(REGION_SIZE))
-  found = find_region(whole[np.arange(len(some))])
-  # A region all the same: the model of this config takes images that say what counts.
-  return np.ones((1, 1), bool) if found is None else found
 
 
 def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:
@@ -316,18 +281,3 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   if config.data.region != 'auto':
     config.data.region = absolute(config.data.region)
   return config
-
-
-def report_faults(log: TrainingLog, step: int, means: dict[str, float]) -> None:
-  """Stops at a loss that is not finite, and tells of a discriminator that has stalled.
-
-  Raises:
-    InputError: naming the loss that is not finite.
-  """
-  broken = [name for name, value in means.items() if not math.isfinite(value)]
-  if broken:
-    raise InputError(
-      f'the loss {broken[0]} is not finite by step {step}; lower train.learning_rate'
-    )
-  if abs(means.get('discriminator', 1.0)) < STALLED_DISCRIMINATOR:
-    log.message(f'warning: D has stalled at step {step}: its loss is under {STALLED_DISCRIMINATOR}')

@@ -18,6 +18,7 @@ from ocrgan_jax import density, scoring, sharding
 from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.calibration import calibrate as calibrate_scores
 from ocrgan_jax.data.pipeline import Images, evaluation_batches, of_photographs
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.metrics import image_auroc
 from ocrgan_jax.model import OCRGAN
@@ -89,6 +90,11 @@ def make_validation(
           copies = programs.forge(state, np.uint32(number), batch)
           forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
     scores = np.concatenate(normal)
+    if not np.isfinite(np.concatenate([scores, *forged])).all():
+      raise InputError(
+        f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
+        'grown beyond measure; lower train.learning_rate, or set train.clip'
+      )
     calibration = calibrate_scores(
       of_photographs(held_out, scores),
       model.score,

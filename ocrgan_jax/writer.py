@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,16 +129,16 @@ class TrainingLog:
     self._window.append(metrics)
     self._bar.update(self._batch_size)
 
-  def flush(self, step: int) -> dict[str, float]:
-    """Writes and returns the means since the last flush; {} if no step was added."""
-    if not self._window:
-      return {}
-    sums: dict[str, float] = defaultdict(float)
-    for metrics in jax.device_get(self._window):
-      for name, value in metrics.items():
-        sums[name] += float(value)
-    means = {name: total / len(self._window) for name, total in sums.items()}
-    images = len(self._window) * self._batch_size
+  def flush(self, step: int) -> list[dict[str, float]]:
+    """Writes the means since the last flush, if a step was added; returns the steps' own."""
+    window = [
+      {name: float(value) for name, value in metrics.items()}
+      for metrics in jax.device_get(self._window)
+    ]
+    if not window:
+      return []
+    means = {name: sum(values[name] for values in window) / len(window) for name in window[0]}
+    images = len(window) * self._batch_size
     rate = images / (time.perf_counter() - self._since)
     self.write(step, {**means, 'images_per_second': rate})
     shown = ', '.join(
@@ -147,7 +146,7 @@ class TrainingLog:
     )
     self._bar.set_postfix_str(f'epoch {self._epoch(step):.1f}, losses: {shown}', refresh=False)
     self._start_window()
-    return means
+    return window
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes one line, and the same values as events."""

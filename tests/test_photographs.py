@@ -54,8 +54,11 @@ def fitted(data: Path, workdir: Path, **fields: object) -> Scorer:
   [{'fit': 'tiles', 'tile': 40}, {'fit': 'pad', 'region': 'auto'}],
   ids=str,
 )
-def test_they_score_the_same_everywhere(data: Path, tmp_path: Path, fields: dict) -> None:
+def test_they_score_the_same_everywhere(
+  data: Path, tmp_path: Path, capsys: pytest.CaptureFixture, fields: dict
+) -> None:
   scorer = fitted(data, tmp_path / 'run', **fields)
+  assert 'only 6 held-out images' in capsys.readouterr().err
   assert scorer.model.channels == 4 and scorer.calibration.num_images == 6  # photographs, not tiles
   metrics = evaluate(tmp_path / 'run')
   assert metrics['image_auroc'] == 1 and metrics['pixel_auroc'] > 0.85

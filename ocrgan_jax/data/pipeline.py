@@ -8,6 +8,8 @@ workers, or the number of processes that share a batch.
 import dataclasses
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,6 +26,7 @@ from ocrgan_jax.data.keeping import keeping
 from ocrgan_jax.errors import InputError
 
 CORES = os.cpu_count() or 1
+ENDLESS = 2**40  # epochs; without a number grain counts past what fits an index
 
 
 class Images(Protocol):
@@ -186,6 +189,18 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
   return images
 
 
+def end_with_parent(*_: int) -> None:
+  """Lets a worker end when the process that started it has, however that ended."""
+  parent = os.getppid()
+
+  def watch() -> None:
+    while os.getppid() == parent:
+      time.sleep(1)
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
 class TrainingBatches:
   """Endless shuffled batches. No image is dropped: batches continue across epochs.
 
@@ -215,7 +230,9 @@ class TrainingBatches:
       process_count: number of processes that share a batch, a divisor of its size.
     """
     # The global order, batched before it is split over processes.
-    order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
+    shuffled = grain.MapDataset.range(len(images)).seed(seed).shuffle()
+    order = shuffled.repeat(ENDLESS).batch(batch_size)
+    self._order = order
     local = batch_size // process_count
     part = slice(process_index * local, (process_index + 1) * local)
     self._batches = order.map(lambda indices: images[indices[part]])
@@ -229,7 +246,9 @@ class TrainingBatches:
     if self._workers:
       if not flags.FLAGS.is_parsed():  # grain's workers require it, even in a plain script
         flags.FLAGS.mark_as_parsed()
-      batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
+      batches = batches.mp_prefetch(
+        grain.MultiprocessingOptions(num_workers=self._workers), worker_init_fn=end_with_parent
+      )
     self._iterator = iter(batches)
 
   def __next__(self) -> np.ndarray:
@@ -237,6 +256,10 @@ class TrainingBatches:
     batch = next(self._iterator)
     self._number += 1
     return batch
+
+  def indices(self, number: int) -> np.ndarray:
+    """Which images a batch is made of, over all processes; int [batch_size]."""
+    return np.asarray(self._order[number])
 
   def get_state(self) -> dict[str, int]:
     """The position of the iterator."""

@@ -45,7 +45,8 @@ def test_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> None:
   if name in WITH_PICTURE:
     picture = workdir / f'{name}.png'
     importlib.import_module(f'experiments.{name}').draw(found, picture)
-    assert min(Image.open(picture).size) > 100
+    with Image.open(picture) as image:
+      assert min(image.size) > 100
 
 
 def test_table_1_with_both_recipes_names_what_is_absent(workdir: Path, mvtec_folder: Path) -> None:
@@ -90,7 +91,8 @@ def test_spectra(mvtec_folder: Path, tmp_path: Path) -> None:
     '--image_size=32',
   )
   assert ended.returncode == 0, ended.stderr
-  assert Image.open(tmp_path / 'figure_3a.png').width > 200
+  with Image.open(tmp_path / 'figure_3a.png') as image:
+    assert image.width > 200
 
 
 def test_no_signal(tmp_path: Path) -> None:
