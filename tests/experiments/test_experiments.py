@@ -137,3 +137,12 @@ def test_as_a_job_of_submitit(mvtec_folder: Path, tmp_path: Path) -> None:
   found = runner.run_all([good, absent], tmp_path, cluster='local')
   assert 0 <= found[runner.name_of(good)]['last'] <= 1
   assert found[runner.name_of(absent)]['error'].startswith("no 'wood' in ")
+
+
+def test_comparison_without_the_others(mvtec_folder: Path, tmp_path: Path) -> None:
+  """anomalib is not installed here; its part is run by the command with --python."""
+  flags = [f'--data_dir={mvtec_folder}', '--category=tile', f'--workdir={tmp_path}']
+  ended = run_module('experiments.compare', *flags, '--image_size=32', '--quick')
+  assert ended.returncode == 0, ended.stderr
+  for recipe in ('statistics', 'restore', 'paper'):
+    assert re.search(rf'\| {recipe} \| [01]\.\d+ \| [01]\.\d+ \|', ended.stdout)

@@ -1,0 +1,223 @@
+"""This project beside what one would take instead, on the same images, one after the other.
+
+  python3 -m venv others && others/bin/pip install torch torchvision anomalib
+  python -m experiments.compare --config=mvtec --category=bottle --data_dir=…/mvtec_ad \
+      --python=others/bin/python
+
+Every image is resized once and written as PNG; all train on those same files. Each contestant is a
+process of its own, whose peak of memory is read when it ends. What trains by gradients gets as
+many minutes as `restore` took. Nothing is downloaded: backbones of anomalib have random weights.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from PIL import Image
+from tqdm import tqdm
+
+from experiments.benchmark.machine import machine
+from experiments.experiment import QUICK, config_of
+from ocrgan_jax import command_line
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
+from ocrgan_jax.data.framing import framing_of
+from ocrgan_jax.data.masks import load_masks
+from ocrgan_jax.data.pipeline import load_images
+from ocrgan_jax.errors import InputError
+from ocrgan_jax.metrics import image_auroc, pixel_metrics
+from ocrgan_jax.scorer import load
+from ocrgan_jax.train import train
+from ocrgan_jax.writer import read_lines, write_text
+
+OURS = ('statistics', 'restore', 'paper')
+THEIRS = ('PaDiM', 'PatchCore', 'GANomaly', 'DRAEM')
+NOTES = {
+  'paper': "the paper's training, width 4",
+  'PaDiM': 'anomalib; ResNet-18 of random weights',
+  'PatchCore': 'anomalib; ResNet-18 of random weights, coreset of 0.01',
+  'GANomaly': 'anomalib',
+  'DRAEM': 'anomalib; training images for the textures that it would download',
+}
+NOT_RUN = (
+  'Not run: PaDiM and PatchCore with pretrained backbones, EfficientAD, Dinomaly, WinCLIP and '
+  'others that start from weights or images that would have to be downloaded.'
+)
+SCRIPT = Path(__file__).with_name('compare_anomalib.py')
+CATEGORY = 'images'
+
+
+def write_tree(config: str, category: str, data_dir: str, size: int, root: Path) -> None:
+  """Writes the images of a dataset, resized, in the layout of MVTec AD.
+
+  Args:
+    config: the config file of the dataset.
+    category: of it.
+    data_dir: its folder.
+    size: side of the images.
+    root: where the tree goes.
+  """
+  made = config_of(config, category, 'paper')
+  made.image_size = size
+  dataset = prepare_dataset(data_dir, made.data)
+  for split, side in ((dataset.train, 'train'), (dataset.test, 'test')):
+    images = load_images(split, framing_of(made, None), memory_gib=made.data.memory_gib)
+    masks = load_masks(split, size) if side == 'test' and dataset.report['masks'] else {}
+    for i, label in enumerate(split.labels):
+      folder = {NORMAL: 'good', ANOMALOUS: 'defective'}.get(int(label))
+      if folder is None:
+        continue
+      _write(root / side / folder / f'{i:05}.png', images[np.array([i])][0])
+      if label == ANOMALOUS and i in masks:
+        mask = masks[i].astype(np.uint8) * 255
+        _write(root / 'ground_truth' / folder / f'{i:05}_mask.png', mask)
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(image).save(path)
+
+
+def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, output: Path) -> None:
+  """Trains and scores one recipe, and prints what it took."""
+  config = config_of('mvtec', CATEGORY, recipe)
+  config.data_dir, config.image_size, config.seed = str(root), size, seed
+  config.train.pictures = False
+  if recipe == 'paper':
+    config.model.width, config.train.epochs = 4, 60
+  if flags.FLAGS.quick:
+    config.update_from_flattened_dict(QUICK)
+  begun = time.perf_counter()
+  train(config, workdir)
+  minutes = (time.perf_counter() - begun) / 60
+  scorer = load(workdir)
+  test = prepare_dataset(str(root), config.data).test
+  images = load_images(test, scorer.framing, memory_gib=config.data.memory_gib)
+  scorer.score(images[np.arange(1)])  # compiles
+  begun = time.perf_counter()
+  scores = scorer.score(images)
+  rate = len(scores) / (time.perf_counter() - begun)
+  np.savez(output, names=np.array(test.names), scores=scores, maps=scorer.maps(images))
+  told = {'train_minutes': minutes, 'images_per_second': rate, 'steps': int(scorer.state.step)}
+  print(json.dumps(told))
+
+
+def contest(name: str, command: list[str], output: Path) -> dict[str, Any]:
+  """Runs one contestant.
+
+  Args:
+    name: of it.
+    command: that ends with a line of JSON.
+    output: the .npz that it writes.
+
+  Returns:
+    Its row, or {'name', 'error'}.
+  """
+  process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+  assert process.stdout
+  printed = process.stdout.read()
+  _, status, usage = os.wait4(process.pid, 0)
+  if status:
+    return {'name': name, 'error': f'ended with status {os.waitstatus_to_exitcode(status)}'}
+  told = json.loads(printed.strip().splitlines()[-1])
+  return {'name': name, **told, 'gib': usage.ru_maxrss / 2**20, **measure(output)}
+
+
+def measure(output: Path) -> dict[str, float | None]:
+  """AUROC of the images and AUPRO of the pixels, by the scores and maps in a file."""
+  with np.load(output) as found:
+    names, scores = found['names'], found['scores']
+    maps = found.get('maps')
+  truth = output.parent / CATEGORY / 'ground_truth/defective'
+  labels = np.array(['/defective/' in name for name in names], int)
+  row: dict[str, float | None] = {'image_auroc': image_auroc(labels, scores), 'aupro': None}
+  if maps is None or not truth.exists():
+    return row
+  masks = np.zeros(maps.shape, bool)
+  for i in np.flatnonzero(labels):
+    path = truth / f'{Path(names[i]).stem}_mask.png'
+    if path.exists():
+      masks[i] = np.asarray(Image.open(path).resize(maps.shape[1:], Image.Resampling.NEAREST)) > 0
+  judged = masks.any((1, 2)) | (labels == NORMAL)
+  row['aupro'] = pixel_metrics(maps[judged], masks[judged])['aupro']
+  return row
+
+
+def markdown(rows: list[dict[str, Any]], title: str) -> str:
+  """The table."""
+  lines = [
+    f'## {title}',
+    '',
+    '| | image AUROC | AUPRO | training, min | scoring, images/s | memory, GiB | |',
+    '|---|---|---|---|---|---|---|',
+  ]
+  shown = lambda value: '–' if value is None else f'{value:.3f}'
+  for row in rows:
+    note = NOTES.get(row['name'], '')
+    if 'error' in row:
+      lines.append(f'| {row["name"]} | – | – | – | – | – | {row["error"]}; {note} |')
+      continue
+    lines.append(
+      f'| {row["name"]} | {shown(row["image_auroc"])} | {shown(row["aupro"])} | '
+      f'{row["train_minutes"]:.1f} | {row["images_per_second"]:.0f} | {row["gib"]:.1f} | {note} |'
+    )
+  return '\n'.join([*lines, '', NOT_RUN, machine(), ''])
+
+
+def main() -> int:
+  """Runs the command."""
+  values = flags.FLAGS
+  workdir = Path(values.workdir, f'{values.config}-{values.category}'.rstrip('-')).absolute()
+  if values.run:
+    output = workdir / f'{values.run}.npz'
+    run_ours(values.run, workdir, values.image_size, values.seed, workdir / values.run, output)
+    return 0
+  if values.python and not Path(values.python).exists():
+    raise InputError(f'--python: there is no {values.python}; make it as the first lines of --help')
+  if not (workdir / CATEGORY).exists():
+    partial = workdir / f'.{CATEGORY}'
+    write_tree(values.config, values.category, values.data_dir, values.image_size, partial)
+    partial.rename(workdir / CATEGORY)
+  results = workdir / 'results.jsonl'
+  done = {row['name']: row for row in read_lines(results)}
+  minutes = values.minutes
+  for name in tqdm([*OURS, *(THEIRS if values.python else ())], 'contestants'):
+    if name in done and 'error' not in done[name]:
+      continue
+    output = workdir / f'{name}.npz'
+    if name in OURS:
+      command = [sys.executable, '-m', 'experiments.compare', *sys.argv[1:], f'--run={name}']
+    else:
+      minutes = minutes or done['restore']['train_minutes']
+      command = [values.python, str(SCRIPT), f'--model={name}', f'--images={workdir / CATEGORY}']
+      command += [f'--size={values.image_size}', f'--minutes={minutes}', f'--seed={values.seed}']
+      command += [f'--output={output}']
+    done[name] = contest(name, command, output)
+    with results.open('a') as file:
+      file.write(json.dumps(done[name]) + '\n')
+  title = f'{values.config} {values.category}, {values.image_size} pixels, seed {values.seed}'
+  text = markdown([*done.values()], title)
+  write_text(workdir / 'compare.md', text)
+  print(text)
+  return int(any('error' in row for row in done.values()))
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('config', 'mvtec', 'the config file of the dataset')
+  flags.DEFINE_string('category', '', 'of the dataset')
+  flags.DEFINE_string('data_dir', None, "the dataset's folder")
+  flags.DEFINE_string('workdir', 'runs/compare', 'folder of the images, models and tables')
+  flags.DEFINE_string('python', '', 'of an environment that has anomalib; without, ours alone')
+  flags.DEFINE_integer('image_size', 256, 'side of the images')
+  flags.DEFINE_float('minutes', 0.0, 'of training by gradients; 0: as many as `restore` took')
+  flags.DEFINE_integer('seed', 0, 'of all')
+  flags.DEFINE_bool('quick', False, 'tiny models and few steps: to see that it works')
+  flags.DEFINE_string('run', '', 'one recipe of ours, as a process of its own')
+  flags.mark_flag_as_required('data_dir')
+  command_line.run(main)

@@ -1,0 +1,100 @@
+"""Trains and scores one model of anomalib; `experiments.compare` starts it in its own environment.
+
+It imports nothing of this project, and downloads nothing: backbones have random weights.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from anomalib.data import Folder, PredictDataset
+from anomalib.engine import Engine
+from anomalib.models import Draem, Ganomaly, Padim, Patchcore
+
+WITHOUT = {'post_processor': False, 'evaluator': False, 'visualizer': False}
+MODELS = {
+  'PaDiM': lambda _: Padim(pre_trained=False, **WITHOUT),
+  'PatchCore': lambda _: Patchcore(
+    backbone='resnet18', pre_trained=False, coreset_sampling_ratio=0.01, **WITHOUT
+  ),
+  'GANomaly': lambda _: Ganomaly(**WITHOUT),
+  # Its textures would be downloaded: the training images stand for them.
+  'DRAEM': lambda root: Draem(dtd_dir=root / 'train', **WITHOUT),
+}
+FITTED = ('PaDiM', 'PatchCore')  # in one pass; the others train as long as they are given
+
+
+def main() -> None:
+  """Runs the command."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--model', choices=MODELS, required=True)
+  parser.add_argument('--images', required=True, help='a category in the layout of MVTec AD')
+  parser.add_argument('--size', type=int, required=True)
+  parser.add_argument('--minutes', type=float, required=True, help='of training, at most')
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--output', required=True, help='.npz for names, scores and maps')
+  arguments = parser.parse_args()
+  warnings.simplefilter('ignore')
+  logging.disable(logging.WARNING)
+  random.seed(arguments.seed)
+  np.random.seed(arguments.seed)
+  torch.manual_seed(arguments.seed)
+  root = Path(arguments.images)
+  data = Folder(
+    name='images',
+    root=root,
+    normal_dir='train/good',
+    normal_test_dir='test/good',
+    abnormal_dir='test/defective',
+    train_batch_size=8,
+    num_workers=0,
+    val_split_mode='same_as_test',  # and never looked at, see limit_val_batches
+  )
+  model = MODELS[arguments.model](root)
+  with tempfile.TemporaryDirectory() as folder:
+    trainer = {
+      'accelerator': 'cpu',
+      'logger': False,
+      'enable_progress_bar': False,
+      'limit_val_batches': 0,
+    }
+    if arguments.model in FITTED:
+      trainer['max_epochs'] = 1
+    else:
+      trainer |= {'max_epochs': -1, 'max_time': {'seconds': int(60 * arguments.minutes)}}
+    engine = Engine(default_root_dir=folder, **trainer)
+    begun = time.perf_counter()
+    engine.fit(model=model, datamodule=data)
+    trained = time.perf_counter()
+    images = PredictDataset(root / 'test', image_size=(arguments.size, arguments.size))
+    batches = engine.predict(model=model, dataset=images)
+    ended = time.perf_counter()
+  names = [os.path.relpath(path, root) for batch in batches for path in batch.image_path]
+  found = {'scores': np.concatenate([np.ravel(batch.pred_score) for batch in batches])}
+  if batches[0].anomaly_map is not None:
+    maps = torch.cat(
+      [batch.anomaly_map.reshape(-1, *batch.anomaly_map.shape[-2:]) for batch in batches]
+    )
+    found['maps'] = maps.numpy()
+  np.savez(arguments.output, names=names, **found)
+  print(
+    json.dumps(
+      {
+        'train_minutes': (trained - begun) / 60,
+        'images_per_second': len(names) / (ended - trained),
+        'steps': engine.trainer.global_step,
+      }
+    )
+  )
+
+
+if __name__ == '__main__':
+  main()
