@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +92,16 @@ def save(
     'batches': batches.get_state(),
     'calibration': to_arrays(calibration),
   }
-  manager.save(
-    int(state.step),
-    args=ocp.args.Composite(
-      state=ocp.args.StandardSave(items['state']),
-      # Not by grain's own handler, which saves for as many processes as there are.
-      batches=ocp.args.JsonSave(items['batches']),
-      calibration=ocp.args.StandardSave(items['calibration']),
-      config=ocp.args.JsonSave(config.to_dict()),
-      digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
-    ),
-    metrics={VALIDATION: validation_auroc},
+  saved = ocp.args.Composite(
+    state=ocp.args.StandardSave(items['state']),
+    # Not by grain's own handler, which saves for as many processes as there are.
+    batches=ocp.args.JsonSave(items['batches']),
+    calibration=ocp.args.StandardSave(items['calibration']),
+    config=ocp.args.JsonSave(config.to_dict()),
+    digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
   )
+  with _told(manager):
+    manager.save(int(state.step), args=saved, metrics={VALIDATION: validation_auroc})
   if jax.process_index() == 0:
     shutil.rmtree(_interrupted(manager), ignore_errors=True)
 
@@ -118,15 +117,26 @@ def save_interrupted(
     batches: the iterator of training, as far as the state has come.
   """
   items = {'state': _to_fields(state), 'batches': batches.get_state()}
-  with _open_interrupted(checkpoints) as manager:
-    manager.save(
-      int(state.step),
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(items['state']),
-        batches=ocp.args.JsonSave(items['batches']),
-        digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
-      ),
-    )
+  saved = ocp.args.Composite(
+    state=ocp.args.StandardSave(items['state']),
+    batches=ocp.args.JsonSave(items['batches']),
+    digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
+  )
+  with _open_interrupted(checkpoints) as manager, _told(manager):
+    manager.save(int(state.step), args=saved)
+
+
+@contextlib.contextmanager
+def _told(manager: CheckpointManager) -> Iterator[None]:
+  """Turns what orbax and tensorstore raise at a full disk into one line."""
+  try:
+    yield
+  except Exception as error:
+    reason = str(error).strip().partition('\n')[0][:200] or type(error).__name__
+    raise InputError(
+      f'cannot save a checkpoint in {manager.directory}: {reason}; free some space, and start the '
+      'same command again to go on from the one before'
+    ) from None
 
 
 def _interrupted(checkpoints: CheckpointManager) -> Path:

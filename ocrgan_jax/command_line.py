@@ -1,5 +1,6 @@
 """How the commands start, and how they report what the user can fix: in one line."""
 
+import errno
 import re
 import signal
 import sys
@@ -31,6 +32,8 @@ MISTAKES = (
   SyntaxError,
 )
 
+# A disk that is full, or over a quota or a limit, or read-only.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
 CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
@@ -110,6 +113,10 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
     return main()
   except InputError as error:
     return _fail(str(error))
+  except OSError as error:
+    if error.errno not in FULL:
+      raise
+    return _fail(f'{error}: free some space, and start the same command again')
   except KeyboardInterrupt:
     print('\nstopped', file=sys.stderr)
     return 128 + signal.SIGINT

@@ -80,7 +80,7 @@ def evaluate(
   test = dataset.test
   if not test.names:
     raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
-  num_leaked = count_leaked(runs.training_set(workdir), dataset)
+  num_leaked = count_leaked(runs.training_set(workdir), runs.shared_with_test(workdir), dataset)
   load_split = functools.partial(
     load_images,
     framing=runs.load_framing(workdir, config),

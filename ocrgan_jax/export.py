@@ -62,6 +62,9 @@ def export(
     InputError: if the run does not exist, there are no images to compare on, or the
       exported scores differ from the checkpoint's by more than 1e-5.
   """
+  there = Path(output)
+  if there.exists() and not there.is_dir():
+    raise InputError(f'{there} is a file; --output must be a folder')
   scorer = load(workdir, protocol=protocol)
   samples = read_samples(scorer, images)
   size = scorer.model.image_size

@@ -6,20 +6,21 @@ from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.errors import InputError
 
 
-def count_leaked(trained_on: list[str], dataset: Prepared) -> int:
+def count_leaked(trained_on: list[str], shared: list[str], dataset: Prepared) -> int:
   """Counts the test images that the model was trained on, by content.
 
   A dataset may have the same image in training and test; that only gets a warning.
 
   Args:
     trained_on: digests of the run's training images.
+    shared: those of them that were in the test set already when the run began.
     dataset: as it is now.
 
   Returns:
     The number of such test images.
 
   Raises:
-    InputError: if there are any because the dataset has changed since training.
+    InputError: if one has come into the test set since the run began.
   """
   known = set(trained_on)
   leaked = [
@@ -29,10 +30,12 @@ def count_leaked(trained_on: list[str], dataset: Prepared) -> int:
   ]
   if not leaked:
     return 0
-  if trained_on != dataset.train.digests:
+  digests = dict(zip(dataset.test.names, dataset.test.digests, strict=True))
+  new = [name for name in leaked if digests[name] not in shared]
+  if new:
     raise InputError(
-      f'{len(leaked)} test images, {leaked[0]} the first, were in the training set of this run: '
-      'the dataset has changed since; restore it, or train a new model'
+      f'{len(new)} test images, {new[0]} the first, are in the training set of this run, and were '
+      'not in its test set when it began: remove them from the test images, or train a new model'
     )
   print(
     f'warning: {len(leaked)} test images, {leaked[0]} the first, are also in the training set',

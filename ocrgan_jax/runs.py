@@ -3,13 +3,14 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
 from ocrgan_jax.data.framing import Framing, framing_of, read_region, region_png
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.errors import Damaged, InputError
 from ocrgan_jax.ownership import LOCK
 from ocrgan_jax.writer import write_bytes, write_json
 
@@ -84,15 +85,41 @@ def check_training_set(workdir: Path, digests: list[str]) -> None:
 
 def training_set(workdir: Path) -> list[str]:
   """The digests of the images that a run was trained on; empty before it began."""
-  path = workdir / 'training_set.json'
-  return json.loads(path.read_text()) if path.exists() else []
+  return _read_digests(workdir / 'training_set.json')
+
+
+def shared_with_test(workdir: Path) -> list[str]:
+  """The digests among them that were in the test set, too, when the run began."""
+  return _read_digests(workdir / 'shared_with_test.json')
+
+
+def _read_digests(path: Path) -> list[str]:
+  if not path.exists():
+    return []
+  digests = _read_json(path)
+  if not isinstance(digests, list) or not all(isinstance(x, str) for x in digests):
+    raise Damaged(f'{path} is damaged: it is no list of digests; use another --workdir')
+  return digests
+
+
+def _read_json(path: Path) -> Any:
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise Damaged(f'{path} is damaged: {error}; restore it, or use another --workdir') from None
 
 
 def claim(
-  workdir: Path, config: ml_collections.ConfigDict, digests: list[str], framing: Framing
+  workdir: Path,
+  config: ml_collections.ConfigDict,
+  digests: list[str],
+  shared: list[str],
+  framing: Framing,
 ) -> None:
-  """Makes a checked folder the run's: `config.json`, `training_set.json`, perhaps `region.png`."""
+  """Makes a checked folder the run's: its config and its training set, perhaps `region.png`."""
   write_json(workdir / 'config.json', config.to_dict())
+  if shared:
+    write_json(workdir / 'shared_with_test.json', shared)
   write_json(workdir / 'training_set.json', digests)
   if framing.region is not None:
     write_bytes(workdir / REGION, region_png(framing.region))
@@ -122,12 +149,19 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     raise InputError(f'no run in {workdir} (it has no config.json); train one with --workdir')
   config = default.get_config().copy_and_resolve_references()
   fields = flat_fields(config)
-  for name, value in flat_fields(ml_collections.ConfigDict(json.loads(path.read_text()))).items():
+  saved = _read_json(path)
+  if not isinstance(saved, dict):
+    raise Damaged(f'{path} is damaged: it holds no settings; use another --workdir')
+  for name, value in flat_fields(ml_collections.ConfigDict(saved)).items():
     if name not in fields:
       raise InputError(
         f'{path} has an unknown field {name!r}: the run is of another version of ocrgan_jax; '
         'use that version'
       )
     fields[name] = value
-  config.update_from_flattened_dict(fields)
+  try:
+    config.update_from_flattened_dict(fields)
+  except (TypeError, ValueError) as error:
+    reason = str(error).partition('\n')[0]
+    raise Damaged(f'{path} is damaged: {reason}; restore it, or use another --workdir') from None
   return config

@@ -28,6 +28,7 @@ class TrainingImages(NamedTuple):
     digests: of the pixels of both.
     framing: how photographs became images.
     names: of the photographs that are trained on.
+    shared: digests that are among the test images, too.
   """
 
   images: Images
@@ -35,6 +36,7 @@ class TrainingImages(NamedTuple):
   digests: list[str]
   framing: Framing
   names: list[str]
+  shared: list[str]
 
 
 def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> TrainingImages:
@@ -62,8 +64,9 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
   if config.data.region and framing.region is None:  # the run has not begun
     framing = framing_of(config, _choose_region(config, dataset.train, chosen))
   load = functools.partial(load_images, dataset.train, framing, memory_gib=config.data.memory_gib)
+  shared = sorted(set(digests) & set(dataset.test.digests))
   names = [dataset.train.names[i] for i in chosen]
-  return TrainingImages(load(chosen=chosen), load(chosen=held_out), digests, framing, names)
+  return TrainingImages(load(chosen=chosen), load(chosen=held_out), digests, framing, names, shared)
 
 
 def _choose_region(

@@ -248,13 +248,13 @@ def open_run(
     data = load_training_images(config, workdir)
     batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
     if writes and not runs.training_set(workdir):  # not begun yet
-      runs.claim(workdir, config, data.digests, data.framing)
+      runs.claim(workdir, config, data.digests, data.shared, data.framing)
     checkpoints = stack.enter_context(
       checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
     )
     run = TrainingRun(config, workdir, model, mesh, data, batch_size, checkpoints)
     if writes and not run.finished:  # perhaps with more epochs than before
-      runs.claim(workdir, config, data.digests, data.framing)
+      runs.claim(workdir, config, data.digests, data.shared, data.framing)
     yield run
 
 

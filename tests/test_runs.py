@@ -5,7 +5,7 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 import pytest
 
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.errors import Damaged, InputError
 from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
@@ -74,3 +74,38 @@ def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
   path.write_text(json.dumps(config))
   with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
     load(tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+  'name, content, told',
+  [
+    ('config.json', '{"seed": 0, "tra', 'config.json is damaged: .*; restore it, or use another'),
+    ('config.json', '[]', 'config.json is damaged: it holds no settings'),
+    ('config.json', '{"seed": "nil"}', 'config.json is damaged: .*; restore it, or use another'),
+    ('config.json', '\x00', 'config.json is damaged'),
+    ('training_set.json', '["a", ', 'training_set.json is damaged'),
+    ('training_set.json', '{"a": 1}', 'training_set.json is damaged: it is no list of digests'),
+  ],
+)
+def test_damaged_files_of_a_run_are_named_in_one_line(
+  name: str, content: str, told: str, mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(trained, tmp_path / 'run')
+  (tmp_path / 'run' / name).write_text(content)
+  for use in (evaluate, lambda workdir: train(tiny_config(mvtec_folder), workdir)):
+    with pytest.raises(Damaged, match=told) as caught:
+      use(tmp_path / 'run')
+    assert '\n' not in str(caught.value)
+
+
+def test_an_image_copied_from_training_into_the_test_set_stops_the_evaluation(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  copied = tmp_path / 'data/tile/test/good/copied.png'
+  shutil.copy(mvtec_folder / 'tile/train/good/003.png', copied)
+  with pytest.raises(InputError, match=r'1 test images, test/good/copied.png the first'):
+    evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+  # Where it was there from the start, a run is told and counts it.
+  train(tiny_config(tmp_path / 'data', train__epochs=1), tmp_path / 'run')
+  assert evaluate(tmp_path / 'run', pictures=False)['num_test_images_trained_on'] == 1

@@ -13,7 +13,9 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -161,7 +163,14 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     Raises:
       InputError: if an image is damaged and `data.skip_damaged` is off.
     """
-    if not Path(self.data_dir).exists():
+    folder = Path(self.data_dir)
+    if folder.exists() and (wrong := damage_of(folder)):
+      print(
+        f'warning: the prepared dataset {folder} is damaged ({wrong}): it is made anew',
+        file=sys.stderr,
+      )
+      shutil.rmtree(folder)
+    if not folder.exists():
       self._listed, self.report = inspect(
         self.listed,
         max_megapixels=self.settings.max_megapixels,
@@ -170,13 +179,15 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       try:
         with _quiet():
           self.download_and_prepare()
-      except OSError as error:
-        if not Path(self.data_dir).exists():  # else another run wrote it first
+        write_checksums(folder)
+      except (OSError, RuntimeError) as error:  # array_record raises the latter for a full disk
+        if not folder.exists():  # else another run wrote it first
+          reason = str(error).strip().partition('\n')[0]
           raise InputError(
-            f'cannot write the prepared dataset to {self.data_dir}: {error}; '
+            f'cannot write the prepared dataset to {folder}: {reason}; free some space, or '
             'choose another folder with --config.data.prepared_dir'
           ) from None
-    metadata = json.loads((Path(self.data_dir) / 'metadata.json').read_text())
+    metadata = json.loads((folder / 'metadata.json').read_text())
     train, test = (self._split(name, metadata) for name in ('train', 'test'))
     return Prepared(train, test, metadata['report'])
 
@@ -245,6 +256,42 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       )
 
 
+def write_checksums(folder: Path) -> None:
+  """Writes the CRC-32 of each file of a prepared dataset beside them."""
+  content = json.dumps({path.name: _crc(path) for path in sorted(folder.iterdir())})
+  partial = folder / f'.{CHECKSUMS}'
+  partial.write_text(content)
+  partial.rename(folder / CHECKSUMS)
+
+
+def damage_of(folder: Path) -> str:
+  """What is wrong with the files of a prepared dataset; '' if nothing is known to be.
+
+  Args:
+    folder: of the records. One of an earlier version has no checksums and is taken as it is.
+  """
+  if not (folder / CHECKSUMS).exists():
+    return '' if (folder / 'metadata.json').exists() else 'metadata.json is gone'
+  try:
+    expected = json.loads((folder / CHECKSUMS).read_text())
+  except ValueError:
+    return f'{CHECKSUMS} cannot be read'
+  for name, crc in expected.items():
+    if not (folder / name).exists():
+      return f'{name} is gone'
+    if _crc(folder / name) != crc:
+      return f'{name} is not what was written'
+  return ''
+
+
+def _crc(path: Path) -> int:
+  crc = 0
+  with path.open('rb') as file:
+    while block := file.read(2**24):
+      crc = zlib.crc32(block, crc)
+  return crc
+
+
 def _stamp(path: Path) -> tuple[str, int, int]:
   """Name, size and time of a file. Inspection reports a missing one later."""
   try:
@@ -254,6 +301,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
   return str(path), stat.st_size, stat.st_mtime_ns
 
 
+CHECKSUMS = 'checksums.json'  # of the files of a prepared dataset
 # Fields of `data` that do not change the records.
 NOT_IN_FINGERPRINT = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
 

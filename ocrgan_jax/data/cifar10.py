@@ -14,6 +14,7 @@ anomalous class.
 
 import io
 import pickle
+import pickletools
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,8 @@ LAYOUT = (
   'cifar-10-python.tar.gz, cifar-10-binary.tar.gz, either unpacked, or {train,test}/<class>/*.jpg'
 )
 ROW = 1 + 3 * 32 * 32  # bytes of a label and its image in the binary format
+# Of an official batch, a fifth of this at most.
+MAX_BYTES, MAX_OPERATIONS, MAX_NUMBER = 200_000_000, 200_000, 200_000
 BATCHES = {
   'train': tuple(f'data_batch_{i}' for i in range(1, 6)),
   'test': ('test_batch',),
@@ -144,30 +147,59 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
   try:
     with tarfile.open(source) as archive:
       for member in archive:
+        if not member.isfile():  # a folder, or a link to anywhere
+          continue
+        if member.size > MAX_BYTES:
+          raise InputError(f'{member.name} in {source} is larger than any batch; download it again')
         file = archive.extractfile(member)
-        if file:
-          yield member.name, file.read()
+        assert file
+        yield member.name, file.read()
   except (tarfile.TarError, EOFError, OSError) as error:
     raise InputError(f'cannot read {source}: {error}; download it again') from None
 
 
 class _ArraysOnly(pickle.Unpickler):
-  """Unpickles the official batches but nothing that could run code."""
+  """Unpickles the official batches but nothing that could run code or take memory unasked."""
 
   def find_class(self, module: str, name: str) -> object:
-    if module.split('.')[0] == 'numpy' and name in ('_reconstruct', 'ndarray', 'dtype'):
-      return super().find_class(module, name)
+    if module.split('.')[0] == 'numpy':
+      if name == '_reconstruct':
+        return _empty_array
+      if name in ('ndarray', 'dtype'):
+        return super().find_class(module, name)
     if (module, name) == ('_codecs', 'encode'):
-      return super().find_class(module, name)
+      return _latin1
     raise pickle.UnpicklingError(f'it contains {module}.{name}')
+
+
+def _empty_array(*_: object) -> np.ndarray:
+  """What numpy begins an array with; its shape must then fit the bytes that there are."""
+  return np.empty(0, np.uint8)
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+  if encoding != 'latin1':
+    raise pickle.UnpicklingError(f'it is encoded as {encoding}')
+  return text.encode(encoding)
 
 
 def _decode_python(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   try:
+    for count, (_, argument, _) in enumerate(pickletools.genops(content)):
+      # A memo is as long as its largest index, whatever the file is.
+      if count > MAX_OPERATIONS or (isinstance(argument, int) and argument > MAX_NUMBER):
+        raise ValueError('it is larger than a batch can be')
     batch = _ArraysOnly(io.BytesIO(content), encoding='bytes').load()
-    return np.asarray(batch[b'labels'], int), np.asarray(batch[b'data'], np.uint8)
+    labels, pixels = batch[b'labels'], batch[b'data']
+    # Lists in lists, each many times in the next, are small until they become an array.
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+      raise ValueError('its labels are no list of whole numbers')
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+      raise ValueError('its data is no array of bytes')
+    return np.array(labels, int), pixels
   except Exception as error:  # a hostile pickle can raise anything
-    raise InputError(f'not a CIFAR-10 batch: {error}; download it again') from None
+    reason = str(error).partition('\n')[0] or type(error).__name__
+    raise InputError(f'not a CIFAR-10 batch: {reason}; download it again') from None
 
 
 def _decode_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:

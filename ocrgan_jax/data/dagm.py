@@ -59,6 +59,8 @@ def _list_half(root: Path, half: str) -> list[Example]:
       if len(fields) < 3:
         raise InputError(f'{table} has a line {row!r}; expected number, 0 or 1, image, …')
       _, defective, image, *rest = fields
+      if defective not in ('0', '1'):
+        raise InputError(f'{table} calls {image} {defective!r}; expected 0 or 1')
       mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
       masks[image.upper()] = mask if defective == '1' else None
   examples = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ml_collections
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -109,6 +110,11 @@ def test_dagm(tmp_path: Path) -> None:
   assert dataset.report['masks'] == 2
   with pytest.raises(InputError, match="no 'Class4' in .*; there are Class3"):
     prepare(dagm.get_config('Class4'), tmp_path)
+  labels = tmp_path / 'Class3/Test/Label/Labels.txt'
+  labels.write_text(labels.read_text().replace('\t1\t', '\tbanana\t', 1))
+  with pytest.raises(InputError, match=r"Labels.txt calls 0001.PNG 'banana'; expected 0 or 1"):
+    prepare(dagm.get_config('Class3'), tmp_path)
+  labels.write_text(labels.read_text().replace('banana', '1'))
   save(tmp_path / 'Class3/Test/0009.PNG')
   with pytest.raises(InputError, match=r'0009.PNG has no line in .*Labels.txt'):
     prepare(dagm.get_config('Class3'), tmp_path)
@@ -227,6 +233,69 @@ def test_cifar10_mistakes(tmp_path: Path) -> None:
   batches.rmdir()
   with pytest.raises(InputError, match=r'cannot read .*cifar-10-python.tar.gz'):
     prepare(cifar10.get_config('s1-car'), tmp_path)
+
+
+@pytest.mark.parametrize('damage', ['flipped', 'cut short', 'gone'])
+def test_damaged_records_are_named_and_made_anew(
+  damage: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+  write_images(tmp_path / 'tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
+  save(tmp_path / 'tile/test/bad/0.png')
+  first = prepare(mvtec.get_config('tile'), tmp_path)
+  images = [first.train.records[i]['image'] for i in range(3)]
+  folder = Path(first.train.records.place[0])
+  (records,) = folder.glob('*-train.array_record*')
+  content = bytearray(records.read_bytes())
+  content[len(content) // 2] ^= 1
+  records.unlink()
+  if damage != 'gone':
+    records.write_bytes(content if damage == 'flipped' else content[:100])
+  again = prepare(mvtec.get_config('tile'), tmp_path)
+  assert f'warning: the prepared dataset {folder} is damaged ({records.name} is ' in (
+    capsys.readouterr().err
+  )
+  assert [again.train.records[i]['image'] for i in range(3)] == images
+
+
+def nested(depth: int) -> bytes:
+  """A pickle of a few hundred bytes whose labels would be 10^depth numbers."""
+  labels: list = [0] * 10
+  for _ in range(depth - 1):
+    labels = [labels] * 10
+  return pickle.dumps({b'labels': labels, b'data': b''}, protocol=2)
+
+
+@pytest.mark.parametrize(
+  'content, told',
+  [
+    (nested(12), 'its labels are no list of whole numbers'),
+    # Puts an object into a memo at an index that asks for 64 GiB.
+    (b'\x80\x02K\x01r\xff\xff\xff\xff.', 'it is larger than a batch can be'),
+    (pickle.dumps({b'labels': [0], b'data': b'0'}), 'its data is no array of bytes'),
+    (pickle.dumps([1])[:-3], 'not a CIFAR-10 batch'),
+  ],
+  ids=['nested', 'memo', 'no array', 'cut short'],
+)
+def test_hostile_cifar10_batches_take_no_memory(content: bytes, told: str, tmp_path: Path) -> None:
+  (tmp_path / 'cifar-10-batches-py').mkdir()
+  (tmp_path / 'cifar-10-batches-py/data_batch_1').write_bytes(content)
+  before = psutil.Process().memory_info().rss
+  with pytest.raises(InputError, match=told):
+    prepare(cifar10.get_config('s1-car'), tmp_path)
+  assert psutil.Process().memory_info().rss - before < 200e6
+
+
+def test_links_in_a_cifar10_archive_are_passed_over(tmp_path: Path) -> None:
+  with tarfile.open(tmp_path / 'cifar-10-python.tar.gz', 'w:gz') as archive:
+    for name, target in (('a', 'b'), ('b', 'a'), ('c', '/etc/passwd'), ('data_batch_1', 'gone')):
+      info = tarfile.TarInfo(f'cifar-10-batches-py/{name}')
+      info.type, info.linkname = tarfile.SYMTYPE, target
+      archive.addfile(info)
+    for name, content in python_batches().items():
+      info = tarfile.TarInfo(name)
+      info.size = len(content)
+      archive.addfile(info, io.BytesIO(content))
+  assert len(prepare(cifar10.get_config('s1-car'), tmp_path).train.names) == 10
 
 
 def test_elpv_splits_sound_cells_and_leaves_the_unsure_out(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""How long the paper's experiments would take on one accelerator: `python -m experiments.hours`.
+
+An estimate, not a measurement: the multiplications and additions of the training steps, counted by
+hand (`experiments/benchmark/flops.py`), divided by a rate that is assumed to be kept up.
+"""
+
+from absl import flags
+
+from experiments.benchmark.flops import flops_by_hand
+from experiments.benchmark.programs import Shape
+from ocrgan_jax import command_line
+
+EPOCHS, HELD_OUT = 200, 0.1
+# experiment → training images over its categories, image size, widths, runs of each (seeds times
+# settings). MVTec AD has 3,629 training images; the paper says that one in eight of DAGM's 8,050
+# has a defect, and that 347 of KolektorSDD have none.
+MVTEC = 3629
+EXPERIMENTS: dict[str, tuple[int, int, tuple[int, ...], int]] = {
+  'table_1': (MVTEC, 256, (64,), 5),
+  'table_2': (7044, 256, (64,), 5),
+  'table_3': (278, 256, (64,), 5),
+  'table_4, s1': (50_000, 32, (64,), 5),
+  'table_4, s2': (450_000, 32, (64,), 5),
+  'table_5': (MVTEC, 256, (64,), 5 * 9),
+  'table_6': (MVTEC, 256, (64,), 5 * 4),
+  'table_7': (MVTEC, 256, (64,), 5 * 7),
+  'figure_7': (MVTEC, 256, (64,), 5 * 6),
+  'figure_11': (MVTEC, 256, (64, 32, 16, 8, 4, 2, 1), 5),
+}
+
+
+def hours(images: int, size: int, widths: tuple[int, ...], runs: int, rate: float) -> float:
+  """The hours of an experiment at a rate in FLOP/s."""
+  trained = images * (1 - HELD_OUT) * EPOCHS * runs
+  each = (flops_by_hand(Shape(size, width, 1))['train'] for width in widths)
+  return trained * sum(each) / rate / 3600
+
+
+def main() -> None:
+  """Runs the command."""
+  rate = flags.FLAGS.teraflops * 1e12
+  print(f'| | estimated hours at {flags.FLAGS.teraflops:g} TFLOP/s |')
+  print('|---|---|')
+  for name, numbers in EXPERIMENTS.items():
+    print(f'| {name} | {hours(*numbers, rate=rate):.1f} |')
+
+
+if __name__ == '__main__':
+  flags.DEFINE_float('teraflops', 20.0, 'that the accelerator is assumed to keep up; TFLOP/s')
+  command_line.run(main)

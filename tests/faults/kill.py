@@ -1,0 +1,124 @@
+"""Kills a training at random moments: `python -m tests.faults.kill --kills=25`, minutes.
+
+Each time a new run is started, killed by SIGKILL at a moment drawn from its steps, validations and
+checkpoints, started again to its end, and compared bit for bit with one that was left alone.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ocrgan_jax.scorer import load
+from tests.conftest import REPOSITORY, TINY, write_data_without_signal
+
+# A checkpoint each second step or so, that much of the time is spent saving.
+CHANGES = {**TINY, 'train.epochs': 8, 'train.batch_size': 20, 'train.log_every': 1}
+
+
+def start(data: Path, workdir: Path) -> subprocess.Popen[bytes]:
+  """Starts the training, or goes on with it."""
+  fields = [f'--config.{name}={value}' for name, value in CHANGES.items()]
+  command = [sys.executable, '-m', 'ocrgan_jax.train', '--config=configs/mvtec.py:tile']
+  command += [*fields, f'--config.data_dir={data}', f'--workdir={workdir}']
+  return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+
+
+def wait_for_the_first_step(process: subprocess.Popen[bytes], workdir: Path) -> None:
+  """Returns when a line of the log is there."""
+  log = workdir / 'metrics.jsonl'
+  while not (log.exists() and log.stat().st_size):
+    if process.poll() is not None:
+      raise RuntimeError('the training ended before its first step')
+    time.sleep(0.01)
+
+
+def finish(data: Path, workdir: Path) -> None:
+  """Trains to the end.
+
+  Raises:
+    RuntimeError: if it does not end well.
+  """
+  status = start(data, workdir).wait()
+  if status:
+    raise RuntimeError(f'the training ended with status {status}')
+
+
+def where(workdir: Path) -> str:
+  """Where a killed run stood: its last logged step, and whether it was saving."""
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  steps = []
+  for line in lines:
+    try:
+      steps.append(json.loads(line)['step'])
+    except ValueError:
+      return f'while it wrote the line behind step {steps[-1] if steps else 0}'
+  saving = [*(workdir / 'checkpoints').glob('*tmp*')]
+  return f'after step {steps[-1]}' + (', while it saved a checkpoint' if saving else '')
+
+
+def same(first: Path, second: Path) -> bool:
+  """Whether the last states of two runs are equal bit for bit."""
+  states = [jax.tree.leaves(load(workdir).state) for workdir in (first, second)]
+  return all(np.array_equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def run(kills: int, seed: int, folder: Path) -> list[tuple[str, bool]]:
+  """Kills so many trainings.
+
+  Args:
+    kills: their number.
+    seed: of the moments.
+    folder: for the images and the runs.
+
+  Returns:
+    Where each was killed, and whether it ended as the one that was left alone.
+  """
+  rng, data = random.Random(seed), folder / 'data'
+  write_data_without_signal(data)
+  finish(data, folder / 'compiled')  # so that the times below are without compiling
+  process = start(data, folder / 'whole')
+  wait_for_the_first_step(process, folder / 'whole')
+  begun = time.monotonic()
+  if process.wait():
+    raise RuntimeError('the training that was left alone did not end well')
+  seconds = time.monotonic() - begun
+  found = []
+  for number in range(kills):
+    workdir = folder / f'killed{number}'
+    process = start(data, workdir)
+    wait_for_the_first_step(process, workdir)
+    time.sleep(rng.uniform(0, seconds))
+    process.kill()
+    process.wait()
+    place = where(workdir)
+    finish(data, workdir)
+    found.append((place, same(folder / 'whole', workdir)))
+    print(
+      f'{number + 1}: killed {place}: {"identical" if found[-1][1] else "DIFFERENT"}', flush=True
+    )
+  return found
+
+
+def main() -> int:
+  """Runs the command."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--kills', type=int, default=25)
+  parser.add_argument('--seed', type=int, default=0)
+  arguments = parser.parse_args()
+  with tempfile.TemporaryDirectory() as folder:
+    found = run(arguments.kills, arguments.seed, Path(folder))
+  identical = sum(same for _, same in found)
+  print(f'{identical} of {len(found)} identical')
+  return int(identical < len(found))
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,17 @@
+"""The harnesses of this folder, in little."""
+
+from pathlib import Path
+
+from tests.faults import fuzz, kill
+
+
+def test_killed_trainings_end_bit_for_bit_as_one_left_alone(tmp_path: Path) -> None:
+  found = kill.run(2, 0, tmp_path)
+  assert [same for _, same in found] == [True, True], found
+
+
+def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+  found, grown = fuzz.run(150, 1, tmp_path)
+  wrong = {kind: set(counts) - {'read', 'refused'} for kind, counts in found.items()}
+  assert not any(wrong.values()), wrong
+  assert grown < 1
