@@ -1,13 +1,13 @@
 # make demo    installs, trains on real solar cells, evaluates (minutes on a CPU)
 # make test    installs, runs the tests
-# make test-experiments    installs, runs each of the paper's tables and figures in little (minutes)
+# make test-slow    installs, runs the paper's tables in little, faults, Ray (20 minutes)
 # make lint    installs, runs ruff and mypy
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-experiments lint clean
+.PHONY: demo test test-slow lint clean
 
 # Each stamp stands for an install that was finished, so that an interrupted one is done again.
 .venv/installed: pyproject.toml constraints.txt
@@ -26,9 +26,9 @@ demo: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest
 
-# With one process: the experiments share their runs.
-test-experiments: .venv/installed-test
-	$(BIN)/python -m pytest -m experiments -n 0 tests/experiments
+# Each file in one process: the experiments share their runs.
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest -m slow --dist loadfile
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

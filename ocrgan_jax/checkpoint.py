@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,9 @@ def save_interrupted(
 
 @contextlib.contextmanager
 def _told(manager: CheckpointManager) -> Iterator[None]:
-  """Turns what orbax and tensorstore raise at a full disk into one line."""
+  """Turns what orbax and tensorstore raise at a full disk, and print in threads, into one line."""
+  printed = threading.excepthook
+  threading.excepthook = lambda _: None
   try:
     yield
   except Exception as error:
@@ -137,6 +140,8 @@ def _told(manager: CheckpointManager) -> Iterator[None]:
       f'cannot save a checkpoint in {manager.directory}: {reason}; free some space, and start the '
       'same command again to go on from the one before'
     ) from None
+  finally:
+    threading.excepthook = printed
 
 
 def _interrupted(checkpoints: CheckpointManager) -> Path:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
 from tests.conftest import REPOSITORY, tiny_config, tiny_flags
+
+pytestmark = pytest.mark.slow
 
 
 def train_with_limit(limit: int, *flags: str) -> subprocess.CompletedProcess[str]:

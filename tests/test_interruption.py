@@ -17,6 +17,8 @@ from tests.conftest import REPOSITORY, tiny_flags
 
 LONG = [f'--config.train.{x}' for x in ('epochs=12', 'log_every=1', 'checkpoint_every=12')]
 
+pytestmark = pytest.mark.slow
+
 
 def start(mvtec_folder: Path, workdir: Path, *flags: str) -> subprocess.Popen[str]:
   command = [sys.executable, '-m', 'ocrgan_jax.train', '--config=configs/mvtec.py:tile']

@@ -11,6 +11,8 @@ import pytest
 from ocrgan_jax.scorer import load
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 def test_two_workers_score_as_predict_does_and_go_on(
   trained: Path, mvtec_folder: Path, tmp_path: Path

@@ -127,7 +127,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     Raises:
       InputError: if it is missing or not in its expected layout.
     """
-    self.source, self.settings = source, settings
+    self.source, self.settings, self.prepared_dir = source, settings, prepared_dir
     self._listed: Examples | None = None
     self.report: dict[str, Any] = {}
     name = f'{settings.category or "all"}-{self._fingerprint()}'
@@ -170,6 +170,8 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         file=sys.stderr,
       )
       shutil.rmtree(folder)
+      # This one has read the records' description already.
+      return type(self)(self.source, self.settings, self.prepared_dir).prepare()
     if not folder.exists():
       self._listed, self.report = inspect(
         self.listed,

@@ -1,12 +1,15 @@
 """Decodes images to uint8 RGB arrays of one size."""
 
 import io
+import warnings
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 # Only data.max_megapixels limits sizes; it is checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
+# What makes an image unreadable is told as an error; what Pillow warns of does not.
+warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
 
 # What Pillow raises for files that are not images, are truncated, or are bombs.
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)

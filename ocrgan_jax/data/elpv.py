@@ -42,7 +42,7 @@ class Elpv(AnomalyDataset):
     normal: list[Example] = []
     anomalous: list[Example] = []
     unsure = 0
-    for row in filter(str.strip, table.read_text().splitlines()):
+    for row in filter(str.strip, table.read_text(errors='replace').splitlines()):
       name, probability, cell = _parse(row, table)
       if kind not in (cell, 'both'):
         continue

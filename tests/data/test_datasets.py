@@ -262,7 +262,7 @@ def nested(depth: int) -> bytes:
   labels: list = [0] * 10
   for _ in range(depth - 1):
     labels = [labels] * 10
-  return pickle.dumps({b'labels': labels, b'data': b''}, protocol=2)
+  return pickle.dumps({b'labels': labels, b'data': b'0'}, protocol=2)
 
 
 @pytest.mark.parametrize(

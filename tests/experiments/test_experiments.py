@@ -1,4 +1,4 @@
-"""Each experiment in its quick form: `make test-experiments`, minutes."""
+"""Each experiment in its quick form: `make test-slow`, minutes."""
 
 import importlib
 import re
@@ -16,7 +16,7 @@ from experiments.experiment import Experiment
 from ocrgan_jax.training_run import resolve
 from tests.conftest import DATA, REPOSITORY, run_module, tiny_config
 
-pytestmark = pytest.mark.experiments
+pytestmark = pytest.mark.slow
 
 WITH_PICTURE = ('figure_7', 'figure_8', 'figure_9', 'figure_10', 'figure_11', 'figure_12')
 

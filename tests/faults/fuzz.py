@@ -252,9 +252,9 @@ def run(inputs: int, seed: int, root: Path) -> tuple[dict[str, collections.Count
       result = outcome(use, content)
       found[kind][result] += 1
       if result not in ('read', 'refused'):
-        kept = Path(f'fuzz-{seed}-{number}-{i}')
+        kept = Path(tempfile.gettempdir(), f'fuzz-{seed}-{number}-{i}')
         kept.write_bytes(content)
-        print(f'{kind} {i}: {result[:300]} ({kept.absolute()})', flush=True)
+        print(f'{kind} {i}: {result[:300]} ({kept})', flush=True)
   return found, peak() - before
 
 

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults import fuzz, kill
+
+pytestmark = pytest.mark.slow
 
 
 def test_killed_trainings_end_bit_for_bit_as_one_left_alone(tmp_path: Path) -> None:
@@ -10,6 +14,7 @@ def test_killed_trainings_end_bit_for_bit_as_one_left_alone(tmp_path: Path) -> N
   assert [same for _, same in found] == [True, True], found
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning:PIL')
 def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
   found, grown = fuzz.run(150, 1, tmp_path)
   wrong = {kind: set(counts) - {'read', 'refused'} for kind, counts in found.items()}
