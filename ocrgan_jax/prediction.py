@@ -10,6 +10,7 @@ import numpy as np
 from ocrgan_jax import overlay
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.pipeline import DecodedFile, decode_files
+from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.writer import write_jpeg
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def score_images(
 
 def read_photograph(path: Path | str) -> np.ndarray:
   """An image file at its own size, upright: uint8 [height, width, 3]."""
-  return np.asarray(to_rgb(open_image(Path(path).read_bytes())))
+  return np.asarray(to_rgb(open_image(read_file(Path(path)))))
 
 
 def limit_of_map(scorer: 'Scorer', limit: float) -> float:

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ocrgan_jax.data.examples import Example, Examples
 from ocrgan_jax.data.inspection import inspect
+from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.errors import InputError
 
@@ -250,7 +251,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         index,
         {
           'image': example.read(),
-          'mask': example.mask.read_bytes() if example.mask else b'',
+          'mask': read_file(example.mask) if example.mask else b'',
           'label': example.label,
           'defect_type': example.defect_type,
           'path': example.name,

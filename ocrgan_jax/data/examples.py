@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.errors import InputError
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -36,7 +37,7 @@ class Example(NamedTuple):
 
   def read(self) -> bytes:
     """The encoded image."""
-    return self.path.read_bytes() if self.content is None else self.content
+    return read_file(self.path) if self.content is None else self.content
 
 
 class Examples(NamedTuple):

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
+from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.errors import InputError
 
 NAMED = 3  # files that a message names before it only counts
@@ -131,7 +132,7 @@ def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
   mask_fault = ''
   if example.mask is not None:
     try:
-      mask = open_image(example.mask.read_bytes(), max_megapixels)
+      mask = open_image(read_file(example.mask), max_megapixels)
       if mask.size != image.size:
         mask_fault = f'it is {_size(mask)}, its image {_size(image)}'
     except (ValueError, OSError) as error:

@@ -28,6 +28,7 @@ from ocrgan_jax.data.examples import (
   pick,
   require_folder,
 )
+from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.errors import InputError
 
 LAYOUT = '<data_dir>/kos01/Part0.jpg with Part0_label.bmp'
@@ -107,7 +108,7 @@ def _label(path: Path, root: Path) -> Example:
   if not mask.is_file():
     raise InputError(f'{path} has no {mask.name} next to it; expected {LAYOUT}')
   try:
-    defective = bool(np.asarray(open_image(mask.read_bytes())).any())
+    defective = bool(np.asarray(open_image(read_file(mask))).any())
   except (OSError, ValueError) as error:
     raise InputError(f'cannot read {mask}: {error}; repair it or remove it and its image') from None
   name = path.relative_to(root).as_posix()

@@ -23,6 +23,7 @@ from ocrgan_jax.data.builder import Records, Split
 from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames
 from ocrgan_jax.data.keeping import keeping
+from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.errors import InputError
 
 CORES = os.cpu_count() or 1
@@ -302,7 +303,7 @@ def decode_files(
 
   def decode(path: Path | str) -> DecodedFile:
     try:
-      frames, size = decode_frames(Path(path).read_bytes(), framing, max_megapixels)
+      frames, size = decode_frames(read_file(Path(path)), framing, max_megapixels)
       return DecodedFile(path, frames, size, '')
     except (ValueError, OSError) as error:
       return DecodedFile(path, None, (0, 0), str(error))
