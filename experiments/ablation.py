@@ -22,6 +22,7 @@ import ml_collections
 import numpy as np
 from absl import flags
 
+from experiments.runner import KEPT
 from ocrgan_jax import command_line
 from ocrgan_jax.checkpoint import VALIDATION
 from ocrgan_jax.configs import default
@@ -44,17 +45,6 @@ SETS = {
 }
 DEVELOPMENT = ('bottle', 'dagm', 'elpv', 'tile')
 CIFAR_SIZE = 32  # of its images, whatever size is asked for
-TESTED = (  # what a row keeps of an evaluation
-  'image_auroc_interval',
-  'trivial',
-  'pixel_auroc',
-  'aupro',
-  'recall',
-  'false_alarm_rate',
-  'num_normal',
-  'num_anomalous',
-  'num_held_out',
-)
 BANDS = default.PRESETS['statistics']['density.channels']
 ALONE = 'band statistics alone'  # which is a preset of its own
 # What is changed: name → fields of the config.
@@ -137,7 +127,7 @@ def run(
   row = {**key, 'validation': lines[-1][VALIDATION], 'minutes': round(minutes, 1)}
   if test:
     metrics = evaluate(folder, pictures=False)
-    row |= {'test': metrics['image_auroc'], **{name: metrics.get(name) for name in TESTED}}
+    row |= {'test': metrics['image_auroc'], **{name: metrics.get(name) for name in KEPT}}
   with results.open('a') as file:
     file.write(json.dumps(row) + '\n')
 

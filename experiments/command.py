@@ -28,7 +28,7 @@ def main(made: Experiment, draw: Draw | None = None) -> None:
   flags.DEFINE_multi_string('override', [], 'of a field of all configs: model.width=4')
   flags.DEFINE_bool('oracle', True, 'keep all checkpoints until the best on the test set is known')
   flags.DEFINE_bool('quick', False, 'tiny models, one seed, two rows: to see that it works')
-  flags.DEFINE_integer('together', 1, 'models of one shape that share a program')
+  flags.DEFINE_integer('together', 1, 'models of one shape that share a program', lower_bound=1)
   flags.DEFINE_string('cluster', '', "'slurm' or 'local': a job of submitit for each run")
   flags.DEFINE_integer('devices', 1, 'accelerators of a job')
   flags.mark_flag_as_required('data_dir')

@@ -11,6 +11,7 @@ many minutes as `restore` took. Nothing is downloaded: backbones of anomalib hav
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
 from experiments.experiment import QUICK, config_of
+from experiments.runner import append
 from ocrgan_jax import command_line
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
@@ -51,6 +53,7 @@ NOT_RUN = (
 )
 SCRIPT = Path(__file__).with_name('compare_anomalib.py')
 CATEGORY = 'images'
+MINUTES = 10.0  # of training, where `restore` failed
 
 
 def write_tree(config: str, category: str, data_dir: str, size: int, root: Path) -> None:
@@ -173,7 +176,9 @@ def markdown(rows: list[dict[str, Any]], title: str) -> str:
 def main() -> int:
   """Runs the command."""
   values = flags.FLAGS
-  workdir = Path(values.workdir, f'{values.config}-{values.category}'.rstrip('-')).absolute()
+  named = [values.config, values.category, values.image_size, values.seed, values.minutes]
+  named += ['quick'] if values.quick else []
+  workdir = Path(values.workdir, '-'.join(str(x) for x in named if x != '')).absolute()
   if values.run:
     output = workdir / f'{values.run}.npz'
     run_ours(values.run, workdir, values.image_size, values.seed, workdir / values.run, output)
@@ -191,16 +196,16 @@ def main() -> int:
     if name in done and 'error' not in done[name]:
       continue
     output = workdir / f'{name}.npz'
+    shutil.rmtree(workdir / name, ignore_errors=True)  # of a run that was cut short
     if name in OURS:
       command = [sys.executable, '-m', 'experiments.compare', *sys.argv[1:], f'--run={name}']
     else:
-      minutes = minutes or done['restore']['train_minutes']
+      minutes = minutes or done['restore'].get('train_minutes', MINUTES)
       command = [values.python, str(SCRIPT), f'--model={name}', f'--images={workdir / CATEGORY}']
       command += [f'--size={values.image_size}', f'--minutes={minutes}', f'--seed={values.seed}']
       command += [f'--output={output}']
     done[name] = contest(name, command, output)
-    with results.open('a') as file:
-      file.write(json.dumps(done[name]) + '\n')
+    append(results, done[name])
   title = f'{values.config} {values.category}, {values.image_size} pixels, seed {values.seed}'
   text = markdown([*done.values()], title)
   write_text(workdir / 'compare.md', text)

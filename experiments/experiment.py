@@ -235,8 +235,12 @@ def parse_overrides(texts: Sequence[str], config: ml_collections.ConfigDict) -> 
       raise InputError(f'--override={text}: there is no field {name!r}; see configs/default.py')
     try:
       parsed = value if isinstance(known[name], str) else ast.literal_eval(value)
-      found[name] = type(known[name])(parsed) if known[name] is not None else parsed
-    except (ValueError, SyntaxError, TypeError):
+      if isinstance(known[name], float) and type(parsed) is int:
+        parsed = float(parsed)
+      if known[name] is not None and type(parsed) is not type(known[name]):
+        raise ValueError
+      found[name] = parsed
+    except (ValueError, SyntaxError):
       kind = type(known[name]).__name__
       raise InputError(f'--override={text}: {value!r} is no {kind}') from None
   return found

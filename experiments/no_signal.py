@@ -34,18 +34,19 @@ def draw_images(root: Path, seed: int) -> None:
     root: the folder of its one category.
     seed: of the draw.
   """
-  rng = np.random.default_rng(seed)
+  rng, partial = np.random.default_rng(seed), root.with_name(f'.{root.name}')
   for folder, count in (
     ('train/good', NUM_TRAIN),
     ('test/good', NUM_NORMAL),
     ('test/defect', NUM_ANOMALOUS),
   ):
-    (root / folder).mkdir(parents=True, exist_ok=True)
+    (partial / folder).mkdir(parents=True, exist_ok=True)
     for i in range(count):
       small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
       smooth = np.asarray(small.resize((SIZE, SIZE), Image.Resampling.BICUBIC), np.float32)
       image = np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
-      Image.fromarray(image).save(root / folder / f'{i:03}.png')
+      Image.fromarray(image).save(partial / folder / f'{i:03}.png')
+  partial.rename(root)
 
 
 def lines_of(results: dict[str, Results]) -> tuple[list[str], bool]:

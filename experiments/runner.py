@@ -97,18 +97,18 @@ def run_all(
   wanted = {name_of(config): resolve(config) for config in configs}
   done = results(workdir)
   to_do = {name: config for name, config in wanted.items() if name not in done}
-  failed: dict[str, Row] = {}
+  found = {name: done[name] for name in wanted if name in done}
   with tqdm(total=len(wanted), initial=len(wanted) - len(to_do), desc='runs', unit='run') as bar:
     outcomes = (
       _on_cluster(to_do, workdir, cluster, devices) if cluster else _here(to_do, workdir, together)
     )
     for rows in outcomes:
-      failed |= {row['run']: row for row in rows if 'error' in row}
+      found |= {row['run']: row for row in rows}
       for row in rows:
         if 'error' in row:
           bar.write(f'failed: {row["run"]}: {row["error"]}', file=sys.stderr)
       bar.update(len(rows))
-  return {name: results(workdir).get(name) or failed[name] for name in wanted}
+  return {name: found[name] for name in wanted}
 
 
 def _here(
@@ -158,25 +158,29 @@ def _run_group(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
   with contextlib.ExitStack() as stack:
     for name in group:
       stack.enter_context(owned(workdir / 'locks' / name))
-    done = results(workdir)  # by another runner, since we looked
-    left = {name: config for name, config in group.items() if name not in done}
-    earlier = [done[name] for name in group if name in done]
-    try:
-      begun = time.monotonic()
-      _train(left, workdir)
-      minutes = (time.monotonic() - begun) / 60 / max(len(left), 1)
-      rows = [_measure(name, config, workdir, minutes) for name, config in left.items()]
-    except InUse:
-      raise
-    except Exception as error:
-      if not isinstance(error, InputError):
-        traceback.print_exc()
-      message = str(error).partition('\n')[0] or type(error).__name__
-      return earlier + [{'run': name, 'error': message} for name in left]
-    for row in rows:
-      append(workdir / 'results.jsonl', row)
-      checkpoint.keep_last_and_best(workdir / row['run'])
-    return earlier + rows
+    return _run_owned(group, workdir)
+
+
+def _run_owned(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> list[Row]:
+  done = results(workdir)  # by another runner, since we looked
+  left = {name: config for name, config in group.items() if name not in done}
+  earlier = [done[name] for name in group if name in done]
+  try:
+    _train(left, workdir)
+    rows = [_measure(name, config, workdir) for name, config in left.items()]
+  except InUse:
+    raise
+  except Exception as error:
+    if not isinstance(error, InputError):
+      traceback.print_exc()
+    elif len(left) > 1:  # one of them cannot be run: which, and the others
+      return earlier + [row for name in left for row in _run_owned({name: left[name]}, workdir)]
+    message = str(error).partition('\n')[0] or type(error).__name__
+    return earlier + [{'run': name, 'error': message} for name in left]
+  for row in rows:
+    append(workdir / 'results.jsonl', row)
+    checkpoint.keep_last_and_best(workdir / row['run'])
+  return earlier + rows
 
 
 def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
@@ -187,7 +191,7 @@ def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
       train(config, workdir / name)
 
 
-def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, minutes: float) -> Row:
+def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row:
   """Evaluates a trained run under all protocols."""
   folder = workdir / name
   protocols = PROTOCOLS if config.train.keep_checkpoints else PROTOCOLS[:2]
@@ -209,9 +213,19 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, minute
     VALIDATION: validated[-1],
     **{key: metrics['last'].get(key) for key in KEPT},
     'steps': metrics['last']['step'],
-    'minutes': round(minutes, 2),
+    'minutes': round(minutes_of(log, config), 2),
     'machine': machine(),
   }
+
+
+def minutes_of(log: Sequence[Row], config: ml_collections.ConfigDict) -> float:
+  """The minutes of a run's training steps, by the rates in its log, over all its sessions."""
+  seconds, last = 0.0, 0
+  for line in log:
+    if 'images_per_second' in line:
+      seconds += (line['step'] - last) * config.train.batch_size / line['images_per_second']
+      last = line['step']
+  return seconds / 60
 
 
 def _on_cluster(

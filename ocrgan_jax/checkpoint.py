@@ -9,11 +9,8 @@ are verified when the others are read. Kept are the last two and the best by val
 
 import contextlib
 import itertools
-import json
 import shutil
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +22,44 @@ from jax.sharding import Sharding
 from orbax.checkpoint import CheckpointManager
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from ocrgan_jax import sharding as meshes
 from ocrgan_jax.calibration import Calibration
+from ocrgan_jax.checkpoint_files import METRICS, VALIDATION, look_through, put_aside, told_if_full
 from ocrgan_jax.data.pipeline import TrainingBatches
 from ocrgan_jax.digests import digests_of
 from ocrgan_jax.errors import Damaged, InputError
 from ocrgan_jax.saved_calibration import to_arrays, to_calibration
 from ocrgan_jax.state import State
 
-VALIDATION = 'validation_auroc'
-DESCRIBING = ('_CHECKPOINT_METADATA', 'metrics/metrics')  # files of a checkpoint, JSON
 PROTOCOLS = ('last', 'validation', 'oracle')
 
 
 def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointManager:
-  """Opens the checkpoints of a run.
+  """Opens the checkpoints of a run, to go on with it; its owner alone may.
 
   Args:
-    workdir: the run's folder.
+    workdir: the run's folder. What does not describe itself any more is moved to its
+      folder `damaged`, and that is told: orbax would fail on all of them.
     keep_all: whether a new checkpoint leaves all others where they are; else the
       last two and the best by validation are kept.
 
   Returns:
     The manager, to be closed.
+
+  Raises:
+    Damaged: if there are checkpoints and none describes itself.
   """
   checkpoints = (workdir / 'checkpoints').absolute()
-  for folder in checkpoints.glob('[0-9]*'):
-    # Without these orbax would fail on all of them, or leave this one out without a word.
-    if folder.name.isdecimal() and not all(_is_json(folder / name) for name in DESCRIBING):
-      print(
-        f'warning: checkpoint {folder} is damaged and was moved to {_put_aside(folder)}; '
-        'an earlier one is used instead',
-        file=sys.stderr,
-      )
+  with meshes.first_process_first('checkpoints'):
+    whole, damaged = look_through(checkpoints)
+    for folder in damaged if whole else ():
+      print(f'warning: checkpoint {folder} is damaged: it is put aside', file=sys.stderr)
+      put_aside(folder)
+  if damaged and not whole:
+    raise Damaged(
+      f'checkpoint {damaged[-1]} is damaged, and there is no other that is whole; '
+      'use another --workdir'
+    )
   by_validation = lambda metrics: metrics[VALIDATION]
   policies = preservation_policy
   kept = [policies.LatestN(2), policies.BestN(get_metric_fn=by_validation, n=1)]
@@ -99,9 +102,14 @@ def save(
     batches=ocp.args.JsonSave(items['batches']),
     calibration=ocp.args.StandardSave(items['calibration']),
     config=ocp.args.JsonSave(config.to_dict()),
-    digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
+    digests=ocp.args.JsonSave(
+      {
+        **{name: digests_of(item) for name, item in items.items()},
+        METRICS: digests_of({VALIDATION: validation_auroc}),
+      }
+    ),
   )
-  with _told(manager):
+  with told_if_full(Path(manager.directory)):
     manager.save(int(state.step), args=saved, metrics={VALIDATION: validation_auroc})
   if jax.process_index() == 0:
     shutil.rmtree(_interrupted(manager), ignore_errors=True)
@@ -123,25 +131,8 @@ def save_interrupted(
     batches=ocp.args.JsonSave(items['batches']),
     digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
   )
-  with _open_interrupted(checkpoints) as manager, _told(manager):
+  with _open_interrupted(checkpoints) as manager, told_if_full(Path(manager.directory)):
     manager.save(int(state.step), args=saved)
-
-
-@contextlib.contextmanager
-def _told(manager: CheckpointManager) -> Iterator[None]:
-  """Turns what orbax and tensorstore raise at a full disk, and print in threads, into one line."""
-  printed = threading.excepthook
-  threading.excepthook = lambda _: None
-  try:
-    yield
-  except Exception as error:
-    reason = str(error).strip().partition('\n')[0][:200] or type(error).__name__
-    raise InputError(
-      f'cannot save a checkpoint in {manager.directory}: {reason}; free some space, and start the '
-      'same command again to go on from the one before'
-    ) from None
-  finally:
-    threading.excepthook = printed
 
 
 def _interrupted(checkpoints: CheckpointManager) -> Path:
@@ -177,6 +168,7 @@ def restore_training(
       interrupted = stack.enter_context(_open_interrupted(manager))
       saved += [(step, interrupted) for step in interrupted.all_steps()]
     saved.sort(key=lambda pair: pair[0])
+    damaged: list[tuple[int, CheckpointManager]] = []
     while saved:
       step, source = saved.pop()
       try:
@@ -187,12 +179,16 @@ def restore_training(
           batches=ocp.args.JsonRestore(),
         )
       except Damaged as error:
+        # None is moved before another was read: what is wrong with all of them may be elsewhere.
         if not saved:
           raise Damaged(f'{error}; there is none before it: use another --workdir') from None
         print(f'warning: {error}; training goes on from the one before', file=sys.stderr)
-        _put_aside(Path(source.directory, str(step)))
-        source.reload()
+        damaged.append((step, source))
         continue
+      for bad, of in damaged:
+        with meshes.first_process_first('damaged'):
+          put_aside(Path(of.directory, str(bad)))
+        of.reload()
       batches.set_state(restored['batches'])
       return _to_state(like, restored['state'])
   return None
@@ -214,15 +210,15 @@ def steps(workdir: Path, protocol: str) -> list[int]:
   """
   if protocol not in PROTOCOLS:
     raise InputError(f'no protocol {protocol!r}; there are {", ".join(PROTOCOLS)}')
-  # Closed before anything else happens: an open manager keeps a failing process from ending.
-  with open_checkpoints(workdir) as manager:
-    kept, best = sorted(manager.all_steps()), manager.best_step()
-  if not kept:
+  whole, damaged = look_through((workdir / 'checkpoints').absolute())
+  for folder in damaged:
+    print(f'warning: checkpoint {folder} is damaged: it is not used', file=sys.stderr)
+  if not whole:
     raise InputError(f'no checkpoint in {workdir / "checkpoints"}; train first')
   if protocol == 'oracle':
-    return kept
-  assert best is not None
-  return [kept[-1] if protocol == 'last' else best]
+    return sorted(whole)
+  # Of equals the later, as orbax keeps them.
+  return [max(whole) if protocol == 'last' else max(whole, key=lambda step: (whole[step], step))]
 
 
 def keep_last_and_best(workdir: Path) -> None:
@@ -249,8 +245,9 @@ def restore_scoring(
   Raises:
     Damaged: if none is what was saved.
   """
-  with open_checkpoints(workdir) as manager:
-    others = sorted(set(manager.all_steps()) - {step}, reverse=True)
+  # Closed before anything else happens: an open manager keeps a failing process from ending.
+  with _open_to_read(workdir) as manager:
+    others = sorted({*look_through(Path(manager.directory))[0]} - {step}, reverse=True)
     for candidate, after in itertools.zip_longest([step, *others], others):
       try:
         restored = _read(
@@ -300,21 +297,9 @@ def _verify(folder: Path, restored: Any) -> None:
       raise Damaged(f'checkpoint {folder} is damaged: {item} {wrong[0]} is not what was saved')
 
 
-def _put_aside(folder: Path) -> Path:
-  """Moves a damaged checkpoint out of the way, to the run's folder `damaged`."""
-  aside = folder.parent.parent / 'damaged'
-  aside.mkdir(exist_ok=True)
-  place = aside / f'{folder.name}-{len([*aside.iterdir()])}'
-  shutil.move(folder, place)
-  return place
-
-
-def _is_json(path: Path) -> bool:
-  try:
-    json.loads(path.read_bytes())
-  except (OSError, ValueError):
-    return False
-  return True
+def _open_to_read(workdir: Path) -> CheckpointManager:
+  options = ocp.CheckpointManagerOptions(read_only=True)
+  return CheckpointManager((workdir / 'checkpoints').absolute(), options=options)
 
 
 def _to_fields(state: State) -> dict[str, Any]:

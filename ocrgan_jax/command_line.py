@@ -1,6 +1,5 @@
 """How the commands start, and how they report what the user can fix: in one line."""
 
-import errno
 import re
 import signal
 import sys
@@ -16,7 +15,7 @@ from ml_collections import config_flags
 import ocrgan_jax
 from ocrgan_jax.cache import user_cache
 from ocrgan_jax.configs import default
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.errors import InputError, is_full
 from ocrgan_jax.interruption import Interrupted, raise_on_sigterm
 from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
 
@@ -32,8 +31,6 @@ MISTAKES = (
   SyntaxError,
 )
 
-# A disk that is full, or over a quota or a limit, or read-only.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
 CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
@@ -114,7 +111,7 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
   except InputError as error:
     return _fail(str(error))
   except OSError as error:
-    if error.errno not in FULL:
+    if not is_full(error):
       raise
     return _fail(f'{error}: free some space, and start the same command again')
   except KeyboardInterrupt:

@@ -1,5 +1,12 @@
 """The exceptions that stand for a user's mistake rather than ours."""
 
+import errno
+
+# A disk that is full, over a quota or a limit, or read-only, or that may not be written to.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+# What tensorstore and array_record, which know no error numbers, say of it.
+SAID = ('RESOURCE_EXHAUSTED', 'No space left', 'File too large', 'Read-only file', 'quota')
+
 
 class InputError(ValueError):
   """Something the user gave cannot be used.
@@ -15,3 +22,10 @@ class InUse(InputError):
 
 class Damaged(InputError):
   """What was saved cannot be read again, or is not what was written."""
+
+
+def is_full(error: BaseException) -> bool:
+  """Whether an error is that of a disk that takes nothing more."""
+  if isinstance(error, OSError) and error.errno in FULL:
+    return True
+  return any(words in str(error) for words in SAID)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ocrgan_jax.data.pipeline import Photographs, TrainingBatches
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.sharding import is_first_process
 from ocrgan_jax.training_images import TrainingImages
 from ocrgan_jax.writer import TrainingLog, write_json
 
@@ -45,7 +46,8 @@ def stop_if_not_finite(
       names = [data.names[i] for i in indices]
       # As text: JSON has no NaN.
       shown = {name: f'{value:.6g}' for name, value in losses.items()}
-      write_json(workdir / EVIDENCE, {'step': step - back, 'losses': shown, 'images': names})
+      if is_first_process():
+        write_json(workdir / EVIDENCE, {'step': step - back, 'losses': shown, 'images': names})
       raise InputError(
         f'the loss {broken[0]} is not finite at step {step - back}; its images and losses are in '
         f'{workdir / EVIDENCE}. Lower train.learning_rate, or set train.clip'

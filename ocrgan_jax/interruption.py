@@ -77,6 +77,8 @@ def deferred() -> Iterator[Interruption]:
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
+  if noted.number:  # it came when there was nothing left to be stopped here
+    signal.raise_signal(noted.number)
 
 
 def raise_on_sigterm() -> None:

@@ -6,14 +6,15 @@ from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.errors import InputError
 
 
-def count_leaked(trained_on: list[str], shared: list[str], dataset: Prepared) -> int:
+def count_leaked(trained_on: list[str], shared: list[str] | None, dataset: Prepared) -> int:
   """Counts the test images that the model was trained on, by content.
 
   A dataset may have the same image in training and test; that only gets a warning.
 
   Args:
     trained_on: digests of the run's training images.
-    shared: those of them that were in the test set already when the run began.
+    shared: those of them that were in the test set already when the run began; None if that
+      is not known, and a dataset that has not changed is then taken to be as it was.
     dataset: as it is now.
 
   Returns:
@@ -30,6 +31,8 @@ def count_leaked(trained_on: list[str], shared: list[str], dataset: Prepared) ->
   ]
   if not leaked:
     return 0
+  if shared is None:
+    shared = trained_on if trained_on == dataset.train.digests else []
   digests = dict(zip(dataset.test.names, dataset.test.digests, strict=True))
   new = [name for name in leaked if digests[name] not in shared]
   if new:

@@ -1,16 +1,19 @@
 """One process at a time trains a run."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ocrgan_jax.errors import InUse
 
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # of a disk
 LOCK = '.owner'  # in a run's folder, while it is trained
 
 
@@ -26,7 +29,6 @@ def owned(path: Path) -> Iterator[None]:
     InUse: if another process, or this one, holds it already: which, on what host, since when.
   """
   created = not path.parent.exists()
-  path.parent.mkdir(parents=True, exist_ok=True)
   file = _lock(path)
   try:
     since = time.strftime('%Y-%m-%d %H:%M:%S')
@@ -43,10 +45,22 @@ def owned(path: Path) -> Iterator[None]:
 
 def _lock(path: Path) -> int:
   while True:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    # Others create and remove the same folder and file.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+      file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError:
+      continue
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
+      if error.errno in WITHOUT_LOCKS:
+        print(
+          f'warning: the disk of {path.parent} has no locks: run one at a time', file=sys.stderr
+        )
+        return file
+      if not isinstance(error, BlockingIOError):
+        raise
       owner = os.pread(file, 1000, 0)
       os.close(file)
       raise InUse(

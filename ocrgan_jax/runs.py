@@ -88,9 +88,14 @@ def training_set(workdir: Path) -> list[str]:
   return _read_digests(workdir / 'training_set.json')
 
 
-def shared_with_test(workdir: Path) -> list[str]:
-  """The digests among them that were in the test set, too, when the run began."""
-  return _read_digests(workdir / 'shared_with_test.json')
+def shared_with_test(workdir: Path) -> list[str] | None:
+  """The digests among them that were in the test set, too, when the run began.
+
+  Returns:
+    The digests; None if that is not known, of a run of an earlier version.
+  """
+  path = workdir / 'shared_with_test.json'
+  return _read_digests(path) if path.exists() else None
 
 
 def _read_digests(path: Path) -> list[str]:
@@ -118,7 +123,7 @@ def claim(
 ) -> None:
   """Makes a checked folder the run's: its config and its training set, perhaps `region.png`."""
   write_json(workdir / 'config.json', config.to_dict())
-  if shared:
+  if not (workdir / 'training_set.json').exists():  # the run begins
     write_json(workdir / 'shared_with_test.json', shared)
   write_json(workdir / 'training_set.json', digests)
   if framing.region is not None:
@@ -150,9 +155,11 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
   config = default.get_config().copy_and_resolve_references()
   fields = flat_fields(config)
   saved = _read_json(path)
-  if not isinstance(saved, dict):
-    raise Damaged(f'{path} is damaged: it holds no settings; use another --workdir')
-  for name, value in flat_fields(ml_collections.ConfigDict(saved)).items():
+  try:
+    found = flat_fields(ml_collections.ConfigDict(saved))
+  except (TypeError, ValueError, AttributeError):
+    raise Damaged(f'{path} is damaged: it holds no settings; use another --workdir') from None
+  for name, value in found.items():
     if name not in fields:
       raise InputError(
         f'{path} has an unknown field {name!r}: the run is of another version of ocrgan_jax; '

@@ -12,6 +12,7 @@ from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.density import Gaussians
+from ocrgan_jax.errors import Damaged
 
 CALIBRATIONS = 'calibrations'
 
@@ -52,11 +53,16 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
   with _open_calibrations(workdir) as manager:
     if manager.latest_step() is None:
       return None
-    restored = manager.restore(
-      manager.latest_step(),
-      args=ocp.args.Composite(calibration=ocp.args.StandardRestore(), rule=ocp.args.JsonRestore()),
-    )
-  rule = restored['rule']
+    items = {'calibration': ocp.args.StandardRestore(), 'rule': ocp.args.JsonRestore()}
+    try:
+      restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+      rule = restored['rule']
+    except Exception as error:  # orbax and tensorstore raise what they please
+      reason = str(error).strip().partition('\n')[0][:200]
+      raise Damaged(
+        f'{workdir / CALIBRATIONS} is damaged: {reason}; run ocrgan calibrate again, or '
+        'with --as_trained to go back'
+      ) from None
   return to_calibration(restored['calibration']), rule['score'], rule['step']
 
 

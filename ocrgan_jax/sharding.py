@@ -95,6 +95,32 @@ def is_first_process() -> bool:
   return jax.process_index() == 0
 
 
+def in_first_process(action: Callable[[], Any]) -> Any:
+  """Runs an action in the first process alone; what it refuses is refused in all of them.
+
+  Args:
+    action: that may raise an InputError.
+
+  Returns:
+    Its result; None in the other processes.
+
+  Raises:
+    InputError: of the action, or, in the others, with its message.
+  """
+  if jax.process_count() == 1:
+    return action()
+  result, refused = None, None
+  try:
+    result = action() if is_first_process() else None
+  except InputError as error:
+    refused = error
+  text = np.frombuffer(str(refused or '').encode()[:500].ljust(500), np.uint8)
+  told = np.asarray(multihost_utils.broadcast_one_to_all(text)).tobytes().decode().strip()
+  if told:
+    raise refused or InputError(told)
+  return result
+
+
 @contextlib.contextmanager
 def first_process_first(what: str) -> Iterator[None]:
   """Lets the first process of a run do something before the others do it."""

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ def open_tracker(service: str, workdir: Path, config: ml_collections.ConfigDict)
     ) from None
   path = workdir / RUN_FILE
   known = path.read_text().strip() if path.exists() else ''
-  _, _, known = known.rpartition(f'{service} ')
+  known = known.partition(f'{service} ')[2]
   opened = _open_wandb if service == 'wandb' else _open_mlflow
   try:
     name, log, close = opened(library, known, workdir, flat_fields(config))
@@ -54,7 +55,28 @@ def open_tracker(service: str, workdir: Path, config: ml_collections.ConfigDict)
     reason = str(error).strip().partition('\n')[0]
     raise InputError(f'train.track: {service} cannot be used: {reason}') from None
   write_text(path, f'{service} {name}\n')
-  return log, close
+  guard = _Guard(service)
+  return guard.around(log), guard.around(close)
+
+
+class _Guard:
+  """A service that fails in the middle of a training is left out from then on, and that is told."""
+
+  def __init__(self, service: str):
+    self._service, self._works = service, True
+
+  def around(self, send: Callable[..., Any]) -> Callable[..., None]:
+    def guarded(*arguments: Any) -> None:
+      if not self._works:
+        return
+      try:
+        send(*arguments)
+      except Exception as error:
+        self._works = False
+        reason = str(error).strip().partition('\n')[0]
+        print(f'warning: {self._service} gets no more of the log: {reason}', file=sys.stderr)
+
+    return guarded
 
 
 def _open_wandb(

@@ -113,7 +113,9 @@ class TrainingRun:
       num_images=self._num_images,
       writes=first,
       shows=shows_progress,
-      tracker=open_tracker(self._track, self._workdir, self._config) if first else None,
+      tracker=sharding.in_first_process(
+        lambda: open_tracker(self._track, self._workdir, self._config)
+      ),
     )
     self.log.text('config', json.dumps(self._config.to_dict(), indent=2))
     try:
@@ -243,8 +245,9 @@ def open_run(
   """
   runs.check(workdir, config)
   with contextlib.ExitStack() as stack:
-    if writes := sharding.is_first_process():
-      stack.enter_context(owned(workdir / LOCK))
+    writes = sharding.is_first_process()
+    sharding.in_first_process(lambda: stack.enter_context(owned(workdir / LOCK)))
+    runs.check(workdir, config)  # another run may have begun there meanwhile
     data = load_training_images(config, workdir)
     batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
     if writes and not runs.training_set(workdir):  # not begun yet

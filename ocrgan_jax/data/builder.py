@@ -12,6 +12,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -29,7 +30,7 @@ from ocrgan_jax.data.examples import Example, Examples
 from ocrgan_jax.data.inspection import inspect
 from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.data.settings import DataSettings
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.errors import InputError, is_full
 
 
 class Records:
@@ -170,7 +171,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         f'warning: the prepared dataset {folder} is damaged ({wrong}): it is made anew',
         file=sys.stderr,
       )
-      shutil.rmtree(folder)
+      shutil.rmtree(folder, ignore_errors=True)  # another process may be at it, too
       # This one has read the records' description already.
       return type(self)(self.source, self.settings, self.prepared_dir).prepare()
     if not folder.exists():
@@ -183,7 +184,9 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         with _quiet():
           self.download_and_prepare()
         write_checksums(folder)
-      except (OSError, RuntimeError) as error:  # array_record raises the latter for a full disk
+      except (OSError, RuntimeError) as error:
+        if not is_full(error):
+          raise
         if not folder.exists():  # else another run wrote it first
           reason = str(error).strip().partition('\n')[0]
           raise InputError(
@@ -261,8 +264,11 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
 def write_checksums(folder: Path) -> None:
   """Writes the CRC-32 of each file of a prepared dataset beside them."""
-  content = json.dumps({path.name: _crc(path) for path in sorted(folder.iterdir())})
-  partial = folder / f'.{CHECKSUMS}'
+  if (folder / CHECKSUMS).exists():  # another process wrote the records meanwhile
+    return
+  files = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+  content = json.dumps({path.name: _crc(path) for path in files})
+  partial = folder / f'.{CHECKSUMS}.{os.getpid()}'
   partial.write_text(content)
   partial.rename(folder / CHECKSUMS)
 
@@ -276,10 +282,10 @@ def damage_of(folder: Path) -> str:
   if not (folder / CHECKSUMS).exists():
     return '' if (folder / 'metadata.json').exists() else 'metadata.json is gone'
   try:
-    expected = json.loads((folder / CHECKSUMS).read_text())
-  except ValueError:
+    expected = [*json.loads((folder / CHECKSUMS).read_text()).items()]
+  except (ValueError, AttributeError):
     return f'{CHECKSUMS} cannot be read'
-  for name, crc in expected.items():
+  for name, crc in expected:
     if not (folder / name).exists():
       return f'{name} is gone'
     if _crc(folder / name) != crc:

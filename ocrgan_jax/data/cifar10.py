@@ -13,9 +13,11 @@ anomalous class.
 """
 
 import io
+import lzma
 import pickle
 import pickletools
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,7 +156,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         file = archive.extractfile(member)
         assert file
         yield member.name, file.read()
-  except (tarfile.TarError, EOFError, OSError) as error:
+  except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
     raise InputError(f'cannot read {source}: {error}; download it again') from None
 
 

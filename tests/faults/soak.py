@@ -1,0 +1,85 @@
+"""Trains for long with workers that stream images: `python -m tests.faults.soak --minutes=120`.
+
+Every ten seconds the memory and the open files of the training and its workers are counted. What
+leaks grows: the last quarter of the time is compared with the second.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from tqdm import tqdm
+
+from tests.conftest import REPOSITORY, TINY, smooth_image, write_images
+
+SECONDS = 10.0  # between counts
+ALLOWED = 1.05  # times what it was
+
+
+def start(root: Path) -> subprocess.Popen[bytes]:
+  """Draws images and starts a training without an end, a checkpoint every few seconds."""
+  rng = np.random.default_rng(0)
+  for place, count in (('train/good', 400), ('test/good', 4), ('test/bad', 4)):
+    write_images(root / 'data/tile' / place, [smooth_image(rng, 300) for _ in range(count)])
+  fields = {
+    **TINY,
+    'train.epochs': 1_000_000,
+    'train.checkpoint_every': 5,
+    'data.memory_gib': 0.0,
+    'data.workers': 2,
+    'data.prepared_dir': root / 'prepared',
+  }
+  command = [sys.executable, '-m', 'ocrgan_jax.train', '--config=configs/mvtec.py:tile']
+  command += [f'--config.{name}={value}' for name, value in fields.items()]
+  command += [f'--config.data_dir={root}/data', f'--workdir={root}/run']
+  return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+
+
+def count(process: psutil.Process) -> tuple[float, int]:
+  """MiB of unshared memory and open files of a process and its children."""
+  family = [process, *process.children(recursive=True)]
+  memory = sum(p.memory_full_info().uss for p in family) / 2**20
+  return memory, sum(p.num_fds() for p in family)
+
+
+def main() -> int:
+  """Runs the command; the status is 1 if something grew."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--minutes', type=float, default=120)
+  arguments = parser.parse_args()
+  counts = []
+  with tempfile.TemporaryDirectory() as folder:
+    training = start(Path(folder))
+    try:
+      process = psutil.Process(training.pid)
+      for _ in tqdm(range(int(arguments.minutes * 60 / SECONDS)), 'soaking'):
+        time.sleep(SECONDS)
+        if training.poll() is not None:
+          print(f'the training ended with status {training.returncode}')
+          return 1
+        counts.append(count(process))
+    finally:
+      training.terminate()
+      training.wait()
+    log = (Path(folder) / 'run/metrics.jsonl').read_text().count('\n')
+  values = np.array(counts)
+  quarter = max(1, len(values) // 4)
+  before, after = values[quarter : 2 * quarter].mean(0), values[-quarter:].mean(0)
+  for name, first, last, column in zip(
+    ('MiB of memory', 'open files'), before, after, values.T, strict=True
+  ):
+    print(
+      f'{name}: {first:.1f} in the second quarter, {last:.1f} in the last, '
+      f'{column.max():.1f} at most'
+    )
+  print(f'{log} lines of the log')
+  return int((after > ALLOWED * before).any())
+
+
+if __name__ == '__main__':
+  sys.exit(main())
