@@ -173,8 +173,7 @@ def restore_training(
       step, source = saved.pop()
       try:
         restored = _read(
-          source,
-          step,
+          Path(source.directory, str(step)),
           state=ocp.args.StandardRestore(_abstract(like, sharding)),
           batches=ocp.args.JsonRestore(),
         )
@@ -245,40 +244,39 @@ def restore_scoring(
   Raises:
     Damaged: if none is what was saved.
   """
-  # Closed before anything else happens: an open manager keeps a failing process from ending.
-  with _open_to_read(workdir) as manager:
-    others = sorted({*look_through(Path(manager.directory))[0]} - {step}, reverse=True)
-    for candidate, after in itertools.zip_longest([step, *others], others):
-      try:
-        restored = _read(
-          manager,
-          candidate,
-          state=ocp.args.StandardRestore(_abstract(like, sharding)),
-          calibration=ocp.args.StandardRestore(),
-        )
-        break
-      except Damaged as error:
-        if after is None:
-          raise Damaged(f'{error}, and there is no other; train again') from None
-        print(f'warning: {error}; step {after} is used instead', file=sys.stderr)
+  checkpoints = (workdir / 'checkpoints').absolute()
+  others = sorted({*look_through(checkpoints)[0]} - {step}, reverse=True)
+  for candidate, after in itertools.zip_longest([step, *others], others):
+    try:
+      restored = _read(
+        checkpoints / str(candidate),
+        state=ocp.args.StandardRestore(_abstract(like, sharding)),
+        calibration=ocp.args.StandardRestore(),
+      )
+      break
+    except Damaged as error:
+      if after is None:
+        raise Damaged(f'{error}, and there is no other; train again') from None
+      print(f'warning: {error}; step {after} is used instead', file=sys.stderr)
   state = _to_state(like, restored['state'])
   return state, to_calibration(restored['calibration'])
 
 
-def _read(manager: CheckpointManager, step: int, **items: Any) -> Any:
+def _read(folder: Path, **items: Any) -> Any:
   """Items of a checkpoint, verified.
 
   Raises:
     Damaged: naming the checkpoint and what is wrong with it.
   """
-  folder = Path(manager.directory) / str(step)
   verified = (folder / 'digests').exists()
   if verified:
     items['digests'] = ocp.args.JsonRestore()
   else:
     print(f'warning: {folder} has no checksums to verify it by', file=sys.stderr)
   try:
-    restored = manager.restore(step, args=ocp.args.Composite(**items))
+    # Not by a manager, which would read the others, too, and fail at a damaged one.
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+      restored = reader.restore(folder, args=ocp.args.Composite(**items))
   except Exception as error:  # orbax and tensorstore raise what they please
     reason = str(error).strip().partition('\n')[0][:200]
     raise Damaged(f'checkpoint {folder} is damaged: {reason or type(error).__name__}') from None
@@ -295,11 +293,6 @@ def _verify(folder: Path, restored: Any) -> None:
     wrong = [name for name in expected if found.get(name) != expected[name]]
     if wrong:
       raise Damaged(f'checkpoint {folder} is damaged: {item} {wrong[0]} is not what was saved')
-
-
-def _open_to_read(workdir: Path) -> CheckpointManager:
-  options = ocp.CheckpointManagerOptions(read_only=True)
-  return CheckpointManager((workdir / 'checkpoints').absolute(), options=options)
 
 
 def _to_fields(state: State) -> dict[str, Any]:
