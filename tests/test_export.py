@@ -93,3 +93,10 @@ def test_onnx_runtime_scores_as_the_model_does(trained: Path) -> None:
   scorer = load(trained)
   images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
   assert compare(scorer, images, run_onnx(to_onnx(scorer)), 'scorer.onnx') <= 1e-5
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+  (tmp_path / 'export').write_text('mine')
+  with pytest.raises(InputError, match='export is a file; --output must be a folder'):
+    export(tmp_path / 'no run', tmp_path / 'export')
+  assert (tmp_path / 'export').read_text() == 'mine'
