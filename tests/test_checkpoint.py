@@ -14,6 +14,8 @@ from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
 from tests.conftest import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 def largest_file(folder: Path) -> Path:
   return max((path for path in folder.rglob('*') if path.is_file()), key=lambda p: p.stat().st_size)

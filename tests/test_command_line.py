@@ -30,6 +30,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
   assert 'image AUROC: ' in done.stdout and 'mean brightness' in done.stdout
   assert {path.name for path in workdir.iterdir()} == {
     'config.json',
+    'shared_with_test.json',
     'training_set.json',
     'metrics.jsonl',
     'tensorboard',

@@ -9,6 +9,8 @@ from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
 from tests.conftest import smooth_image, tiny_config, write_images
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_loss_that_is_no_number_stops_training_with_its_evidence(
   mvtec_folder: Path, tmp_path: Path

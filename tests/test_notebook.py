@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 def test_its_cells_run_one_after_the_other(tmp_path: Path) -> None:
   """As a program, on smaller images."""

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from ocrgan_jax.scorer import load_each
 from ocrgan_jax.state import State
 from ocrgan_jax.train import train
 from tests.conftest import REPOSITORY, tiny_config, tiny_flags
+
+pytestmark = pytest.mark.slow
 
 
 def state_at(workdir: Path, step: int) -> State:

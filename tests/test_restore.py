@@ -219,6 +219,7 @@ def test_contradictions_are_named(fields: dict[str, object], message: str) -> No
     restore_model(**fields)
 
 
+@pytest.mark.slow
 def test_data_without_signal_scores_half(tmp_path: Path) -> None:
   write_data_without_signal(tmp_path / 'data')
   train(restore_config(tmp_path / 'data', **EVERYTHING), tmp_path / 'run')

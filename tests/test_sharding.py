@@ -6,12 +6,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ocrgan_jax.networks.convolutions import strided_conv
 from ocrgan_jax.sharding import jit_over_batch, make_mesh
 from tests.conftest import REPOSITORY
 
 
+@pytest.mark.slow
 def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
   """Five steps, with batch statistics over the whole batch wherever its parts lie."""
   done = subprocess.run(

@@ -33,6 +33,7 @@ def test_flops_counted_by_hand_are_nearly_all_that_the_compiler_counts() -> None
   assert 3 < flops_by_hand(shape)['train'] / flops_by_hand(shape)['score'] < 5
 
 
+@pytest.mark.slow
 def test_memory_of_two_batches_tells_that_of_a_larger_one() -> None:
   shape = Shape(32, 4, 96)
   each, beside = memory_shares(shape, 'float32')
