@@ -1,7 +1,7 @@
 """This project beside what one would take instead, on the same images, one after the other.
 
   python3 -m venv others && others/bin/pip install torch torchvision anomalib
-  python -m experiments.compare --config=mvtec --category=bottle --data_dir=…/mvtec_ad \
+  python -m experiments.compare --dataset=mvtec --category=bottle --data_dir=…/mvtec_ad \
       --python=others/bin/python
 
 Every image is resized once and written as PNG; all train on those same files. Each contestant is a
@@ -176,7 +176,7 @@ def markdown(rows: list[dict[str, Any]], title: str) -> str:
 def main() -> int:
   """Runs the command."""
   values = flags.FLAGS
-  named = [values.config, values.category, values.image_size, values.seed, values.minutes]
+  named = [values.dataset, values.category, values.image_size, values.seed, values.minutes]
   named += ['quick'] if values.quick else []
   workdir = Path(values.workdir, '-'.join(str(x) for x in named if x != '')).absolute()
   if values.run:
@@ -187,7 +187,7 @@ def main() -> int:
     raise InputError(f'--python: there is no {values.python}; make it as the first lines of --help')
   if not (workdir / CATEGORY).exists():
     partial = workdir / f'.{CATEGORY}'
-    write_tree(values.config, values.category, values.data_dir, values.image_size, partial)
+    write_tree(values.dataset, values.category, values.data_dir, values.image_size, partial)
     partial.rename(workdir / CATEGORY)
   results = workdir / 'results.jsonl'
   done = {row['name']: row for row in read_lines(results)}
@@ -206,7 +206,7 @@ def main() -> int:
       command += [f'--output={output}']
     done[name] = contest(name, command, output)
     append(results, done[name])
-  title = f'{values.config} {values.category}, {values.image_size} pixels, seed {values.seed}'
+  title = f'{values.dataset} {values.category}, {values.image_size} pixels, seed {values.seed}'
   text = markdown([*done.values()], title)
   write_text(workdir / 'compare.md', text)
   print(text)
@@ -214,7 +214,7 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('config', 'mvtec', 'the config file of the dataset')
+  flags.DEFINE_string('dataset', 'mvtec', 'its config file')
   flags.DEFINE_string('category', '', 'of the dataset')
   flags.DEFINE_string('data_dir', None, "the dataset's folder")
   flags.DEFINE_string('workdir', 'runs/compare', 'folder of the images, models and tables')

@@ -38,6 +38,7 @@ QUICK: dict[str, Any] = {
   'train.steps': 3,
   'train.batch_size': 8,
   'train.checkpoint_every': 1,
+  'train.warmup': 0,
 }
 
 

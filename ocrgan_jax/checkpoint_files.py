@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Iterator
@@ -51,11 +52,13 @@ def told_if_full(folder: Path) -> Iterator[None]:
     yield
   except Exception as error:
     if not is_full(error):
+      threading.excepthook = printed
       raise
+    # The threads of orbax go on to fail, and to print, until the process ends: they stay silent.
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     reason = str(error).strip().partition('\n')[0][:200]
     raise InputError(
       f'cannot save a checkpoint in {folder}: {reason}; free some space, and start the '
       'same command again to go on from the one before'
     ) from None
-  finally:
-    threading.excepthook = printed
+  threading.excepthook = printed

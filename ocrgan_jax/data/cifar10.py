@@ -157,7 +157,8 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         assert file
         yield member.name, file.read()
   except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-    raise InputError(f'cannot read {source}: {error}; download it again') from None
+    reason = str(error).partition('\n')[0]
+    raise InputError(f'cannot read {source}: {reason}; download it again') from None
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -59,6 +59,8 @@ def test_table_1_with_both_recipes_names_what_is_absent(workdir: Path, mvtec_fol
     overrides=['train.checkpoint_every=2'],
     quick=True,
   )
+  failed = {cell.category for cell, row in found.outcomes.items() if 'error' in row}
+  assert failed == {'wood'}
   text = tables.markdown(found)
   assert re.search(r'\| tile \| \d\.\d+ \| ', text)
   assert '| wood | – |' in text and '| average of all | – |' in text
