@@ -24,7 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
-from experiments.experiment import QUICK, config_of
+from experiments.experiment import QUICK, config_of, load_tested
 from experiments.runner import append
 from ocrgan_jax import command_line
 from ocrgan_jax.data import prepare_dataset
@@ -34,7 +34,6 @@ from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.data.pipeline import load_images
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.metrics import image_auroc, pixel_metrics
-from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
 from ocrgan_jax.writer import read_lines, write_text
 
@@ -99,14 +98,12 @@ def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, outpu
   begun = time.perf_counter()
   train(config, workdir)
   minutes = (time.perf_counter() - begun) / 60
-  scorer = load(workdir)
-  test = prepare_dataset(str(root), config.data).test
-  images = load_images(test, scorer.framing, memory_gib=config.data.memory_gib)
+  scorer, dataset, images = load_tested(workdir)
   scorer.score(images[np.arange(1)])  # compiles
   begun = time.perf_counter()
   scores = scorer.score(images)
   rate = len(scores) / (time.perf_counter() - begun)
-  np.savez(output, names=np.array(test.names), scores=scores, maps=scorer.maps(images))
+  np.savez(output, names=np.array(dataset.test.names), scores=scores, maps=scorer.maps(images))
   told = {'train_minutes': minutes, 'images_per_second': rate, 'steps': int(scorer.state.step)}
   print(json.dumps(told))
 

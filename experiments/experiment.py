@@ -13,10 +13,15 @@ from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
+from matplotlib.figure import Figure
 
 from experiments import runner
 from ocrgan_jax.checks import flat_fields
+from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.builder import Prepared
+from ocrgan_jax.data.pipeline import Images, load_images
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.trivial import BAND_STATISTICS
 
 RECIPES = {'paper': "the paper's training", 'restore': '`restore`'}
@@ -214,6 +219,21 @@ def _chosen(experiment: Experiment, categories: Sequence[str], *, quick: bool) -
     rows = {label: rows[label] for label in ends}
     experiment = experiment._replace(categories=experiment.categories[:1])
   return experiment._replace(rows=rows)
+
+
+def load_tested(folder: str | Path) -> tuple[Scorer, Prepared, Images]:
+  """The model of a run, its dataset, and the images of its test set."""
+  scorer = load(folder)
+  dataset = prepare_dataset(scorer.config.data_dir, scorer.config.data)
+  memory_gib = scorer.config.data.memory_gib
+  return scorer, dataset, load_images(dataset.test, scorer.framing, memory_gib=memory_gib)
+
+
+def panels_of(results: Results, columns: Sequence[str], side: float) -> tuple[Figure, np.ndarray]:
+  """A figure with a row of panels for each recipe, and its panels [recipes, columns]."""
+  rows = len(results.recipes())
+  figure = Figure(figsize=(side * len(columns), 3.8 * rows), layout='constrained')
+  return figure, figure.subplots(rows, len(columns), squeeze=False)
 
 
 def config_of(name: str, category: str, recipe: str) -> ml_collections.ConfigDict:

@@ -7,15 +7,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
 from experiments.command import main
-from experiments.experiment import Cell, Experiment, Results, Row
+from experiments.experiment import Cell, Experiment, Results, Row, load_tested, panels_of
 from ocrgan_jax import figures
-from ocrgan_jax.data import prepare_dataset
-from ocrgan_jax.data.pipeline import load_images
-from ocrgan_jax.scorer import load
 
 ROW = 'FD and CS, forged'
 # The paper draws eight of the fifteen and does not name all of them.
@@ -31,19 +27,16 @@ EXPERIMENT = Experiment(
 
 def features_of(folder: Path) -> tuple[np.ndarray, np.ndarray]:
   """Labels and D's latent features, float32 [images, features], of a run's test images."""
-  scorer = load(folder)
-  test = prepare_dataset(scorer.config.data_dir, scorer.config.data).test
-  images = load_images(test, scorer.framing, memory_gib=scorer.config.data.memory_gib)
+  scorer, dataset, images = load_tested(folder)
   found = [values['features'] for _, values in scorer.batches(images, ('features',))]
-  return test.labels, np.concatenate(found)
+  return dataset.test.labels, np.concatenate(found)
 
 
 def draw(results: Results, path: Path) -> None:
   """Draws a panel for each recipe and category, of the first seed."""
   recipes, seed = results.recipes(), results.seeds()[0]
   categories = results.experiment.categories
-  figure = Figure(figsize=(4 * len(categories), 4 * len(recipes)), layout='constrained')
-  panels = figure.subplots(len(recipes), len(categories), squeeze=False)
+  figure, panels = panels_of(results, categories, 4)
   for line, recipe in zip(panels, recipes, strict=True):
     for panel, category in zip(line, categories, strict=True):
       cell = Cell(ROW, recipe, category, seed)

@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.command import main
-from experiments.experiment import Cell, Results
+from experiments.experiment import Cell, Results, load_tested
 from experiments.figure_9 import EXPERIMENT as FIGURE_9
 from ocrgan_jax import figures
-from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS
 from ocrgan_jax.data.masks import load_masks
-from ocrgan_jax.data.pipeline import load_images
-from ocrgan_jax.scorer import load
 
 EXPERIMENT = FIGURE_9._replace(name='figure_12', title='Fig. 12: reconstructions')
 SHOWN = 3  # anomalous images of a category, evenly over the sorted names
@@ -28,16 +25,12 @@ def views_of(results: Results, cell: Cell) -> dict[str, np.ndarray]:
   Returns:
     View → uint8 [images, size, size, 3].
   """
-  scorer = load(results.folders[cell])
-  dataset = prepare_dataset(scorer.config.data_dir, scorer.config.data)
+  scorer, dataset, images = load_tested(results.folders[cell])
   test = dataset.test
   anomalous = np.flatnonzero(test.labels == ANOMALOUS)
   chosen = anomalous[np.linspace(0, len(anomalous) - 1, SHOWN).astype(int)]
   masks = load_masks(test, scorer.model.image_size) if dataset.report['masks'] else {}
-  images = load_images(
-    test, scorer.framing, memory_gib=scorer.config.data.memory_gib, chosen=chosen
-  )
-  views = scorer.explain(images[np.arange(len(chosen))])
+  views = scorer.explain(images[chosen])
   difference = np.abs(views['input'] - views['reconstruction']).mean(-1)
   originals = figures.to_uint8(views['input'])
   return {

@@ -11,11 +11,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from experiments.command import main
-from experiments.experiment import MVTEC_ALL, Experiment, Results, Row
+from experiments.experiment import MVTEC_ALL, Experiment, Results, Row, load_tested
 from ocrgan_jax import figures
-from ocrgan_jax.data import prepare_dataset
-from ocrgan_jax.data.pipeline import load_images
-from ocrgan_jax.scorer import load
 from ocrgan_jax.settings import build_model
 
 WEIGHTS = (1, 10, 30, 50, 70, 100)  # λ_con; the paper's default is 50
@@ -59,16 +56,14 @@ def by_share(results: Results) -> np.ndarray:
 
 def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Labels and both terms of Eq. 13, of the reconstruction and of D's features, of a test set."""
-  scorer = load(folder)
-  test = prepare_dataset(scorer.config.data_dir, scorer.config.data).test
-  images = load_images(test, scorer.framing, memory_gib=scorer.config.data.memory_gib)
+  scorer, dataset, images = load_tested(folder)
   terms = []
   for share in (1.0, 0.0):
     config = scorer.config.copy_and_resolve_references()
     config.score.content_weight = share
     alone = dataclasses.replace(scorer, config=config, model=build_model(config))
     terms.append(alone.score(images))
-  return test.labels, *terms
+  return dataset.test.labels, *terms
 
 
 def draw(results: Results, path: Path) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.command import main
-from experiments.experiment import MVTEC_ALL, Cell, Experiment, Results, Row
+from experiments.experiment import MVTEC_ALL, Cell, Experiment, Results, Row, panels_of
 from ocrgan_jax import figures
 
 ROW = 'FD and CS, forged'
@@ -55,8 +54,7 @@ def draw(results: Results, path: Path) -> None:
   """Draws a panel for each recipe and category, of the first seed."""
   recipes, seed = results.recipes(), results.seeds()[0]
   categories = results.experiment.categories
-  figure = Figure(figsize=(4.5 * len(categories), 3.5 * len(recipes)), layout='constrained')
-  panels = figure.subplots(len(recipes), len(categories), squeeze=False)
+  figure, panels = panels_of(results, categories, 4.5)
   for row, recipe in zip(panels, recipes, strict=True):
     for panel, category in zip(row, categories, strict=True):
       found = scores_of(results, [Cell(ROW, recipe, category, seed)])

@@ -5,10 +5,8 @@ python -m experiments.figure_9 --data_dir=…/mvtec_ad
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from experiments.command import main
-from experiments.experiment import MVTEC_ALL, Experiment, Results, Row
+from experiments.experiment import MVTEC_ALL, Experiment, Results, Row, panels_of
 from experiments.figure_8 import histogram, scores_of
 from ocrgan_jax import figures
 
@@ -29,8 +27,7 @@ EXPERIMENT = Experiment(
 def draw(results: Results, path: Path) -> None:
   """Draws a panel for each recipe and row, of all categories, of the first seed."""
   recipes, rows, seed = results.recipes(), [*results.experiment.rows], results.seeds()[0]
-  figure = Figure(figsize=(4.5 * len(rows), 3.5 * len(recipes)), layout='constrained')
-  panels = figure.subplots(len(recipes), len(rows), squeeze=False)
+  figure, panels = panels_of(results, rows, 4.5)
   for line, recipe in zip(panels, recipes, strict=True):
     for panel, row in zip(line, rows, strict=True):
       cells = [c for c in results.folders if (c.row, c.recipe, c.seed) == (row, recipe, seed)]

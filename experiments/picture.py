@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from experiments.experiment import load_tested
 from ocrgan_jax import command_line, figures
-from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
-from ocrgan_jax.data.pipeline import load_images
 from ocrgan_jax.overlay import outline, tinted
 from ocrgan_jax.prediction import limit_of_map
-from ocrgan_jax.scorer import load
 
 QUANTILES = (0.95, 0.8, 0.65, 0.5, 0.35)  # of the anomalous images' scores
 
@@ -27,9 +25,8 @@ def picture(workdir: str, output: Path) -> None:
     workdir: the run's folder.
     output: the PNG.
   """
-  scorer = load(workdir)
-  test = prepare_dataset(scorer.config.data_dir, scorer.config.data).test
-  images = load_images(test, scorer.framing, memory_gib=scorer.config.data.memory_gib)
+  scorer, dataset, images = load_tested(workdir)
+  test = dataset.test
   scores = scorer.score(images)
   of = lambda label: np.flatnonzero(test.labels == label)
   at = lambda chosen, q: chosen[np.argsort(scores[chosen])[int(q * (len(chosen) - 1))]]

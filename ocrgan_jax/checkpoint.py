@@ -102,12 +102,7 @@ def save(
     batches=ocp.args.JsonSave(items['batches']),
     calibration=ocp.args.StandardSave(items['calibration']),
     config=ocp.args.JsonSave(config.to_dict()),
-    digests=ocp.args.JsonSave(
-      {
-        **{name: digests_of(item) for name, item in items.items()},
-        METRICS: digests_of({VALIDATION: validation_auroc}),
-      }
-    ),
+    digests=_digests({**items, METRICS: {VALIDATION: validation_auroc}}),
   )
   with told_if_full(Path(manager.directory)):
     manager.save(int(state.step), args=saved, metrics={VALIDATION: validation_auroc})
@@ -129,10 +124,14 @@ def save_interrupted(
   saved = ocp.args.Composite(
     state=ocp.args.StandardSave(items['state']),
     batches=ocp.args.JsonSave(items['batches']),
-    digests=ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()}),
+    digests=_digests(items),
   )
   with _open_interrupted(checkpoints) as manager, told_if_full(Path(manager.directory)):
     manager.save(int(state.step), args=saved)
+
+
+def _digests(items: dict[str, Any]) -> ocp.args.JsonSave:
+  return ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()})
 
 
 def _interrupted(checkpoints: CheckpointManager) -> Path:

@@ -2,8 +2,8 @@
 
 import errno
 
-# A disk that is full, over a quota or a limit, or read-only, or that may not be written to.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+# A disk that is full, over a quota or a limit, or read-only.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # What tensorstore and array_record, which know no error numbers, say of it.
 SAID = ('RESOURCE_EXHAUSTED', 'No space left', 'File too large', 'Read-only file', 'quota')
 

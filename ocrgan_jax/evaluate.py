@@ -91,11 +91,11 @@ def evaluate(
   if score:
     runs.check_training_set(workdir, dataset.train.digests)
   # If nothing was trained, it is band statistics that are scored.
-  normal, trains = None, read(Schedule, config.train).trains
-  if (score or (trains and statistics)) and runs.training_set(workdir) == dataset.train.digests:
+  normal, beside = None, statistics and read(Schedule, config.train).trains
+  if (score or beside) and runs.training_set(workdir) == dataset.train.digests:
     parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
     normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
-  elif trains and statistics:
+  elif beside:
     print('warning: no band statistics: the training images have changed', file=sys.stderr)
   if score and normal:
     scorers = (with_score(scorer, score, *normal) for scorer in scorers)
@@ -106,7 +106,7 @@ def evaluate(
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
-  if normal and trains and statistics:
+  if normal and beside:
     tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
   metrics = {
     'protocol': protocol,

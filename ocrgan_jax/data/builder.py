@@ -185,7 +185,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
           self.download_and_prepare()
         write_checksums(folder)
       except (OSError, RuntimeError) as error:
-        if not is_full(error):
+        if not isinstance(error, OSError) and not is_full(error):
           raise
         if not folder.exists():  # else another run wrote it first
           reason = str(error).strip().partition('\n')[0]
