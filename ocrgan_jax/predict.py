@@ -36,7 +36,7 @@ from ocrgan_jax.errors import InputError
 from ocrgan_jax.prediction import Prediction, predict
 from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.watching import arrivals
-from ocrgan_jax.writer import write_text
+from ocrgan_jax.writer import check_writable, write_text
 
 ANOMALY_STATUS, UNREADABLE_STATUS = 2, 3
 COLUMNS = Prediction._fields
@@ -143,13 +143,22 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
 
 
 def paths_in(table: Path) -> set[str]:
-  """The paths in a table that `watch` wrote before."""
+  """The paths in a table that `watch` wrote before.
+
+  Raises:
+    InputError: if it did not write it.
+  """
   if not table.exists():
     return set()
-  with table.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
-    if table.suffix == '.jsonl':
-      return {json.loads(line)['path'] for line in file}
-    return {row['path'] for row in csv.DictReader(file)}
+  try:
+    with table.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+      rows = map(json.loads, file) if table.suffix == '.jsonl' else csv.DictReader(file)
+      return {row['path'] for row in rows}
+  except (ValueError, KeyError, TypeError, csv.Error):
+    raise InputError(
+      f'{table} is no table of predictions, or was cut short; move it away or choose another '
+      '--output'
+    ) from None
 
 
 def writer_of(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
@@ -194,7 +203,7 @@ def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Pa
   page = pages.render(
     'sheet',
     unreadable=[p for p in predictions if p.error],
-    shown=sorted((p for p in predictions if not p.error), key=lambda p: -p.score),
+    shown=sorted((p for p in predictions if p.map), key=lambda p: -p.score),
     limit=limit,
     faint=overlay.FAINT,
     full=overlay.FULL,
@@ -221,10 +230,13 @@ def main(arguments: list[str]) -> int:
   if values.threshold is not None and not math.isfinite(values.threshold):
     raise InputError(f'--threshold is {values.threshold}; it must be a number')
   output = Path(values.output)
+  check_writable(output, '--output')
   folder = output.with_name(f'{output.stem}_maps')
   folders = [Path(argument) for argument in arguments]
   if values.watch and not all(path.is_dir() for path in folders):
     raise InputError('--watch looks at folders: give folders that exist after the flags')
+  if values.maps:
+    check_writable(folder / 'index.html', '--output')
   paths = [] if values.watch else find_images(arguments, besides=folder)
   scorer = load(values.workdir, protocol=values.protocol)
   limit = scorer.calibration.limit if values.threshold is None else values.threshold

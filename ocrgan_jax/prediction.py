@@ -1,5 +1,7 @@
 """Scores image files and decides on each, in constant memory."""
 
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from ocrgan_jax.writer import write_jpeg
 if TYPE_CHECKING:
   from ocrgan_jax.scorer import Scorer
 
-LONGEST_NAME = 80  # characters of an image's name in that of its picture
+LONGEST_NAME = 80  # bytes of an image's name in that of its picture
 
 
 class Prediction(NamedTuple):
@@ -74,10 +76,9 @@ def predict(
         continue
       score = float(scorer.scale(value['score'].max().astype(np.float64)))
       decision, drawn = 'anomalous' if score > limit else 'normal', ''
-      if maps:
-        # The number distinguishes images with the same name in different folders.
-        drawn = str(maps / f'{done + i:06}_{Path(file.path).stem[:LONGEST_NAME]}.jpg')
-        photograph = read_photograph(file.path)
+      photograph = read_again(file.path) if maps else None
+      if maps and photograph is not None:
+        drawn = str(maps / picture_name(done + i, file.path))
         whole = framing.on_photograph(value['map'], file.size, photograph.shape[:2])
         picture = overlay.draw(photograph, whole, map_limit, decision, score)
         write_jpeg(Path(drawn), picture)
@@ -86,6 +87,23 @@ def predict(
     now = time.perf_counter()
     seconds, start = (now - start) / len(batch), now
     yield from (p._replace(seconds=seconds) for p in found)
+
+
+def picture_name(number: int, path: Path | str) -> str:
+  """The name of an image's picture; the number tells those of different folders apart."""
+  stem = Path(path).stem
+  while len(os.fsencode(stem)) > LONGEST_NAME:
+    stem = stem[:-1]
+  return f'{number:06}_{stem}.jpg'
+
+
+def read_again(path: Path | str) -> np.ndarray | None:
+  """A photograph to draw on; None, with a warning, if it is gone since it was scored."""
+  try:
+    return read_photograph(path)
+  except (OSError, ValueError) as error:
+    print(f'warning: no picture of {path}: {error}', file=sys.stderr)
+    return None
 
 
 def batches_of(files: Iterator[DecodedFile], size: int) -> Iterator[list[DecodedFile]]:

@@ -71,7 +71,7 @@ class Scorer:
       float32 [images]; if they are `pipeline.Photographs`, the largest score of each.
 
     Raises:
-      InputError: if the images have another type, shape or size.
+      InputError: if the images have another type, shape or size, or a score is not finite.
     """
     parts = [outputs['score'] for _, outputs in self.batches(images)]
     scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
@@ -171,7 +171,11 @@ class Scorer:
   ) -> tuple[jax.Array, dict[str, np.ndarray]]:
     batch = sharding.put_batch(host_batch, self.mesh)
     values = step(self.state, self.calibration.reference, batch)
-    return batch, {name: np.asarray(value) for name, value in values.items()}
+    found = {name: np.asarray(value) for name, value in values.items()}
+    # NaN is over no threshold: it would be called normal.
+    if not np.isfinite(found.get('score', 0)).all():
+      raise InputError('a score is not finite: the model is of no use; train it again')
+    return batch, found
 
   def _check(self, batch: np.ndarray) -> None:
     size, channels = self.model.image_size, self.model.channels

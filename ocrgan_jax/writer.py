@@ -23,6 +23,31 @@ Tracker = tuple[Callable[[int, dict[str, float]], None], Callable[[], None]]
 BOOKKEEPING = ('step', 'epoch', 'images_per_second')
 
 
+def check_writable(path: Path, flag: str) -> None:
+  """Checks before long work that a file can be written at its end; creates nothing.
+
+  Args:
+    path: of the file.
+    flag: by which another can be chosen.
+
+  Raises:
+    InputError: if the path is a folder, or its folder cannot be made or written in.
+  """
+  why = ''
+  try:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+      why = 'it is a folder'
+    elif not folder.is_dir():
+      why = f'{folder} is no folder'
+    elif not os.access(folder, os.W_OK | os.X_OK):
+      why = f'{folder} cannot be written in'
+  except OSError as error:  # a name that is too long
+    why = error.strerror
+  if why:
+    raise InputError(f'cannot write {path}: {why}; choose another {flag}')
+
+
 def write_bytes(path: Path, content: bytes) -> None:
   """Writes a file whole or not at all, and creates its folders.
 

@@ -131,7 +131,9 @@ def trained(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
   return workdir
 
 
-def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_module(
+  module: str, *arguments: str, cwd: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
   """Runs `python -m module arguments` as a user would, from the repository."""
   command = [sys.executable, '-m', module, *arguments]
-  return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+  return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)

@@ -1,12 +1,15 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ocrgan_jax.errors import InputError
+from ocrgan_jax.faults import report_stalled
 from ocrgan_jax.scorer import load
 from ocrgan_jax.train import train
+from ocrgan_jax.writer import TrainingLog
 from tests.conftest import smooth_image, tiny_config, write_images
 
 pytestmark = pytest.mark.slow
@@ -45,3 +48,23 @@ def test_black_images_and_a_rate_far_too_high_end_in_one_line(tmp_path: Path) ->
   config = tiny_config(tmp_path / 'data', train__learning_rate=1e6, train__epochs=12)
   with pytest.raises(InputError, match='not finite at step'):
     train(config, tmp_path / 'run')
+
+
+def test_a_discriminator_that_has_stalled_is_told(
+  tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  log = TrainingLog(tmp_path, step=0, num_steps=4, batch_size=1, num_images=4, shows=False)
+  for loss, told in ((1e-7, True), (0.7, False), (-1.2, False)):
+    report_stalled(log, 3, [{'discriminator': loss, 'generator': 0.1}])
+    assert ('D has stalled at step 3' in capsys.readouterr().err) == told
+  log.close()
+
+
+def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_anew(
+  mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  config, workdir = tiny_config(mvtec_folder, train__epochs=1), tmp_path / 'run'
+  train(config, workdir)
+  shutil.rmtree(workdir / 'checkpoints')
+  assert int(train(config, workdir).step) == 3
+  assert f'no checkpoint is left in {workdir}: training begins anew' in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -7,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from ocrgan_jax import overlay
+from ocrgan_jax import overlay, prediction
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.decoding import decode_image
 from ocrgan_jax.data.framing import Framing
@@ -138,6 +141,7 @@ def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   odd = photographs / os.fsdecode(b'f\xfcr.png')
   wide.save(odd)
   wide.save(photographs / f'{"long" * 60}.png')
+  wide.save(photographs / f'{"瓶" * 80}.png')
   (photographs / 'bad.png').write_text('no image')
   arguments = [
     f'--workdir={trained}',
@@ -149,7 +153,7 @@ def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   everything = [str(mvtec_folder / 'tile/test'), str(photographs)]
   done = run_module('ocrgan_jax.predict', *arguments, *everything)
   assert done.returncode == 3, done.stderr
-  assert '15 images, 14 anomalous (score over -1000000000.000' in done.stdout
+  assert '16 images, 15 anomalous (score over -1000000000.000' in done.stdout
   assert '1 could not be read' in done.stderr
   with (photographs / 'out.csv').open(errors='surrogateescape') as file:
     rows = {Path(row['path']).name: row for row in csv.DictReader(file)}
@@ -164,10 +168,10 @@ def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   with Image.open(rows['wide.png']['map']) as picture:
     assert picture.size == (90, 40 + 18)  # the photograph's own size, and the strip
   page = (photographs / 'out_maps/index.html').read_text()
-  assert page.count('<figure>') == 14 and 'bad.png: not an image' in page
+  assert page.count('<figure>') == 15 and 'bad.png: not an image' in page
   # Again: its own pictures are no photographs.
   done = run_module('ocrgan_jax.predict', *arguments[:2], *everything)
-  assert '15 images' in done.stdout and done.returncode == 0, done.stderr
+  assert '16 images' in done.stdout and done.returncode == 0, done.stderr
 
 
 def test_tables_of_json_lines(scorer: Scorer, paths: list[Path], tmp_path: Path) -> None:
@@ -184,15 +188,59 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
   nothing = run_module('ocrgan_jax.predict', f'--workdir={trained}')
   assert nothing.returncode == 1 and nothing.stderr.startswith('error: no images given')
   (tmp_path / 'file').write_text('')
-  for flag, message in (
-    ('--threshold=nan', 'error: --threshold is nan; it must be a number'),
-    (f'--output={tmp_path}/file/out.csv', f'error: cannot write {tmp_path}/file/out.csv: '),
+  (tmp_path / 'a_maps').write_text('')
+  (tmp_path / 'table.csv').write_text('what,ever\n1,2\n')
+  before = sorted(tmp_path.rglob('*'))
+  for flags, message in (
+    (['--threshold=nan'], '--threshold is nan; it must be a number'),
+    (['--output=file/out.csv'], f'cannot write file/out.csv: {tmp_path}/file is no folder; '),
+    (['--output=.'], 'cannot write .: it is a folder; choose another --output'),
+    ([f'--output={"a" * 300}'], f'cannot write {"a" * 300}: File name too long; '),
+    (['--output=a.csv', '--maps'], 'cannot write a_maps/index.html: '),
+    (['--output=table.csv', '--watch'], 'table.csv is no table of predictions, or was cut'),
   ):
     done = run_module(
-      'ocrgan_jax.predict', f'--workdir={trained}', flag, str(mvtec_folder / 'tile/test')
+      'ocrgan_jax.predict',
+      f'--workdir={trained}',
+      *flags,
+      str(mvtec_folder / 'tile/test'),
+      cwd=tmp_path,
     )
-    assert done.returncode == 1 and done.stderr.startswith(message), done.stderr
+    assert done.returncode == 1 and done.stderr.startswith(f'error: {message}'), done.stderr
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_photograph_that_is_gone_when_it_is_drawn_on_costs_its_picture_alone(
+  scorer: Scorer,
+  paths: list[Path],
+  tmp_path: Path,
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  copies = [tmp_path / path.name for path in paths[:3]]
+  for path, copy in zip(paths, copies, strict=False):
+    copy.write_bytes(path.read_bytes())
+  score = prediction.score_images
+
+  def score_and_remove(*arguments: Any) -> list[dict[str, np.ndarray]]:
+    copies[1].unlink()
+    return score(*arguments)
+
+  monkeypatch.setattr(prediction, 'score_images', score_and_remove)
+  found = list(predict(scorer, copies, maps=tmp_path / 'maps'))
+  assert [bool(p.map) for p in found] == [True, False, True]
+  assert not math.isnan(found[1].score) and f'no picture of {copies[1]}' in capsys.readouterr().err
+
+
+def test_a_score_that_is_no_number_is_never_called_normal(
+  scorer: Scorer, paths: list[Path]
+) -> None:
+  broken = scorer.state.replace(
+    generator=jax.tree.map(lambda value: value * np.float32(np.nan), scorer.state.generator)
+  )
+  with pytest.raises(InputError, match='a score is not finite'):
+    list(predict(dataclasses.replace(scorer, state=broken), paths))
 
 
 def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) -> None:
