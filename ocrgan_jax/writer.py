@@ -43,7 +43,7 @@ def check_writable(path: Path, flag: str) -> None:
     elif not os.access(folder, os.W_OK | os.X_OK):
       why = f'{folder} cannot be written in'
   except OSError as error:  # a name that is too long
-    why = error.strerror
+    why = error.strerror or str(error)
   if why:
     raise InputError(f'cannot write {path}: {why}; choose another {flag}')
 
