@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from absl import flags
 
+from experiments.benchmark.checksums import benchmark_checksums
 from experiments.benchmark.input_pipeline import benchmark_input
 from experiments.benchmark.machine import benchmark_products, machine
 from experiments.benchmark.memory import benchmark_memory
@@ -23,7 +24,7 @@ from experiments.benchmark.statistics import benchmark_statistics
 from experiments.benchmark.steps import benchmark_step
 from ocrgan_jax import command_line
 
-PARTS = ('train', 'score', 'statistics', 'restore', 'together', 'memory', 'input')
+PARTS = ('train', 'score', 'statistics', 'restore', 'together', 'memory', 'checksums', 'input')
 
 
 def main() -> None:
@@ -50,6 +51,8 @@ def main() -> None:
       rows += [benchmark_group(shapes[0], values.dtype, count) for count in (1, values.models)]
     if 'memory' in parts:
       rows.append(benchmark_memory(Shape(256, 64, 0), values.dtype))
+    if 'checksums' in parts:
+      rows.append(benchmark_checksums(Shape(256, 64, 0)))
     if 'input' in parts:
       rows += benchmark_input()
   print(json.dumps({'machine': machine(), 'rows': rows}))
