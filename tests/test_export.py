@@ -10,7 +10,7 @@ from PIL import Image
 
 from ocrgan_jax import export as module
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.export import compare, export, run_onnx, to_onnx
+from ocrgan_jax.export import TOLERANCE, compare, export, run_onnx, to_onnx
 from ocrgan_jax.predict import find_images, predict
 from ocrgan_jax.scorer import load
 from tests.conftest import REPOSITORY, smooth_image
@@ -88,11 +88,12 @@ def test_an_export_that_differs_is_not_written(
   assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.slow
 def test_onnx_runtime_scores_as_the_model_does(trained: Path) -> None:
   pytest.importorskip('jax2onnx', reason="ONNX needs pip install -e '.[onnx]'")
   scorer = load(trained)
   images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-  assert compare(scorer, images, run_onnx(to_onnx(scorer)), 'scorer.onnx') <= 1e-5
+  assert compare(scorer, images, run_onnx(to_onnx(scorer)), 'scorer.onnx', TOLERANCE) <= 1e-5
 
 
 def test_an_output_that_is_a_file_is_refused_before_anything_is_done(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ocrgan_jax.band_statistics import channel_indices
 from ocrgan_jax.configs import mvtec
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.export import export
+from ocrgan_jax.export import export, run_onnx
 from ocrgan_jax.model_group import train_several
 from ocrgan_jax.predict import find_images, predict
 from ocrgan_jax.score_step import score_step
@@ -104,6 +104,17 @@ def test_the_same_scores_in_predict_and_in_the_export(
   np.testing.assert_allclose(alone, [p.score for p in found[:3]], rtol=1e-4)
   written = export(run, tmp_path / 'out')
   assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
+
+
+@pytest.mark.slow
+def test_onnx_runtime_scores_by_the_density(run: Path, tmp_path: Path) -> None:
+  pytest.importorskip('jax2onnx', reason="ONNX needs pip install -e '.[onnx]'")
+  written = export(run, tmp_path / 'out', onnx=True)
+  differences = {name: row['largest_difference'] for name, row in written['files'].items()}
+  assert differences['scorer.stablehlo'] <= 1e-5 and differences['scorer.onnx'] <= 1e-3
+  images = np.zeros((2, 32, 32, 3), np.uint8)
+  score, anomaly_map = run_onnx((tmp_path / 'out/scorer.onnx').read_bytes())(images)
+  assert score.shape == (2,) and anomaly_map.shape == (2, 32, 32)
 
 
 def test_a_trained_model_can_be_scored_by_the_density(trained: Path, tmp_path: Path) -> None:
