@@ -1,4 +1,4 @@
-"""What the checksums of a checkpoint cost: they are computed when it is saved and when it is read."""
+"""What checksums of a checkpoint cost: they are computed when it is saved and when it is read."""
 
 import functools
 from typing import Any
