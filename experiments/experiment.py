@@ -74,6 +74,8 @@ class Experiment(NamedTuple):
     averages: label → the labels it is the mean of, and the paper's value.
     categories: that rows without one are the mean of, unless others are asked for.
     note: below the table.
+    common: overrides of all rows.
+    by_validation: whether the table has the AUROC of validation, too, by which to choose.
   """
 
   name: str
@@ -83,6 +85,8 @@ class Experiment(NamedTuple):
   averages: dict[str, tuple[tuple[str, ...], float | None]] = {}  # noqa: RUF012
   categories: tuple[str, ...] = ('',)
   note: str = ''
+  common: dict[str, Any] = {}  # noqa: RUF012
+  by_validation: bool = False
 
 
 class Cell(NamedTuple):
@@ -186,7 +190,7 @@ def run(
       config.data_dir, config.seed = data_dir, seed
       config.train.keep_checkpoints, config.train.pictures = oracle, False
       given = parse_overrides(overrides, config)
-      config.update_from_flattened_dict({**common, **given, **row.overrides})
+      config.update_from_flattened_dict({**experiment.common, **common, **given, **row.overrides})
       found[Cell(label, recipe, category, seed)] = config
   if not found:
     raise InputError(f'{experiment.name} has no row for the recipe {" or ".join(recipes)}')

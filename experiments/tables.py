@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.experiment import RECIPES, Results
-from ocrgan_jax.checkpoint import PROTOCOLS
+from ocrgan_jax.checkpoint import PROTOCOLS, VALIDATION
 from ocrgan_jax.several_runs import mean_and_error, shown
 from ocrgan_jax.trivial import BAND_STATISTICS
 
@@ -54,8 +54,9 @@ def columns_of(results: Results) -> list[tuple[str, str]]:
   with_oracle = any('oracle' in outcome for outcome in results.outcomes.values())
   protocols = PROTOCOLS[: 3 if with_oracle else 2]
   recipes = results.recipes()
+  fields = (VALIDATION, *protocols) if results.experiment.by_validation else protocols
   return [
-    *itertools.product(recipes, protocols),
+    *itertools.product(recipes, fields),
     (recipes[0], 'trivial'),
     (recipes[0], BAND_STATISTICS),
   ]
@@ -65,7 +66,11 @@ def markdown(results: Results) -> str:
   """The table with its title, and what its numbers are the mean of."""
   experiment, columns = results.experiment, columns_of(results)
   heads = {'trivial': 'best trivial score', BAND_STATISTICS: 'band statistics'}
-  names = [heads.get(field) or f'{RECIPES[recipe]}: {field}' for recipe, field in columns]
+  called = {VALIDATION: 'held-out against forged'}
+  names = [
+    heads.get(field) or f'{RECIPES[recipe]}: {called.get(field, field)}'
+    for recipe, field in columns
+  ]
   lines = [f'## {experiment.title}', '']
   lines += ['| | ' + ' | '.join([*names, 'as reported']) + ' |', '|---' * (len(names) + 2) + '|']
   for line in lines_of(results):
@@ -88,6 +93,11 @@ def notes(results: Results) -> list[str]:
     lines.append(f'Other than in the paper: {told}.')
   if experiment.note:
     lines.append(experiment.note)
+  if experiment.by_validation:
+    lines.append(
+      '"Held-out against forged" is what to choose by: the AUROC of held-out normal images against '
+      'copies with forgeries that training does not use, of the last step.'
+    )
   lines.append(
     '`last` is the last step, `validation` the checkpoint chosen by held-out normal images and '
     'their forged copies, `oracle` the best on the test set itself, which nobody can have.'

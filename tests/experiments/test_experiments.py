@@ -33,7 +33,7 @@ def made_by(name: str) -> Experiment:
   return made
 
 
-@pytest.mark.parametrize('name', ['table_5', 'table_6', 'table_7', *WITH_PICTURE])
+@pytest.mark.parametrize('name', ['table_5', 'table_6', 'table_7', 'open_choices', *WITH_PICTURE])
 def test_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> None:
   found = experiment.run(made_by(name), workdir, str(mvtec_folder), categories=['tile'], quick=True)
   assert not [row['error'] for row in found.outcomes.values() if 'error' in row]

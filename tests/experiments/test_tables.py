@@ -6,6 +6,7 @@ import pytest
 
 from experiments.experiment import Cell, Experiment, Results, Row
 from experiments.tables import markdown, table_csv
+from ocrgan_jax.checkpoint import VALIDATION
 from ocrgan_jax.trivial import BAND_STATISTICS
 
 EXPERIMENT = Experiment(
@@ -62,3 +63,12 @@ def test_the_csv_has_the_same_numbers() -> None:
   assert lines[0].startswith('row,paper_last,paper_last_error,paper_validation')
   name, mean, error, *_ = lines[1].split(',')
   assert (name, float(mean), float(error)) == ('tile', pytest.approx(0.6), pytest.approx(0.1))
+
+
+def test_where_it_is_to_be_chosen_the_value_of_validation_stands_first() -> None:
+  found = results(missing=False)
+  for outcome in found.outcomes.values():
+    outcome[VALIDATION] = 0.75
+  text = markdown(found._replace(experiment=EXPERIMENT._replace(by_validation=True)))
+  assert "| | the paper's training: held-out against forged | the paper's training: last |" in text
+  assert '| tile | 0.750 ± 0.000 | 0.600 ± 0.100 |' in text
