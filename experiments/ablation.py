@@ -10,6 +10,7 @@ that is there already is not done again: start the same command again after an i
 """
 
 import importlib
+import itertools
 import json
 import sys
 import time
@@ -92,7 +93,7 @@ def main() -> None:
         run(workdir, values.data_dir, name, variant, values.image_size, seed, test=values.test)
   lines = read_lines(workdir / 'results.jsonl')
   lines = [x for x in lines if x['image_size'] == size_of(x['set'], values.image_size)]
-  table = markdown(lines, values.sets)
+  table = markdown(lines, values.sets) + '\n' + by_seed(lines, values.sets)
   write_text(workdir / 'table.md', table)
   print(table)
 
@@ -178,6 +179,36 @@ def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
     for variant in VARIANTS
   ]
   return '\n'.join([*head, *body]) + '\n'
+
+
+def by_seed(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
+  """A table of what was tested: each seed's AUROC, their mean, and what the threshold does.
+
+  Args:
+    lines: of `results.jsonl`, of one size of images for each set.
+    sets: of its rows.
+
+  Returns:
+    The text.
+  """
+  tested = {(line['variant'], line['set'], line['seed']): line for line in lines if 'test' in line}
+  text = [
+    '| set | variant | image AUROC, seeds | mean | AUPRO, mean | recall; false alarms, by seed |',
+    '|---|---|---|---|---|---|',
+  ]
+  for name, variant in itertools.product(sets, VARIANTS):
+    rows = [row for key, row in sorted(tested.items()) if key[:2] == (variant, name)]
+    if not rows:
+      continue
+    shown = lambda field, rows=rows: ', '.join(f'{row[field]:.3f}' for row in rows)
+    mean = lambda field, rows=rows: float(np.mean([row[field] for row in rows]))
+    seeds = ', '.join(str(row['seed']) for row in rows)
+    pixels = '–' if rows[0]['aupro'] is None else f'{mean("aupro"):.3f}'
+    text.append(
+      f'| {name} | {variant} | {seeds}: {shown("test")} | {mean("test"):.4f} | {pixels} | '
+      f'{shown("recall")}; {shown("false_alarm_rate")} |'
+    )
+  return '\n'.join(text) + '\n'
 
 
 if __name__ == '__main__':

@@ -28,3 +28,10 @@ def test_what_is_done_is_not_done_again(
   assert capsys.readouterr().err.count('bottle, band statistics alone') == 2
   table = ablation.markdown([first, second], ['bottle', 'dagm'])
   assert f'| {variant} | {first["validation"]:.3f}, 1.000 | – |' in table
+
+
+def test_what_was_tested_is_told_by_seed() -> None:
+  line = {'variant': 'restore', 'set': 'tile', 'aupro': 0.6, 'recall': 0.5, 'false_alarm_rate': 0.1}
+  lines = [{**line, 'seed': 0, 'test': 0.9}, {**line, 'seed': 1, 'test': 0.8}, {**line, 'seed': 2}]
+  row = ablation.by_seed(lines, ['bottle', 'tile']).splitlines()[2]
+  assert row.startswith('| tile | restore | 0, 1: 0.900, 0.800 | 0.8500 | 0.600 | 0.500, 0.500; ')
