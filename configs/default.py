@@ -158,6 +158,8 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
 
   # Of what normal images show at each position (ocrgan_jax/density.py). Distances by the lists
   # of statistics are added at '+'; of alternatives apart by ';' validation keeps the best.
+  # Statistics: 'energy', 'colour', 'bands', 'directions', 'residual' (energies of I - Î),
+  # 'encoder' (G's features after CS), 'pixels' (the last features of a D that judges pixels).
   config.density = density = ml_collections.ConfigDict()
   density.channels = PRESETS['statistics']['density.channels']
   # Positions are judged given an image's mean statistics over so many regions a side, by so
@@ -172,12 +174,13 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   config.score = score = ml_collections.ConfigDict()
   score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
   # What the anomaly map is: 'difference', 'gradient' (the difference of gradient magnitudes at
-  # two scales) or 'density' (the distance from it).
+  # two scales), 'density' (the distance from it), 'pixels' (of a D that judges them), or several
+  # of these added: 'density+pixels'.
   score.map = 'difference'
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
-  # The anomaly map is |I - Î|, smoothed. Its sizes are given at 256 pixels and keep
-  # their share of the image at other sizes.
+  # The 'difference' is |I - Î|. Sizes are given at 256 pixels and keep their share of the image
+  # at other sizes.
   score.map_sigma = 4.0  # standard deviation of the Gaussian; pixels
   score.map_units = 'overall'  # 1 is what normal images show over all, or 'pixel': at that pixel
   score.map_top = 200  # k, the largest values that 'map' is the mean of; pixels

@@ -32,7 +32,8 @@ EXPERIMENTS: dict[str, tuple[int, int, tuple[int, ...], int]] = {
 def hours(images: int, size: int, widths: tuple[int, ...], runs: int, rate: float) -> float:
   """The hours of an experiment at a rate in FLOP/s."""
   trained = images * (1 - HELD_OUT) * EPOCHS * runs
-  each = (flops_by_hand(Shape(size, width, 1))['train'] for width in widths)
+  # D keeps its width where G gets narrower, as in Fig. 11.
+  each = (flops_by_hand(Shape(size, width, 1), max(widths))['train'] for width in widths)
   return trained * sum(each) / rate / 3600
 
 

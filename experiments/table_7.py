@@ -20,8 +20,8 @@ EXPERIMENT = Experiment(
     for kept in CHOICES
   },
   categories=MVTEC_ALL,
-  note='The paper has 0.963, 0.905, 0.945, 0.971, 0.950 and 0.976 in its other rows; the marks '
-  'that say which is which are lost in the text that we have of it. `restore` has other losses.',
+  note='The paper has 0.963, 0.905, 0.945, 0.971, 0.950 and 0.976 in its other rows; which '
+  'is which cannot be told from its text alone. `restore` has other losses.',
 )
 
 if __name__ == '__main__':

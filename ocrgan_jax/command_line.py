@@ -65,7 +65,16 @@ def run(
     tell_if_started_again()
     return _guarded(lambda: call(arguments))
 
+  _list_in_help()
   app.run(start, flags_parser=_parse)
+
+
+def _list_in_help() -> None:
+  """Lists what other modules define for a command in its own --help, too."""
+  for module, found in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith(('ocrgan_jax.', 'experiments.')):
+      for flag in found:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def define_score_flags() -> None:

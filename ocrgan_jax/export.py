@@ -54,16 +54,17 @@ def export(
     output: folder for `scorer.stablehlo`, `scorer.onnx` if wanted, and `scorer.json`,
       which describes the input, the outputs and the threshold.
     protocol: which checkpoint: 'last' or 'validation'.
-    images: files to compare on; by default images of the run's test set.
+    images: files to compare on; by default images of the run's test set, or of its training
+      set if there is none.
     onnx: whether to write ONNX too.
 
   Returns:
     The content of `scorer.json`.
 
   Raises:
-    InputError: if the run does not exist, there are no images to compare on, or the
-      exported scores or maps differ from the checkpoint's by more than 1e-5; 1e-3 for the
-      ONNX of a model with a density.
+    InputError: if the run does not exist, an image cannot be read, or the exported scores or
+      maps differ from the checkpoint's by more than 1e-5; 1e-3 for the ONNX of a model with a
+      density.
   """
   there = Path(output)
   if there.exists() and not there.is_dir():
@@ -116,22 +117,22 @@ def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
 
   Args:
     scorer: of the run.
-    paths: image files; if empty, images spread over the test set are used.
+    paths: image files; if empty, images spread over the test set, or over the training set
+      if there is none.
 
   Returns:
     uint8 [images, size, size, channels].
 
   Raises:
-    InputError: if there are none, or one cannot be read.
+    InputError: if one cannot be read.
   """
   settings = scorer.config.data
   if not paths:
-    test = prepare_dataset(scorer.config.data_dir, settings).test
-    if not test.names:
-      raise InputError('the run has no test images to compare on; give image files after the flags')
-    chosen = np.linspace(0, len(test.names) - 1, CHECKED_IMAGES).astype(int)
+    dataset = prepare_dataset(scorer.config.data_dir, settings)
+    split = dataset.test if dataset.test.names else dataset.train
+    chosen = np.linspace(0, len(split.names) - 1, CHECKED_IMAGES).astype(int)
     images = [
-      decode_frames(test.records[int(i)]['image'], scorer.framing)[0] for i in np.unique(chosen)
+      decode_frames(split.records[int(i)]['image'], scorer.framing)[0] for i in np.unique(chosen)
     ]
     return np.concatenate(images)
   found = []
@@ -168,7 +169,7 @@ def to_onnx(scorer: Scorer) -> bytes:
   try:
     import jax2onnx
   except ImportError:
-    raise InputError("ONNX needs more packages: pip install -e '.[onnx]'") from None
+    raise InputError('ONNX needs more packages: pip install jax2onnx onnxruntime') from None
   logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it logs every omitted shape
   size = scorer.model.image_size
   shape = jax.ShapeDtypeStruct(('batch', size, size, scorer.model.channels), np.uint8)

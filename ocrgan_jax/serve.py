@@ -59,7 +59,7 @@ def main() -> None:
     from ocrgan_jax.server import create_app
   except ImportError as error:
     raise InputError(
-      f"serving needs more packages ({error.name}): pip install 'ocrgan_jax[serve]'"
+      f'serving needs more packages ({error.name}): pip install fastapi prometheus-client uvicorn'
     ) from None
   values = flags.FLAGS
   token = os.environ.get(TOKEN, '')

@@ -86,7 +86,15 @@ def test_mistakes_get_one_line(
   assert not done.stdout and not workdir.exists()
 
 
-def test_help_lists_the_flags() -> None:
-  done = run_module('ocrgan_jax.predict', '--help')
-  assert 'Scores any photographs' in done.stdout and '--workdir: folder of the run' in done.stdout
+@pytest.mark.parametrize(
+  'module, told, flag',
+  [
+    ('ocrgan_jax.predict', 'Scores any photographs', '--workdir: folder of the run'),
+    ('ocrgan_jax.calibrate', '--workdir=…', '--score.false_alarms'),
+    ('experiments.table_5', 'Table V: what each component is worth', '--seeds: of each run'),
+  ],
+)
+def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:
+  done = run_module(module, '--help')
+  assert told in done.stdout and flag in done.stdout and '[no]huge_pages' in done.stdout
   assert not done.stderr

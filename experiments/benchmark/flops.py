@@ -4,7 +4,7 @@ from experiments.benchmark.programs import Shape, discriminator_width
 from ocrgan_jax.networks.discriminator import LATENT_SIZE
 
 
-def flops_by_hand(shape: Shape) -> dict[str, float]:
+def flops_by_hand(shape: Shape, d_width: int = 0) -> dict[str, float]:
   """The multiplications and additions in the convolutions of a step, over all branches.
 
   A forward pass of G or D is counted once, its gradient by the parameters as much again,
@@ -14,6 +14,7 @@ def flops_by_hand(shape: Shape) -> dict[str, float]:
 
   Args:
     shape: of the model and its batch.
+    d_width: channels of D's first stage; by default as `discriminator_width` has it.
 
   Returns:
     `train` and `score`.
@@ -31,7 +32,7 @@ def flops_by_hand(shape: Shape) -> dict[str, float]:
   decoder = [conv((size >> (i + 1)) ** 2, inputs[i], ([3, *channels])[i]) for i in range(depth)]
   g = 2 * sum(encoder + decoder)
   g_first = 2 * encoder[0]
-  layers, c, side = [], discriminator_width(shape), size // 2
+  layers, c, side = [], d_width or discriminator_width(shape), size // 2
   layers.append(conv(side**2, 3, c))
   while side > 4:
     c, side = 2 * c, side // 2
