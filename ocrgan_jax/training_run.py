@@ -26,7 +26,7 @@ from ocrgan_jax.data.pipeline import (
 )
 from ocrgan_jax.faults import report_stalled, stop_if_not_finite
 from ocrgan_jax.inputs import forged_step
-from ocrgan_jax.interruption import Interrupted, deferred
+from ocrgan_jax.interruption import Interrupted, Interruption, deferred
 from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.ownership import LOCK, owned
 from ocrgan_jax.schedule import Schedule, choose_batch_size
@@ -37,6 +37,8 @@ from ocrgan_jax.tracking import open_tracker
 from ocrgan_jax.training_images import TrainingImages, load_training_images
 from ocrgan_jax.validation import fit_before_training, make_validation
 from ocrgan_jax.writer import TrainingLog, read_lines
+
+SIGNAL_SECONDS = 0.5  # for a signal to reach this process when it has reached another
 
 
 class TrainingRun:
@@ -164,17 +166,33 @@ class TrainingRun:
     metrics: dict[str, jax.Array] = {}
     with deferred() as interruption:
       for step in range(self.step + 1, until + 1):
-        batch = sharding.put_batch(next(self.batches), self._mesh)
+        images = self.next_batch(interruption)
+        if images is None:
+          if step - 1 > self.step:
+            self.save_interrupted(step - 1, state)
+          raise Interrupted(interruption.number, interruption.told_after(step - 1))
+        batch = sharding.put_batch(images, self._mesh)
         # Run one step ahead of the device, so that it never waits, but no further.
         jax.block_until_ready(metrics)
         state, metrics = train_one(state, batch)
         self.log_step(step, metrics)
         if step in self.save_at:
           self.validate_and_save(state)
-        if step < until and interruption.agreed(step):
+        if step < self.num_steps and interruption.agreed(step):
           self.save_interrupted(step, state)
           raise Interrupted(interruption.number, interruption.told_after(step))
+    self._flush(until)
     return state
+
+  def next_batch(self, interruption: Interruption) -> np.ndarray | None:
+    """The next batch; None if its workers were ended, too, by the signal that ends training."""
+    try:
+      return next(self.batches)
+    except RuntimeError:
+      time.sleep(SIGNAL_SECONDS)
+      if not interruption.number:
+        raise
+      return None
 
   def save_interrupted(self, step: int, state: State) -> None:
     """Saves a state to go on from, but not to score by, unless that was just done."""

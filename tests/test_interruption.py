@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import psutil
 import pytest
 
@@ -17,13 +18,17 @@ from tests.conftest import REPOSITORY, tiny_flags
 
 LONG = [f'--config.train.{x}' for x in ('epochs=12', 'log_every=1', 'checkpoint_every=12')]
 
+STREAMED = ['--config.data.memory_gib=0', '--config.data.workers=2', '--config.train.log_every=1']
+
 pytestmark = pytest.mark.slow
 
 
 def start(mvtec_folder: Path, workdir: Path, *flags: str) -> subprocess.Popen[str]:
   command = [sys.executable, '-m', 'ocrgan_jax.train', '--config=configs/mvtec.py:tile']
   command += [*tiny_flags(), f'--config.data_dir={mvtec_folder}', f'--workdir={workdir}', *flags]
-  return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+  return subprocess.Popen(
+    command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+  )
 
 
 def wait_for_steps(workdir: Path, process: subprocess.Popen[str]) -> None:
@@ -62,10 +67,27 @@ def test_a_signal_saves_and_the_same_command_goes_on(
   jax.tree.map(np.testing.assert_array_equal, load(workdir).state, load(whole).state)
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_workers_too_saves(
+  number: signal.Signals, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  """As a terminal sends Ctrl-C, and a cluster SIGTERM: to every process."""
+  workdir = tmp_path / 'run'
+  endless = ['--config.train.epochs=500', '--config.train.checkpoint_every=500']
+  process = start(mvtec_folder, workdir, *STREAMED, *endless)
+  wait_for_steps(workdir, process)
+  os.killpg(process.pid, number)
+  told = process.communicate()[1]
+  assert process.returncode == 128 + number and 'Traceback' not in told, told
+  (saved,) = (workdir / 'interrupted').iterdir()
+  assert f'stopped after step {saved.name}, which is saved' in told
+  state = ocp.StandardCheckpointer().restore(saved / 'state')
+  assert int(state['step']) == int(saved.name)
+
+
 def test_workers_end_with_a_training_that_is_killed(mvtec_folder: Path, tmp_path: Path) -> None:
   workdir = tmp_path / 'run'
-  streamed = ['--config.data.memory_gib=0', '--config.data.workers=2', '--config.train.epochs=500']
-  process = start(mvtec_folder, workdir, *streamed, '--config.train.log_every=1')
+  process = start(mvtec_folder, workdir, *STREAMED, '--config.train.epochs=500')
   wait_for_steps(workdir, process)
   workers = psutil.Process(process.pid).children(recursive=True)
   assert len(workers) >= 2

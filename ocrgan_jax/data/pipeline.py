@@ -7,6 +7,7 @@ workers, or the number of processes that share a batch.
 
 import dataclasses
 import os
+import signal
 import sys
 import threading
 import time
@@ -191,7 +192,8 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
 
 
 def end_with_parent(*_: int) -> None:
-  """Lets a worker end when the process that started it has, however that ended."""
+  """Lets a worker end when the process that started it has, however that ended, and no sooner."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
   parent = os.getppid()
 
   def watch() -> None:
@@ -257,6 +259,10 @@ class TrainingBatches:
     batch = next(self._iterator)
     self._number += 1
     return batch
+
+  def step_back(self) -> None:
+    """Takes the last batch for one that was not given, for a state that is saved without it."""
+    self._number -= 1
 
   def indices(self, number: int) -> np.ndarray:
     """Which images a batch is made of, over all processes; int [batch_size]."""
