@@ -8,7 +8,7 @@ from absl import flags
 from experiments import experiment, tables
 from experiments.experiment import RECIPES, Experiment, Results
 from ocrgan_jax import command_line
-from ocrgan_jax.writer import write_text
+from ocrgan_jax.writer import check_writable, write_text
 
 Draw = Callable[[Results, Path], None]
 
@@ -39,6 +39,8 @@ def _run(made: Experiment, draw: Draw | None) -> int:
   values = flags.FLAGS
   for flag in ('seeds', 'categories'):
     command_line.no_duplicates(flag, getattr(values, flag))
+  path = Path(values.workdir, made.name)
+  check_writable(path.with_suffix('.md'), '--workdir')
   results = experiment.run(
     made,
     Path(values.workdir),
@@ -53,7 +55,6 @@ def _run(made: Experiment, draw: Draw | None) -> int:
     cluster=values.cluster,
     devices=values.devices,
   )
-  path = Path(values.workdir, made.name)
   text = tables.markdown(results)
   write_text(path.with_suffix('.md'), text)
   write_text(path.with_suffix('.csv'), tables.table_csv(results))

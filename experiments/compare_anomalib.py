@@ -32,6 +32,12 @@ MODELS = {
 FITTED = ('PaDiM', 'PatchCore')  # in one pass; the others train as long as they are given
 
 
+def peak_gib() -> float:
+  """The largest memory of this process so far, GiB, by Linux; as in `benchmark/machine.py`."""
+  status = Path('/proc/self/status').read_text()
+  return int(status.partition('VmHWM:')[2].split()[0]) / 2**20
+
+
 def main() -> None:
   """Runs the command."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -91,6 +97,7 @@ def main() -> None:
         'train_minutes': (trained - begun) / 60,
         'images_per_second': len(names) / (ended - trained),
         'steps': engine.trainer.global_step,
+        'gib': peak_gib(),
       }
     )
   )

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import runner
+from ocrgan_jax import command_line
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.builder import Prepared
@@ -47,6 +48,10 @@ QUICK: dict[str, Any] = {
 }
 
 
+# What makes a cell of a table what it is.
+OF_CELLS = ('seed', 'data_dir', 'data.dataset', 'data.category')
+
+
 class Row(NamedTuple):
   """A row of a table of the paper.
 
@@ -74,7 +79,7 @@ class Experiment(NamedTuple):
     averages: label → the labels it is the mean of, and the paper's value.
     categories: that rows without one are the mean of, unless others are asked for.
     note: below the table.
-    common: overrides of all rows.
+    common: recipe → overrides of all its rows.
     by_validation: whether the table has the AUROC of validation, too, by which to choose.
   """
 
@@ -85,7 +90,7 @@ class Experiment(NamedTuple):
   averages: dict[str, tuple[tuple[str, ...], float | None]] = {}  # noqa: RUF012
   categories: tuple[str, ...] = ('',)
   note: str = ''
-  common: dict[str, Any] = {}  # noqa: RUF012
+  common: dict[str, dict[str, Any]] = {}  # noqa: RUF012
   by_validation: bool = False
 
 
@@ -186,12 +191,19 @@ def run(
     if recipe not in row.recipes:
       continue
     for category in [row.category] if row.category else experiment.categories:
-      config = config_of(experiment.config, category, recipe)
-      config.data_dir, config.seed = data_dir, seed
-      config.train.keep_checkpoints, config.train.pictures = oracle, False
-      given = parse_overrides(overrides, config)
-      config.update_from_flattened_dict({**experiment.common, **common, **given, **row.overrides})
-      found[Cell(label, recipe, category, seed)] = config
+      given = parse_overrides(overrides, config_of(experiment.config, category, recipe))
+      fields = {
+        'data_dir': data_dir,
+        'seed': seed,
+        'train.keep_checkpoints': oracle,
+        'train.pictures': False,
+        **experiment.common.get(recipe, {}),
+        **common,
+        **given,
+        **row.overrides,
+      }
+      cell = Cell(label, recipe, category, seed)
+      found[cell] = config_of(experiment.config, category, recipe, fields)
   if not found:
     raise InputError(f'{experiment.name} has no row for the recipe {" or ".join(recipes)}')
   outcomes = runner.run_all(
@@ -240,10 +252,32 @@ def panels_of(results: Results, columns: Sequence[str], side: float) -> tuple[Fi
   return figure, figure.subplots(rows, len(columns), squeeze=False)
 
 
-def config_of(name: str, category: str, recipe: str) -> ml_collections.ConfigDict:
-  """The config of a file in `configs/`, with a recipe; the category may be ''."""
+def config_of(
+  name: str, category: str, recipe: str, fields: dict[str, Any] | None = None
+) -> ml_collections.ConfigDict:
+  """The config of a run, free of references.
+
+  Args:
+    name: of a file in `configs/`.
+    category: of its dataset; may be ''.
+    recipe: a preset.
+    fields: that are changed. D gets G's width from `model.width`, as on the command line.
+
+  Returns:
+    The config.
+
+  Raises:
+    InputError: if there is no such file or category.
+  """
+  if name not in command_line.CONFIG_NAMES:
+    known = ', '.join(command_line.CONFIG_NAMES)
+    raise InputError(f'there is no config {name!r}; there are {known}')
   module = importlib.import_module(f'ocrgan_jax.configs.{name}')
-  config = module.get_config(','.join(filter(None, (category, recipe))))
+  try:
+    config = module.get_config(','.join(filter(None, (category, recipe))))
+  except ValueError as error:
+    raise InputError(str(error)) from None
+  config.update_from_flattened_dict(fields or {})
   return ml_collections.ConfigDict(config.copy_and_resolve_references())
 
 
@@ -251,13 +285,15 @@ def parse_overrides(texts: Sequence[str], config: ml_collections.ConfigDict) -> 
   """The values of `--override=field=value`.
 
   Raises:
-    InputError: if a field is unknown or its value is of another type.
+    InputError: if a field is unknown, is one of OF_CELLS, or its value is of another type.
   """
   known, found = flat_fields(config), {}
   for text in texts:
     name, _, value = text.partition('=')
     if name not in known:
       raise InputError(f'--override={text}: there is no field {name!r}; see configs/default.py')
+    if name in OF_CELLS:
+      raise InputError(f'--override={text}: use --seeds, --categories and --data_dir instead')
     try:
       parsed = value if isinstance(known[name], str) else ast.literal_eval(value)
       if isinstance(known[name], float) and type(parsed) is int:

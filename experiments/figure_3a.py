@@ -16,6 +16,7 @@ from ocrgan_jax import command_line, figures
 from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.framing import framing_of
 from ocrgan_jax.data.pipeline import load_images
+from ocrgan_jax.errors import InputError
 
 
 def spectra(images: np.ndarray) -> np.ndarray:
@@ -74,6 +75,8 @@ def main() -> None:
     config = config_of('mvtec', category, 'paper')
     config.image_size = values.image_size
     test = prepare_dataset(values.data_dir, config.data).test
+    if not {0, 1} <= {*test.labels.tolist()}:
+      raise InputError(f'the test set of {category} in {values.data_dir} lacks one of both classes')
     images = load_images(test, framing_of(config, None), memory_gib=config.data.memory_gib)
     found[category] = {
       label: spectra(images[np.flatnonzero(test.labels == label)]) for label in (0, 1)

@@ -42,15 +42,17 @@ def by_share(results: Results) -> np.ndarray:
     results: of the experiment.
 
   Returns:
-    float [runs, SHARES]; runs that failed are left out.
+    float [runs, SHARES]; NaN for runs that failed.
   """
   of_default = [c for c in results.folders if c.row == f'λ_con = {DEFAULT}'] or [*results.folders]
   rows = []
   for cell in of_default:
-    if 'error' not in results.outcomes[cell]:
-      labels, content, latent = errors_of(results.folders[cell])
-      mixed = [share * content + (1 - share) * latent for share in SHARES]  # Eq. 13
-      rows.append([roc_auc_score(labels, scores) for scores in mixed])
+    if 'error' in results.outcomes[cell]:
+      rows.append([np.nan] * len(SHARES))
+      continue
+    labels, content, latent = errors_of(results.folders[cell])
+    mixed = [share * content + (1 - share) * latent for share in SHARES]  # Eq. 13
+    rows.append([roc_auc_score(labels, scores) for scores in mixed])
   return np.array(rows, float).reshape(-1, len(SHARES))
 
 
@@ -82,7 +84,9 @@ def draw(results: Results, path: Path) -> None:
     panel.legend()
   left.set(title='(a) λ_con in the loss of G', xlabel='λ_con', ylabel='image AUROC, last step')
   right.set(title='(b) λ in the anomaly score', xlabel='λ, the share of the reconstruction error')
-  figure.suptitle(f'{", ".join(results.experiment.categories)}; grey: each seed')
+  figure.suptitle(
+    f'{", ".join(results.experiment.categories)}; grey: each run; blue: none where one is missing'
+  )
   figures.save(figure, path)
 
 

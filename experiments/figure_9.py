@@ -31,8 +31,9 @@ def draw(results: Results, path: Path) -> None:
   for line, recipe in zip(panels, recipes, strict=True):
     for panel, row in zip(line, rows, strict=True):
       cells = [c for c in results.folders if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
-      histogram(panel, *scores_of(results, cells), f'{row}, {recipe}')
-  figure.suptitle(f'{", ".join(results.experiment.categories)}, seed {seed}')
+      shown = [c.category for c in cells if 'error' not in results.outcomes[c]]
+      histogram(panel, *scores_of(results, cells), f'{row}, {recipe}\n{", ".join(shown)}')
+  figure.suptitle(f'seed {seed}')
   figures.save(figure, path)
 
 

@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
       for width in WIDTHS
     },
   },
-  common={'forgery.validation': 'unseen'},
+  common={'paper': {'forgery.validation': 'unseen'}},
   categories=MVTEC_ALL,
   by_validation=True,
 )

@@ -21,11 +21,13 @@ import ml_collections
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
-from ocrgan_jax import checkpoint
+from ocrgan_jax import checkpoint, runs
 from ocrgan_jax.checkpoint import PROTOCOLS, VALIDATION
 from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
+from ocrgan_jax.data import prepare_dataset
 from ocrgan_jax.data.keeping import decoding_once
+from ocrgan_jax.data.pipeline import hold_out
 from ocrgan_jax.errors import InputError, InUse
 from ocrgan_jax.evaluate import evaluate
 from ocrgan_jax.model_group import train_several
@@ -92,11 +94,21 @@ def run_all(
 
   Returns:
     The name of a run → its line of results, or {'run': its name, 'error': what went wrong}.
+
+  Raises:
+    InputError: if a run was done with other images than there are now.
   """
   workdir = workdir.absolute()
   wanted = {name_of(config): resolve(config) for config in configs}
   done = results(workdir)
   to_do = {name: config for name, config in wanted.items() if name not in done}
+  earlier = {name: config for name, config in wanted.items() if name in done}
+  _check_images(earlier, done, workdir)
+  for name in earlier:  # it may have been killed before it came to that
+    _prune(workdir / name)
+  # One dataset after the other, so that its images are decoded once.
+  of_data = lambda item: (item[1].data.dataset, item[1].data.category)
+  to_do = dict(sorted(to_do.items(), key=of_data))
   found = {name: done[name] for name in wanted if name in done}
   with tqdm(total=len(wanted), initial=len(wanted) - len(to_do), desc='runs', unit='run') as bar:
     outcomes = (
@@ -167,20 +179,55 @@ def _run_owned(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
   earlier = [done[name] for name in group if name in done]
   try:
     _train(left, workdir)
-    rows = [_measure(name, config, workdir) for name, config in left.items()]
+    rows = [_measure(name, config, workdir, len(left)) for name, config in left.items()]
   except InUse:
     raise
   except Exception as error:
     if not isinstance(error, InputError):
       traceback.print_exc()
-    elif len(left) > 1:  # one of them cannot be run: which, and the others
+    if len(left) > 1:  # one of them cannot be run: which, and the others
       return earlier + [row for name in left for row in _run_owned({name: left[name]}, workdir)]
     message = str(error).partition('\n')[0] or type(error).__name__
     return earlier + [{'run': name, 'error': message} for name in left]
   for row in rows:
     append(workdir / 'results.jsonl', row)
-    checkpoint.keep_last_and_best(workdir / row['run'])
+    _prune(workdir / row['run'])
   return earlier + rows
+
+
+def _prune(folder: Path) -> None:
+  """Removes the checkpoints of a run that is done, but the last and the best."""
+  try:
+    if (folder / 'checkpoints').exists():
+      checkpoint.keep_last_and_best(folder)
+  except OSError as error:
+    print(f'warning: checkpoints are left in {folder}: {error}', file=sys.stderr)
+
+
+def _check_images(
+  configs: dict[str, ml_collections.ConfigDict], done: dict[str, Row], workdir: Path
+) -> None:
+  """Stops where a run that is done was of other images; where there are none now, it counts."""
+  found: dict[str, str] = {}
+  for name, config in configs.items():
+    where = json.dumps([config.data_dir, config.data.to_dict()])
+    if where not in found:
+      try:
+        found[where] = images_of(config)
+      except InputError:
+        found[where] = ''
+    if found[where] and done[name].get('images', found[where]) != found[where]:
+      raise InputError(
+        f'run {name} in {workdir / "results.jsonl"} is of other images than those in '
+        f'{config.data_dir}; use another --workdir'
+      )
+
+
+def images_of(config: ml_collections.ConfigDict) -> str:
+  """A hash of the training and test images of a config."""
+  dataset = prepare_dataset(config.data_dir, config.data)
+  text = json.dumps([dataset.train.digests, dataset.test.digests])
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
@@ -191,8 +238,8 @@ def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
       train(config, workdir / name)
 
 
-def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row:
-  """Evaluates a trained run under all protocols."""
+def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, together: int) -> Row:
+  """Evaluates a trained run under all protocols; so many runs shared the time of training."""
   folder = workdir / name
   protocols = PROTOCOLS if config.train.keep_checkpoints else PROTOCOLS[:2]
   metrics: dict[str, dict[str, Any]] = {}
@@ -213,18 +260,29 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row
     VALIDATION: validated[-1],
     **{key: metrics['last'].get(key) for key in KEPT},
     'steps': metrics['last']['step'],
-    'minutes': round(minutes_of(log, config), 2),
+    'minutes': round(minutes_of(log, len(runs.training_set(folder)), config) / together, 2),
+    'images': images_of(config),
     'machine': machine(),
   }
 
 
-def minutes_of(log: Sequence[Row], config: ml_collections.ConfigDict) -> float:
-  """The minutes of a run's training steps, by the rates in its log, over all its sessions."""
-  seconds, last = 0.0, 0
+def minutes_of(log: Sequence[Row], count: int, config: ml_collections.ConfigDict) -> float:
+  """The minutes of a run's training steps, by the rates in its log, over all its sessions.
+
+  Args:
+    log: its lines.
+    count: of the normal images, those that are held out included.
+    config: of the run.
+
+  Returns:
+    Minutes.
+  """
+  in_an_epoch = len(hold_out(count, config.data.validation_share, config.seed)[0])
+  seconds, last = 0.0, 0.0
   for line in log:
     if 'images_per_second' in line:
-      seconds += (line['step'] - last) * config.train.batch_size / line['images_per_second']
-      last = line['step']
+      seconds += (line['epoch'] - last) * in_an_epoch / line['images_per_second']
+      last = line['epoch']
   return seconds / 60
 
 

@@ -26,7 +26,8 @@ EXPERIMENT = Experiment(
     '(9) FD and CS, forged': Row(0.983),
   },
   categories=MVTEC_ALL,
-  note='`restore` cannot do without forged images, and forges its own.',
+  note='Rows (1) and (2) have one branch, as Skip-GANomaly; the paper prints BN = 2 there. '
+  '`restore` cannot do without forged images, and forges its own.',
 )
 
 if __name__ == '__main__':

@@ -89,7 +89,9 @@ def notes(results: Results) -> list[str]:
   if not any(row.category for row in experiment.rows.values()) and any(experiment.categories):
     lines.append(f'Categories: {", ".join(experiment.categories)}; the paper: all of its dataset.')
   if results.overrides:
-    told = ', '.join(f'{name}={value}' for name, value in results.overrides.items())
+    rows = experiment.rows.values()
+    but = lambda name: ' but where the row sets it' * any(name in row.overrides for row in rows)
+    told = ', '.join(f'{name}={value}{but(name)}' for name, value in results.overrides.items())
     lines.append(f'Other than in the paper: {told}.')
   if experiment.note:
     lines.append(experiment.note)
@@ -103,9 +105,10 @@ def notes(results: Results) -> list[str]:
     'their forged copies, `oracle` the best on the test set itself, which nobody can have.'
   )
   machines = sorted({row['machine'] for row in outcomes if 'machine' in row})
-  minutes = sum(row.get('minutes', 0) for row in outcomes)
+  distinct = {row['run']: row for row in outcomes}  # rows may share a run
+  minutes = sum(row.get('minutes', 0) for row in distinct.values())
   lines.append(
-    f'{len(outcomes)} runs, {minutes:.0f} minutes of training, on {"; ".join(machines)}.'
+    f'{len(distinct)} runs, {minutes:.0f} minutes of training, on {"; ".join(machines)}.'
   )
   errors = dict.fromkeys(
     f'{c.category or c.row}: {row["error"]}'

@@ -24,7 +24,7 @@ from ocrgan_jax.predict import find_images
 from ocrgan_jax.prediction import limit_of_map
 from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scorer import Scorer, load
-from ocrgan_jax.writer import write_bytes, write_json
+from ocrgan_jax.writer import check_writable, write_bytes, write_json
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 OUTPUTS = ('score', 'map')
@@ -69,6 +69,7 @@ def export(
   there = Path(output)
   if there.exists() and not there.is_dir():
     raise InputError(f'{there} is a file; --output must be a folder')
+  check_writable(there / 'scorer.json', '--output')
   scorer = load(workdir, protocol=protocol)
   samples = read_samples(scorer, images)
   size = scorer.model.image_size
@@ -105,10 +106,12 @@ def export(
     },
   }
   for name, content in contents.items():
-    write_bytes(Path(output) / name, content)
+    write_bytes(there / name, content)
+  if not onnx:  # of an earlier export, which scorer.json tells nothing of
+    (there / 'scorer.onnx').unlink(missing_ok=True)
   if scorer.framing.region is not None:
-    write_bytes(Path(output) / 'region.png', region_png(scorer.framing.region))
-  write_json(Path(output) / 'scorer.json', description)
+    write_bytes(there / 'region.png', region_png(scorer.framing.region))
+  write_json(there / 'scorer.json', description)
   return description
 
 
@@ -198,7 +201,7 @@ def run_onnx(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
 
 def onnx_tolerance(scorer: Scorer) -> float:
   """By how much the ONNX of a model may differ from its checkpoint."""
-  return ONNX_DENSITY_TOLERANCE if scorer.calibration.reference.density else TOLERANCE
+  return ONNX_DENSITY_TOLERANCE if scorer.model.score.needs_density else TOLERANCE
 
 
 def compare(

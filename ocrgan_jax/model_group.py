@@ -157,14 +157,15 @@ def train_several(
     interruption = stack.enter_context(deferred())
     for step in range(begin + 1, last + 1):
       images = [runs[k].next_batch(interruption) for k in going]
-      if any(part is None for part in images):
+      given = [part for part in images if part is not None]
+      if len(given) < len(images):
         for place, k in enumerate(going):
           if images[place] is not None:
             runs[k].batches.step_back()
           if begin < step - 1 < runs[k].num_steps:
             runs[k].save_interrupted(step - 1, group.state(place))
         raise Interrupted(interruption.number, interruption.told_after(step - 1))
-      batches = [sharding.put_batch(part, mesh) for part in images]
+      batches = [sharding.put_batch(part, mesh) for part in given]
       jax.block_until_ready(metrics)
       metrics = group.step(batches)
       for place, k in enumerate(going):

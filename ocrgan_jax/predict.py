@@ -108,13 +108,16 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
     partial.unlink(missing_ok=True)
 
 
-def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> tuple[int, int]:
+def watch(
+  scorer: Scorer, folders: list[Path], output: Path, besides: Path, **options: Any
+) -> tuple[int, int]:
   """Scores what is put into folders, until it is interrupted; each row is written at once.
 
   Args:
     scorer: of the model.
     folders: to look at.
     output: the table, which is gone on with if it exists.
+    besides: a folder whose files are not looked at: that of the pictures.
     **options: of `predict`.
 
   Returns:
@@ -122,23 +125,22 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
   """
   done = paths_in(output)
   output.parent.mkdir(parents=True, exist_ok=True)
-  anomalous = unreadable = 0
+  anomalous, unreadable, number = 0, 0, len(done)
   with output.open('a', newline='', encoding='utf-8', errors='surrogateescape') as file:
     write = writer_of(output, file, header=not output.stat().st_size)
     if done:
       print(f'{len(done)} images are in {output} already', file=sys.stderr)
     print(f'waiting for photographs in {", ".join(map(str, folders))} (Ctrl-C ends)', flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-      for paths in arrivals(folders, done):
-        for p in predict(scorer, paths, **options) if paths else ():
+      for paths in arrivals(folders, done, besides):
+        for p in predict(scorer, paths, first=number, **options) if paths else ():
+          number += 1
           write(p)
           file.flush()
           anomalous += p.decision == 'anomalous'
           unreadable += bool(p.error)
-          print(
-            worst_lines([p])[0] if not p.error else f'          unreadable {p.path}: {p.error}',
-            flush=True,
-          )
+          line = worst_lines([p])[0] if not p.error else f'{"":10}unreadable {p.path}: {p.error}'
+          print(printable(line), flush=True)
   return anomalous, unreadable
 
 
@@ -214,11 +216,15 @@ def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Pa
   return folder / 'index.html'
 
 
+def printable(text: str) -> str:
+  """A text with marks for what is none: file names can be any bytes."""
+  return text.encode('utf-8', 'replace').decode()
+
+
 def worst_lines(predictions: list[Prediction]) -> list[str]:
   """The worst images as lines of a table."""
   width = min(70, max((len(p.path) for p in predictions), default=0))
   shorten = lambda path: path if len(path) <= width else '…' + path[1 - width :]
-  printable = lambda text: text.encode('utf-8', 'replace').decode()
   return [f'{p.score:8.2f}  {p.decision:9}  {printable(shorten(p.path))}' for p in predictions]
 
 
@@ -242,7 +248,7 @@ def main(arguments: list[str]) -> int:
   limit = scorer.calibration.limit if values.threshold is None else values.threshold
   maps = folder if values.maps else None
   if values.watch:
-    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=maps)
+    anomalous, unreadable = watch(scorer, folders, output, folder, threshold=limit, maps=maps)
     print(f'\n{anomalous} anomalous; table: {output}')
     return status(anomalous, unreadable)
   start = time.perf_counter()

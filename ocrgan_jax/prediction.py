@@ -48,6 +48,7 @@ def predict(
   *,
   threshold: float | None = None,
   maps: Path | None = None,
+  first: int = 0,
 ) -> Iterator[Prediction]:
   """Scores image files in constant memory.
 
@@ -56,12 +57,13 @@ def predict(
     paths: image files.
     threshold: scaled score above which an image is anomalous; by default the model's.
     maps: folder for pictures of the anomaly maps over the photographs, if wanted.
+    first: the number of the first image, in the names of pictures.
 
   Yields:
     One prediction per path, in order. For an unreadable file it holds the error.
   """
   outputs = ('score', 'map') if maps else ('score',)
-  done = 0
+  done = first
   limit = scorer.calibration.limit if threshold is None else threshold
   map_limit = limit_of_map(scorer, limit)
   framing = scorer.framing

@@ -9,7 +9,9 @@ from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 SECONDS = 0.5  # between looks at the folder
 
 
-def arrivals(folders: list[Path], done: set[str], seconds: float = SECONDS) -> Iterator[list[Path]]:
+def arrivals(
+  folders: list[Path], done: set[str], besides: Path, seconds: float = SECONDS
+) -> Iterator[list[Path]]:
   """Waits for image files that are complete.
 
   A file is taken for complete when two looks find the same size and time of change. It is
@@ -18,6 +20,7 @@ def arrivals(folders: list[Path], done: set[str], seconds: float = SECONDS) -> I
   Args:
     folders: that are looked at, with all folders in them.
     done: paths that are not wanted; those that were given are added.
+    besides: a folder whose files are not wanted.
     seconds: between two looks.
 
   Yields:
@@ -30,7 +33,7 @@ def arrivals(folders: list[Path], done: set[str], seconds: float = SECONDS) -> I
       for path in folder.rglob('*'):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith('.'):
           continue
-        if str(path) in done:
+        if str(path) in done or besides.absolute() in path.absolute().parents:
           continue
         try:
           state = path.stat()

@@ -40,6 +40,8 @@ def check_writable(path: Path, flag: str) -> None:
       why = 'it is a folder'
     elif not folder.is_dir():
       why = f'{folder} is no folder'
+    elif path.exists() and not os.access(path, os.W_OK):
+      why = 'it cannot be written to'
     elif not os.access(folder, os.W_OK | os.X_OK):
       why = f'{folder} cannot be written in'
   except OSError as error:  # a name that is too long

@@ -198,6 +198,7 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
     ([f'--output={"a" * 300}'], f'cannot write {"a" * 300}: File name too long; '),
     (['--output=a.csv', '--maps'], 'cannot write a_maps/index.html: '),
     (['--output=table.csv', '--watch'], 'table.csv is no table of predictions, or was cut'),
+    (['--output=/dev/full/out.csv'], 'cannot write /dev/full/out.csv: /dev/full is no folder'),
   ):
     done = run_module(
       'ocrgan_jax.predict',
@@ -259,12 +260,13 @@ def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) 
 
 def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   """Files that come one after the other, one of them slowly; and once more after a stop."""
-  line, table = tmp_path / 'line', tmp_path / 'out.csv'
+  line, table = tmp_path / 'line', tmp_path / 'line/out.csv'  # and its pictures beside it
   line.mkdir()
   content = (mvtec_folder / 'tile/test/scratch/000.png').read_bytes()
   (line / 'first.png').write_bytes(content)
   command = [sys.executable, '-m', 'ocrgan_jax.predict', f'--workdir={trained}']
-  command += [f'--output={table}', '--watch', '--threshold=-1e9', '--fail-on-anomaly', str(line)]
+  command += [f'--output={table}', '--watch', '--threshold=-1e9', '--fail-on-anomaly', '--maps']
+  command += [str(line)]
   options = {'cwd': REPOSITORY, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
   with subprocess.Popen(command, **options) as process:
     assert process.stdout.readline().startswith('waiting for photographs in')
@@ -290,3 +292,8 @@ def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> 
   names = [Path(row['path']).name for row in rows]
   assert names == ['first.png', 'slow.png', 'bad.jpg', 'last.png']
   assert rows[0]['score'] == rows[1]['score'] and rows[2]['error'] == 'not an image'
+  assert [Path(row['map']).name for row in rows if row['map']] == [
+    '000000_first.jpg',
+    '000001_slow.jpg',
+    '000003_last.jpg',
+  ]

@@ -43,3 +43,9 @@ def benchmark_products(dtype: str) -> dict[str, Any]:
   gflops = 2 * side**3 / seconds / 1e9
   print(f'{f"products of {side}×{side} matrices, {dtype}":50} {gflops:10.1f} GFLOP/s')
   return {'name': 'products', 'gflops': gflops}
+
+
+def peak_gib() -> float:
+  """The largest memory of this process so far, GiB, by Linux; a parent's is not in it."""
+  status = Path('/proc/self/status').read_text()
+  return int(status.partition('VmHWM:')[2].split()[0]) / 2**20

@@ -172,6 +172,11 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         file=sys.stderr,
       )
       shutil.rmtree(folder, ignore_errors=True)  # another process may be at it, too
+      if folder.exists() and damage_of(folder):
+        raise InputError(
+          f'the prepared dataset {folder} is damaged ({wrong}) and cannot be removed; remove it, '
+          'or choose another folder with --config.data.prepared_dir'
+        )
       # This one has read the records' description already.
       return type(self)(self.source, self.settings, self.prepared_dir).prepare()
     if not folder.exists():

@@ -42,6 +42,8 @@ def test_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> None:
     f'| {label} | 0.' in text or f'| {label} | 1.' in text for label in found.experiment.rows
   )
   assert 'Other than in the paper: image_size=32, model.width=2' in text
+  by_row = any('model.width' in row.overrides for row in found.experiment.rows.values())
+  assert ('model.width=2 but where the row sets it' in text) == by_row
   if name in WITH_PICTURE:
     picture = workdir / f'{name}.png'
     importlib.import_module(f'experiments.{name}').draw(found, picture)

@@ -1,5 +1,6 @@
 """The runner of experiments; see test_experiments.py for the experiments themselves."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import ml_collections
 import pytest
 
 from experiments import runner
+from ocrgan_jax.configs import default
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.ownership import owned
 from ocrgan_jax.training_run import resolve
 from ocrgan_jax.writer import read_lines
@@ -38,6 +41,29 @@ def test_where_images_lie_is_not_part_of_a_runs_name(mvtec_folder: Path, tmp_pat
   assert runner.name_of(config) == name
   config.train.epochs = 2
   assert runner.name_of(config) != name
+
+
+def test_a_run_of_other_images_is_not_taken_for_done(mvtec_folder: Path, tmp_path: Path) -> None:
+  config = config_of(mvtec_folder)
+  name = runner.name_of(config)
+  row = {'run': name, 'last': 0.75, 'images': runner.images_of(config)}
+  runner.append(tmp_path / 'runs/results.jsonl', row)
+  assert runner.run_all([config], tmp_path / 'runs')[name]['last'] == 0.75
+  shutil.copytree(mvtec_folder, tmp_path / 'other')
+  (tmp_path / 'other/tile/test/good/000.png').unlink()
+  config.data_dir = str(tmp_path / 'other')
+  with pytest.raises(InputError, match=f'run {name} in .* is of other images than those in'):
+    runner.run_all([config], tmp_path / 'runs')
+
+
+def test_minutes_are_those_of_the_steps_taken_whatever_their_batch() -> None:
+  config = default.get_config()
+  log = [  # 90 of 100 images train; the second line comes from another session
+    {'step': 3, 'epoch': 2.0, 'images_per_second': 3.0},
+    {'step': 3, 'epoch': 2.0, 'validation_auroc': 0.5},
+    {'step': 6, 'epoch': 4.0, 'images_per_second': 1.0},
+  ]
+  assert runner.minutes_of(log, 100, config) == 4.0
 
 
 def test_two_runners_do_not_run_the_same(

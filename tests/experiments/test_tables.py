@@ -1,12 +1,14 @@
 """The text of tables, of results that are made up."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from experiments.experiment import Cell, Experiment, Results, Row
+from experiments.experiment import Cell, Experiment, Results, Row, config_of, parse_overrides
 from experiments.tables import markdown, table_csv
 from ocrgan_jax.checkpoint import VALIDATION
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.trivial import BAND_STATISTICS
 
 EXPERIMENT = Experiment(
@@ -23,6 +25,7 @@ def results(*, missing: bool) -> Results:
   for row, values in {'tile': (0.5, 0.7), 'wood': (0.8, 0.8)}.items():
     for seed, value in enumerate(values):
       outcomes[Cell(row, 'paper', row, seed)] = {
+        'run': f'{row}{seed}',
         'last': value,
         'validation': value,
         'trivial': {'mean_brightness': 0.6, BAND_STATISTICS: 0.9},
@@ -72,3 +75,24 @@ def test_where_it_is_to_be_chosen_the_value_of_validation_stands_first() -> None
   text = markdown(found._replace(experiment=EXPERIMENT._replace(by_validation=True)))
   assert "| | the paper's training: held-out against forged | the paper's training: last |" in text
   assert '| tile | 0.750 ± 0.000 | 0.600 ± 0.100 |' in text
+
+
+@pytest.mark.parametrize(
+  'text, told',
+  [
+    ('model.widht=4', "there is no field 'model.widht'"),
+    ('model.width=wide', "'wide' is no int"),
+    ('seed=1', 'use --seeds, --categories and --data_dir instead'),
+  ],
+)
+def test_overrides_that_cannot_be(text: str, told: str) -> None:
+  with pytest.raises(InputError, match=re.escape(told)):
+    parse_overrides([text], config_of('mvtec', 'tile', 'paper'))
+
+
+def test_a_narrower_g_has_a_narrower_d_as_on_the_command_line() -> None:
+  fields = {'model.width': 4}
+  assert config_of('mvtec', 'tile', 'paper', fields).model.discriminator_width == 4
+  assert config_of('mvtec', 'tile', 'restore', fields).model.discriminator_width == 12
+  with pytest.raises(InputError, match="there is no config 'mvtec_ad'; there are cifar10, "):
+    config_of('mvtec_ad', 'tile', 'paper')

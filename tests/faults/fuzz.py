@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.benchmark.machine import peak_gib
 from ocrgan_jax import runs
 from ocrgan_jax.checks import read
 from ocrgan_jax.configs import cifar10, dagm, elpv
@@ -129,10 +130,11 @@ def run_reader(workdir: Path, name: str) -> Reader:
   return use
 
 
-def checkpoint_reader(run: Path, folder: Path, rng: np.random.Generator) -> Reader:
-  """A file of the last checkpoint, drawn anew each time."""
+def checkpoint_reader(run: Path, folder: Path) -> Reader:
+  """A file of the last checkpoint; which, and how it is changed, comes from the input."""
 
-  def use(_: bytes) -> None:
+  def use(content: bytes) -> None:
+    rng = np.random.default_rng([*content])
     workdir = folder / 'run'
     shutil.rmtree(workdir, ignore_errors=True)
     shutil.copytree(run, workdir)
@@ -206,7 +208,7 @@ def readers(root: Path, rng: np.random.Generator) -> dict[str, tuple[int, list[b
       [(run / 'training_set.json').read_bytes()],
       run_reader(run, 'training_set.json'),
     ),
-    'checkpoint': (50, [b'-'], checkpoint_reader(run, root / 'checkpoint', rng)),
+    'checkpoint': (50, [b'-'], checkpoint_reader(run, root / 'checkpoint')),
   }
 
 
@@ -244,9 +246,13 @@ def run(inputs: int, seed: int, root: Path) -> tuple[dict[str, collections.Count
     kind → how often each outcome came, and GiB by which the process has grown at its largest.
   """
   found: dict[str, collections.Counter] = {}
-  peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   of_kinds = readers(root, np.random.default_rng(seed))
-  before = peak()
+  Path('/proc/self/clear_refs').write_text('5')  # the peak is from here on
+  before = peak_gib()
+  # Beyond that an allocation fails, which is no InputError.
+  size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+  limits = resource.getrlimit(resource.RLIMIT_AS)
+  resource.setrlimit(resource.RLIMIT_AS, (size + int(GIB * 2**30), limits[1]))
   for number, (kind, (share, sound, use)) in enumerate(of_kinds.items()):
     found[kind] = collections.Counter()
     for i in range(max(1, round(share * inputs / 2000))):
@@ -258,7 +264,8 @@ def run(inputs: int, seed: int, root: Path) -> tuple[dict[str, collections.Count
         kept = Path(tempfile.gettempdir(), f'fuzz-{seed}-{number}-{i}')
         kept.write_bytes(content)
         print(f'{kind} {i}: {result[:300]} ({kept})', flush=True)
-  return found, peak() - before
+  resource.setrlimit(resource.RLIMIT_AS, limits)
+  return found, peak_gib() - before
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ checkpoints, started again to its end, and compared bit for bit with one that wa
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,19 +92,22 @@ def run(kills: int, seed: int, folder: Path) -> list[tuple[str, bool]]:
     raise RuntimeError('the training that was left alone did not end well')
   seconds = time.monotonic() - begun
   found = []
-  for number in range(kills):
+  number = 0
+  while number < kills:
     workdir = folder / f'killed{number}'
     process = start(data, workdir)
     wait_for_the_first_step(process, workdir)
     time.sleep(rng.uniform(0, seconds))
+    if process.poll() is not None:  # it was faster than the one that was timed
+      shutil.rmtree(workdir)
+      continue
     process.kill()
     process.wait()
+    number += 1
     place = where(workdir)
     finish(data, workdir)
     found.append((place, same(folder / 'whole', workdir)))
-    print(
-      f'{number + 1}: killed {place}: {"identical" if found[-1][1] else "DIFFERENT"}', flush=True
-    )
+    print(f'{number}: killed {place}: {"identical" if found[-1][1] else "DIFFERENT"}', flush=True)
   return found
 
 
