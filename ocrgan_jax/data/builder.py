@@ -310,7 +310,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
   """Name, size and time of a file. Inspection reports a missing one later."""
   try:
     stat = path.stat()
-  except OSError:
+  except (OSError, ValueError):  # of a name that cannot be one, too
     return str(path), -1, -1
   return str(path), stat.st_size, stat.st_mtime_ns
 

@@ -427,6 +427,9 @@ def test_files_that_a_table_names_but_are_not_there_are_named(tmp_path: Path) ->
   save(tmp_path / 'images/a.png')
   with pytest.raises(InputError, match=r'1 damaged file: images/b.png \(No such file'):
     prepare(elpv.get_config('mono'), tmp_path, train_share=1.0)
+  (tmp_path / 'labels.csv').write_text('images/a.png 0.0 mono\nimages/\0.png 1.0 mono\n')
+  with pytest.raises(InputError, match='1 damaged file: .* .embedded null byte'):
+    prepare(elpv.get_config('mono'), tmp_path, train_share=1.0)
   (tmp_path / 'labels.csv').write_text('images/a.png mono\n')
   with pytest.raises(InputError, match=r"labels.csv has a line 'images/a.png mono'; expected"):
     prepare(elpv.get_config('mono'), tmp_path)
