@@ -19,6 +19,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
   return Path(shutil.copytree(trained, tmp_path / 'run'))
 
 
+@pytest.mark.slow
 def test_what_was_chosen_is_used_by_all(run: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   before = load(run)
   calibrate(run, {'threshold': 0.25})

@@ -97,6 +97,7 @@ def test_training_forges_mixtures_and_leaves_a_share_unforged() -> None:
   assert 16 < same.sum() < 48
 
 
+@pytest.mark.slow
 def test_validation_sees_families_that_training_does_not_use() -> None:
   """Of an image that only swapped cells would change: noise and tints change it, others not."""
   plain = jnp.full((8, 32, 32, 3), 128, jnp.uint8)

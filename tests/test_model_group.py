@@ -13,6 +13,8 @@ from ocrgan_jax.state import State, create_state
 from ocrgan_jax.train import train
 from tests.conftest import tiny_config, tiny_model
 
+pytestmark = pytest.mark.slow
+
 
 def assert_close(first: State, second: State) -> None:
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), first, second)

@@ -15,6 +15,8 @@ from ocrgan_jax.train import train
 from tests.conftest import smooth_image, write_images
 from tests.test_export import run_example
 
+pytestmark = pytest.mark.slow
+
 SCRATCH = slice(30, 60)
 
 

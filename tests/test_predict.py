@@ -258,6 +258,7 @@ def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) 
   np.testing.assert_array_equal(calm[:64], grey)  # a sound part looks as it is
 
 
+@pytest.mark.slow
 def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
   """Files that come one after the other, one of them slowly; and once more after a stop."""
   line, table = tmp_path / 'line', tmp_path / 'line/out.csv'  # and its pictures beside it

@@ -32,6 +32,8 @@ from tests.conftest import (
   write_data_without_signal,
 )
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
   **{name: value for name, value in TINY.items() if name != 'train.epochs'},
   'model.discriminator_width': 4,
@@ -219,7 +221,6 @@ def test_contradictions_are_named(fields: dict[str, object], message: str) -> No
     restore_model(**fields)
 
 
-@pytest.mark.slow
 def test_data_without_signal_scores_half(tmp_path: Path) -> None:
   write_data_without_signal(tmp_path / 'data')
   train(restore_config(tmp_path / 'data', **EVERYTHING), tmp_path / 'run')

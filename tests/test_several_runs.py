@@ -9,6 +9,7 @@ from ocrgan_jax.several_runs import mean_and_error, run_folders
 from tests.conftest import run_module
 
 
+@pytest.mark.slow
 def test_a_folder_of_runs_gets_one_table(trained: Path, tmp_path: Path) -> None:
   for seed in (0, 1):
     shutil.copytree(trained, tmp_path / f'tile/seed{seed}')

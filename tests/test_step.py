@@ -164,6 +164,7 @@ ABLATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('fields', ABLATIONS, ids=lambda fields: ','.join(fields))
 def test_every_ablation_trains_and_scores(fields: dict[str, object]) -> None:
   model = tiny_model(**fields)

@@ -15,6 +15,7 @@ def test_each_variant_is_a_model_of_its_own() -> None:
   assert len(set(models.values())) == len(ablation.VARIANTS)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(
   mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

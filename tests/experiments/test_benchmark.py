@@ -57,6 +57,7 @@ def test_the_reference_is_a_command_that_prints_its_rate(
     benchmark_reference('echo no network', 'train', shape, 'float32', ours=25.0)
 
 
+@pytest.mark.slow
 def test_models_that_train_together_are_counted_together() -> None:
   row = benchmark_group(Shape(32, 2, 4), 'float32', 2)
   assert row['name'] == 'train (32, 2, 4) float32, 2 model(s) together'
