@@ -1,6 +1,6 @@
 # make demo    installs, trains on real solar cells, evaluates (minutes on a CPU)
 # make test    installs, runs the tests
-# make test-slow    installs, runs the paper's tables in little, faults, Ray (20 minutes)
+# make test-slow    installs, runs what takes minutes each: training by `restore`, the paper's tables in little, faults, Ray
 # make lint    installs, runs ruff and mypy
 
 PYTHON ?= python3
