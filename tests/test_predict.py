@@ -26,6 +26,7 @@ from ocrgan_jax.predict import find_images, write_table
 from ocrgan_jax.prediction import Prediction, predict
 from ocrgan_jax.scorer import Scorer, load
 from ocrgan_jax.scoring import map_score
+from ocrgan_jax.writer import check_writable
 from tests.conftest import REPOSITORY, run_module
 
 
@@ -193,12 +194,9 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
   before = sorted(tmp_path.rglob('*'))
   for flags, message in (
     (['--threshold=nan'], '--threshold is nan; it must be a number'),
-    (['--output=file/out.csv'], f'cannot write file/out.csv: {tmp_path}/file is no folder; '),
     (['--output=.'], 'cannot write .: it is a folder; choose another --output'),
-    ([f'--output={"a" * 300}'], f'cannot write {"a" * 300}: File name too long; '),
     (['--output=a.csv', '--maps'], 'cannot write a_maps/index.html: '),
     (['--output=table.csv', '--watch'], 'table.csv is no table of predictions, or was cut'),
-    (['--output=/dev/full/out.csv'], 'cannot write /dev/full/out.csv: /dev/full is no folder'),
   ):
     done = run_module(
       'ocrgan_jax.predict',
@@ -210,6 +208,25 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
     assert done.returncode == 1 and done.stderr.startswith(f'error: {message}'), done.stderr
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
   assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize(
+  'name, why',
+  [
+    ('file/out.csv', 'file is no folder'),
+    ('folder', 'it is a folder'),
+    ('a' * 300, 'File name too long'),
+  ],
+)
+def test_what_cannot_be_written_is_told_and_nothing_is_created(
+  name: str, why: str, tmp_path: Path
+) -> None:
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'folder').mkdir()
+  with pytest.raises(InputError, match=f'cannot write .*{why}; choose another --output'):
+    check_writable(tmp_path / name, '--output')
+  check_writable(tmp_path / 'new/folders/out.csv', '--output')
+  assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_a_photograph_that_is_gone_when_it_is_drawn_on_costs_its_picture_alone(
