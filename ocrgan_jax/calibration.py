@@ -1,6 +1,7 @@
 """What held-out normal images say about scores: their scale, Eq. 14, and the threshold.
 
 People see scaled scores alone: 0 is the least and 1 the highest of held-out normal images.
+Where nothing is trained, all images of a run are held out in turn.
 """
 
 import math
@@ -22,7 +23,7 @@ class Calibration(NamedTuple):
     minimum: the least of their scores, 0 in Eq. 14.
     maximum: the largest of them, 1 in Eq. 14.
     threshold: the raw score above which an image is called anomalous.
-    num_images: how many images were held out.
+    num_images: how many images were held out, once or in turn.
     map_unit: float32 [maps, size, size], 1 in each anomaly map, see `Score.map_units`.
     map_maximum: the largest value of their maps, in these units.
     density: of the training images, see `scoring.Reference`.

@@ -44,12 +44,12 @@ def describe(
   )
 
 
-def doubts(num_steps: int, num_held_out: int) -> list[str]:
+def doubts(num_steps: int, num_for_threshold: int) -> list[str]:
   """Warnings, one line each, of what will make a run's result weak.
 
   Args:
     num_steps: of the whole run; 0 if nothing is trained.
-    num_held_out: images that set the threshold.
+    num_for_threshold: images that set the threshold.
 
   Returns:
     The lines.
@@ -60,10 +60,10 @@ def doubts(num_steps: int, num_held_out: int) -> list[str]:
       f'only {num_steps} steps, in which networks hardly learn; raise train.epochs or set '
       f'train.steps to {FEW_STEPS} or more'
     )
-  if num_held_out < FEW_HELD_OUT:
+  if num_for_threshold < FEW_HELD_OUT:
     found.append(
-      f'only {num_held_out} held-out images set the threshold: false alarms may be far more or '
-      'fewer than asked for; give more photographs, or a larger data.validation_share'
+      f'only {num_for_threshold} held-out images set the threshold: false alarms may be far more '
+      'or fewer than asked for; give more photographs, or a larger data.validation_share'
     )
   return found
 

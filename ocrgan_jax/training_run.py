@@ -35,7 +35,7 @@ from ocrgan_jax.state import State, create_state
 from ocrgan_jax.step import train_step
 from ocrgan_jax.tracking import open_tracker
 from ocrgan_jax.training_images import TrainingImages, load_training_images
-from ocrgan_jax.validation import fit_before_training, make_validation
+from ocrgan_jax.validation import calibrates_by_all, fit_before_training, make_validation
 from ocrgan_jax.writer import TrainingLog, read_lines
 
 SIGNAL_SECONDS = 0.5  # for a signal to reach this process when it has reached another
@@ -91,6 +91,7 @@ class TrainingRun:
     self._mesh, self._model, self._data = mesh, model, data
     # Of photographs: it is their scores that set the threshold, also where tiles are scored.
     self._num_held_out = len(parts_of(held_out))
+    self._num_for_threshold = self._num_held_out + count * calibrates_by_all(model, images)
     self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
     self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
@@ -138,7 +139,7 @@ class TrainingRun:
       num_held_out=self._num_held_out,
     )
     print(line, file=sys.stderr)
-    for doubt in outlook.doubts(self.num_steps, self._num_held_out):
+    for doubt in outlook.doubts(self.num_steps, self._num_for_threshold):
       print(f'warning: {doubt}', file=sys.stderr)
 
   def log_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -290,7 +291,12 @@ def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Co
 @functools.cache
 def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
   """The compiled function that draws a state from a seed."""
-  return jax.jit(functools.partial(create_state, model), out_shardings=sharding.replicated(mesh))
+  return jax.jit(
+    functools.partial(create_state, model),
+    out_shardings=sharding.replicated(mesh),
+    # It runs once. The default, 3, gives the same bits and compiles for three times as long.
+    compiler_options={'xla_backend_optimization_level': 1},
+  )
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

@@ -5,7 +5,7 @@ test image has a part in any of it.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ocrgan_jax import density, scoring, sharding
 from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.calibration import calibrate as calibrate_scores
-from ocrgan_jax.data.pipeline import Images, evaluation_batches, of_photographs
+from ocrgan_jax.data.pipeline import Images, evaluation_batches, of_photographs, parts_of
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.inputs import forged_step
 from ocrgan_jax.metrics import image_auroc
@@ -28,7 +28,7 @@ from ocrgan_jax.score_step import maps_step, moments_step, score_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.state import State
 
-FOLDS = 3  # of the training images, by which densities are compared
+FOLDS = 5  # of the training images; each is judged by a density of the others
 
 
 class Validation(NamedTuple):
@@ -68,9 +68,15 @@ def make_validation(
   merge = jax.jit(merge_moments)
   fit = lambda moments, name: density.fit(moments, model.density, name, model.statistics)
   batches = functools.partial(_batches, mesh=mesh, batch_size=batch_size)
+  compares = len(model.density.candidates) > 1 and not model.sees_deviations
+  compares = compares and model.validates_by_forgeries
+  by_all = images is not None and calibrates_by_all(model, images)
+  folded = _batches_by_fold(images, mesh, batch_size, FOLDS if compares or by_all else 1)
 
   def calibrate(
-    state: State, fitted: tuple[density.Gaussians, ...] | None
+    state: State,
+    fitted: tuple[density.Gaussians, ...] | None,
+    of_others: Sequence[tuple[density.Gaussians, ...]] = (),
   ) -> tuple[Calibration, float]:
     total = np.zeros((len(model.score.maps), *[model.image_size] * 2), np.float64)
     for batch, count in batches(held_out):
@@ -95,8 +101,13 @@ def make_validation(
         f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
         'grown beyond measure; lower train.learning_rate, or set train.clip'
       )
+    known = [of_photographs(held_out, scores)]
+    for fold, batch, count in folded('calibrating') if of_others else ():
+      found, maps = programs.score(state, Reference(unit, of_others[fold]), batch)
+      known.append(np.asarray(found)[:count])
+      map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
     calibration = calibrate_scores(
-      of_photographs(held_out, scores),
+      np.concatenate(known),
       model.score,
       map_unit=unit,
       map_maximum=map_maximum,
@@ -109,18 +120,21 @@ def make_validation(
     assert auroc is not None
     return calibration, auroc
 
+  def fit_others(folds: list[Moments], name: str) -> list[tuple[density.Gaussians, ...]]:
+    """For each fold the density of all others."""
+    rest = [functools.reduce(merge, folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
+    return [fit(moments, name) for moments in rest]
+
   def compare(state: State, folds: list[Moments]) -> dict[str, float]:
     """Channels → AUROC of training images against forged copies, each fold by the others."""
-    assert images is not None
     one = np.ones(1, np.float32)
     scores: dict[str, list[np.ndarray]] = {name: [] for name in model.density.candidates}
-    others = [functools.reduce(merge, folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
     for name in scores:
-      references = [Reference(one, fit(moments, name)) for moments in others]
-      bar = tqdm(batches(images), 'comparing', -(-len(images) // batch_size), leave=False)
-      for i, (batch, count) in enumerate(bar):
+      of_others = fit_others(folds, name)
+      for i, (fold, batch, count) in enumerate(folded('comparing')):
+        reference = Reference(one, of_others[fold])
         for shown in (batch, programs.forge(state, np.uint32(i), batch)):
-          found = programs.score(state, references[i % FOLDS], shown)[0]
+          found = programs.score(state, reference, shown)[0]
           scores[name].append(np.asarray(found)[:count])
     labels = np.concatenate([np.full(len(part), i % 2) for i, part in enumerate(scores[name])])
     return {n: image_auroc(labels, np.concatenate(parts)) or 0.5 for n, parts in scores.items()}
@@ -133,15 +147,13 @@ def make_validation(
       best = '+'.join(model.density.lists(learned=True))
       if not best:
         return Validation(*calibrate(state, ()), {})
-    assert images is not None
     add = functools.partial(programs.moments, state)
-    folds = _fold_moments(add, images, mesh, batch_size, FOLDS)
-    several = len(model.density.candidates) > 1 and not model.sees_deviations
-    if several and len(folds) > 1 and model.validates_by_forgeries:
+    folds = _fold_moments(add, folded('fitting'))
+    if compares and len(folds) > 1:
       aurocs = compare(state, folds)
       best = max(aurocs, key=aurocs.__getitem__)
     fitted = fit(functools.reduce(merge, folds), best)
-    return Validation(*calibrate(state, fitted), aurocs)
+    return Validation(*calibrate(state, fitted, fit_others(folds, best) if by_all else ()), aurocs)
 
   return validate
 
@@ -163,37 +175,69 @@ def fit_before_training(
   """
   step = functools.partial(moments_step, model=model, learned=False)
   add = functools.partial(sharding.jit_over_batch(step, mesh, num_replicated=2), state)
-  (total,) = _fold_moments(add, images, mesh, batch_size, 1)
+  (total,) = _fold_moments(add, _batches_by_fold(images, mesh, batch_size, 1)('fitting'))
   fitted = density.fit(total, model.density, '+'.join(model.density.lists(learned=False)))
   fitted = density.of_fixed_shape(fitted, model.density.context)
   return state.replace(density=jax.device_put(fitted, sharding.replicated(mesh)))
 
 
+def calibrates_by_all(model: OCRGAN, images: Images) -> bool:
+  """Whether the training images set the threshold, too, each scored by a density of others.
+
+  So it is where nothing but the density knows them. (Cross-conformal prediction: Vovk,
+  Cross-conformal predictors, 2015.) Tiles of one photograph are too much alike for that.
+
+  Args:
+    model: the static description.
+    images: that are trained on.
+
+  Returns:
+    Whether.
+  """
+  return not model.trains and len(parts_of(images)) == len(images) >= FOLDS
+
+
+def _batches_by_fold(
+  images: Images | None, mesh: Mesh, batch_size: int, folds: int
+) -> Callable[[str], Iterator[tuple[int, jax.Array, int]]]:
+  """Makes what goes through the training images: fold, batch, and how many images count."""
+
+  def batches(why: str) -> Iterator[tuple[int, jax.Array, int]]:
+    assert images is not None
+    share = -(-len(images) // (folds * mesh.size)) * mesh.size  # so that no fold is empty
+    size = min(batch_size, share)
+    # Like the held-out images, those of a fold are any: neighbours are often of one series.
+    order = np.random.default_rng(0).permutation(len(images)) if folds > 1 else None
+    found = _batches(images, mesh, size, order)
+    bar = tqdm(found, why, -(-len(images) // size), leave=False)
+    for i, (batch, count) in enumerate(bar):
+      yield i % folds, batch, count
+
+  return batches
+
+
 def _fold_moments(
-  moments_of: Callable[..., Moments],
-  images: Images,
-  mesh: Mesh,
-  batch_size: int,
-  count: int,
+  moments_of: Callable[..., Moments], batches: Iterator[tuple[int, jax.Array, int]]
 ) -> list[Moments]:
-  """The moments of each fold of the images: every so-many-th batch."""
+  """The moments of each fold of the images."""
   folds: list[Moments] = []
   merge = jax.jit(merge_moments)
-  batches = _batches(images, mesh, batch_size)
-  bar = tqdm(batches, 'fitting', -(-len(images) // batch_size), leave=False)
-  for i, (batch, size) in enumerate(bar):
-    moments = moments_of(np.int32(size), batch)
-    if i < count:
+  for fold, batch, count in batches:
+    moments = moments_of(np.int32(count), batch)
+    if fold == len(folds):
       folds.append(moments)
     else:
-      folds[i % count] = merge(folds[i % count], moments)
+      folds[fold] = merge(folds[fold], moments)
   return folds
 
 
-def _batches(images: Images, mesh: Mesh, batch_size: int) -> Iterator[tuple[jax.Array, int]]:
+def _batches(
+  images: Images, mesh: Mesh, batch_size: int, order: np.ndarray | None = None
+) -> Iterator[tuple[jax.Array, int]]:
   for host_batch, count in evaluation_batches(
     images,
     batch_size,
+    order,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   ):

@@ -22,6 +22,7 @@ from ocrgan_jax.scoring import Reference
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import create_state
 from ocrgan_jax.train import train
+from ocrgan_jax.training_images import load_training_images
 from tests.conftest import (
   assert_scores_half,
   tiny_config,
@@ -65,6 +66,21 @@ def test_nothing_is_trained_and_everything_that_scoring_needs_is_in_the_checkpoi
   assert 'convolution' not in compiled.as_text()
   train(tiny_config(mvtec_folder, **STATISTICS), run)
   assert 'nothing left to train' in capsys.readouterr().err
+
+
+def test_all_images_set_the_threshold_each_scored_by_a_density_of_others(
+  run: Path, mvtec_folder: Path
+) -> None:
+  scorer = load(run)
+  images, held_out, *_ = load_training_images(scorer.config, run)
+  calibration = scorer.calibration
+  assert calibration.num_images == len(calibration.held_out) == len(images) + len(held_out) == 20
+  # By the density of all training images the held-out ones score as in the calibration, and the
+  # others, which it was fitted to, lower than by a density that does not know them.
+  known = np.sort(np.concatenate([scorer.score(images), scorer.score(held_out)]))
+  for score in scorer.score(held_out):
+    assert np.isclose(calibration.held_out, score).any()
+  assert (calibration.held_out - known).mean() > 0.1 * known.mean()
 
 
 def test_several_runs_that_train_nothing_are_each_what_they_are_alone(

@@ -319,13 +319,19 @@ def decode_files(
 
 
 def evaluation_batches(
-  images: Images, batch_size: int, *, process_index: int = 0, process_count: int = 1
+  images: Images,
+  batch_size: int,
+  order: np.ndarray | None = None,
+  *,
+  process_index: int = 0,
+  process_count: int = 1,
 ) -> Iterator[tuple[np.ndarray, int]]:
-  """Yields all images once, in order, in batches of equal size.
+  """Yields all images once in batches of equal size.
 
   Args:
     images: to evaluate.
     batch_size: over all processes; the last batch is padded with black images.
+    order: indices of the images; None for their own.
     process_index: the part of each batch that this process gets.
     process_count: number of processes that share a batch, a divisor of its size.
 
@@ -335,10 +341,11 @@ def evaluation_batches(
   """
   local = batch_size // process_count
   indices = grain.MapDataset.range(0, len(images), batch_size)
+  order = np.arange(len(images)) if order is None else order
 
   def load(start: int) -> tuple[np.ndarray, int]:
     end = min(start + batch_size, len(images))
-    mine = np.arange(start, end)[process_index * local : (process_index + 1) * local]
+    mine = order[start:end][process_index * local : (process_index + 1) * local]
     batch = images[mine] if len(mine) else images[np.array([0])][:0]
     padding = [(0, local - len(batch))] + [(0, 0)] * (batch.ndim - 1)
     return np.pad(batch, padding), end - start
