@@ -336,7 +336,8 @@ def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
     images: those that it trained on.
 
   Returns:
-    A scorer as the preset `statistics` makes it.
+    A scorer as the preset `statistics` makes it, but for its threshold, which is of the held-out
+    images alone.
   """
   config = default.get_config('statistics')
   fields = flat_fields(scorer.config)
@@ -346,6 +347,8 @@ def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))
-  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
+  validate = make_validation(
+    model, scorer.mesh, held_out, scorer.batch_size, images, sets_threshold=False
+  )
   calibration = validate(state).calibration
   return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)

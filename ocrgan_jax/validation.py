@@ -50,7 +50,13 @@ class Validation(NamedTuple):
 
 
 def make_validation(
-  model: OCRGAN, mesh: Mesh, held_out: Images, batch_size: int, images: Images | None = None
+  model: OCRGAN,
+  mesh: Mesh,
+  held_out: Images,
+  batch_size: int,
+  images: Images | None = None,
+  *,
+  sets_threshold: bool = True,
 ) -> Callable[[State], Validation]:
   """Makes the function that validates a state on held-out normal images.
 
@@ -60,6 +66,8 @@ def make_validation(
     held_out: normal images that are not trained on.
     batch_size: of the batches they are scored in.
     images: that are trained on; needed where the score asks for a density.
+    sets_threshold: whether the threshold matters: if not, it is not worth the time that
+      `calibrates_by_all` takes.
 
   Returns:
     The function.
@@ -70,7 +78,7 @@ def make_validation(
   batches = functools.partial(_batches, mesh=mesh, batch_size=batch_size)
   compares = len(model.density.candidates) > 1 and not model.sees_deviations
   compares = compares and model.validates_by_forgeries
-  by_all = images is not None and calibrates_by_all(model, images)
+  by_all = sets_threshold and images is not None and calibrates_by_all(model, images)
   folded = _batches_by_fold(images, mesh, batch_size, FOLDS if compares or by_all else 1)
 
   def calibrate(
