@@ -153,7 +153,7 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # Keep every checkpoint, not the last and the best alone: for --protocol=oracle.
   train.keep_checkpoints = False
   train.track = 'none'  # or 'wandb' or 'mlflow': the log goes there, too
-  train.pictures = True  # in TensorBoard, of held-out images, at each validation
+  train.pictures = True  # in TensorBoard, of held-out images, at each validation of networks
   train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
 
   # Of what normal images show at each position (ocrgan_jax/density.py). Distances by the lists

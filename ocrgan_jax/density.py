@@ -138,12 +138,13 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   mean = np.asarray(moments.mean, np.float64)
   scale = 1 / (CELL**2 * float(moments.num_images))
   covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
-  with_context = np.asarray(moments.context) * scale  # [h / 2, w / 2, C, regions² C]
+  with_context = np.asarray(moments.context)  # [h / 2, w / 2, C, regions² C]
   # The mean over a region of the covariance with the context is the context's own covariance.
-  own = _mean_over_regions(with_context.astype(np.float64), settings.regions)
+  own = _mean_over_regions(with_context, settings.regions) * scale
   count = min(settings.context, int(moments.num_images) // IMAGES_PER_COMPONENT)
   components = _components(own.reshape(own.shape[0] ** 2 * own.shape[2], -1), count)
-  response = with_context[..., chosen, :] @ components
+  # By rows: it is large.
+  response = np.stack([row[:, chosen] @ (scale * components) for row in with_context])
   # Of the residuals x - R g, where g has unit variance, M is the covariance of x and g, and
   # R = M / (1 + ridge): their covariance is that of x, less M R' + R M' - R R'.
   with_components, response = response, response / (1 + settings.ridge)
@@ -257,7 +258,7 @@ def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:
   """The same of the two first axes: [h, w, …] → [regions, regions, …]."""
   height, width = x.shape[:2]
   x = x.reshape(regions, height // regions, regions, width // regions, *x.shape[2:])
-  return x.mean((1, 3))
+  return x.mean((1, 3), dtype=np.float64)
 
 
 def _components(covariance: np.ndarray, count: int) -> np.ndarray:

@@ -44,19 +44,20 @@ def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> M
   return Moments(weights.sum(), mean, *_products(deviations, regions))
 
 
-def merge(first: Moments, second: Moments) -> Moments:
-  """The moments of the images of both (Chan, Golub and LeVeque's update, which keeps digits)."""
+def merge(*parts: Moments) -> Moments:
+  """The moments of the images of all (Chan, Golub and LeVeque's update, which keeps digits)."""
+  first = parts[0]
   channels = first.mean.shape[-1]
   regions = math.isqrt(first.context.shape[-1] // channels)
-  total = first.num_images + second.num_images
-  shift, share = second.mean - first.mean, second.num_images / total
-  covariance, context = _products(shift[None], regions)
-  between = first.num_images * share
+  counts = jnp.stack([part.num_images for part in parts])
+  shifts = jnp.stack([part.mean for part in parts]) - first.mean
+  shift = jnp.einsum('p,phwc->hwc', counts / counts.sum(), shifts)
+  between = _products((shifts - shift) * jnp.sqrt(counts)[:, None, None, None], regions)
   return Moments(
-    total,
-    first.mean + share * shift,
-    first.covariance + second.covariance + between * covariance,
-    first.context + second.context + between * context,
+    counts.sum(),
+    first.mean + shift,
+    sum((part.covariance for part in parts), between[0]),
+    sum((part.context for part in parts), between[1]),
   )
 
 

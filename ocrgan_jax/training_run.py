@@ -219,7 +219,7 @@ class TrainingRun:
     for name, value in compared.items():
       self.log.message(f'{name}: validation AUROC {value:.3f}')
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
-    if self._config.train.pictures and jax.process_count() == 1:
+    if self._config.train.pictures and self._model.trains and jax.process_count() == 1:
       self._draw(state, calibration)
     self.log.resume_timing()
 

@@ -130,8 +130,7 @@ def make_validation(
 
   def fit_others(folds: list[Moments], name: str) -> list[tuple[density.Gaussians, ...]]:
     """For each fold the density of all others."""
-    rest = [functools.reduce(merge, folds[:k] + folds[k + 1 :]) for k in range(len(folds))]
-    return [fit(moments, name) for moments in rest]
+    return [fit(merge(*folds[:k], *folds[k + 1 :]), name) for k in range(len(folds))]
 
   def compare(state: State, folds: list[Moments]) -> dict[str, float]:
     """Channels → AUROC of training images against forged copies, each fold by the others."""
@@ -160,7 +159,7 @@ def make_validation(
     if compares and len(folds) > 1:
       aurocs = compare(state, folds)
       best = max(aurocs, key=aurocs.__getitem__)
-    fitted = fit(functools.reduce(merge, folds), best)
+    fitted = fit(merge(*folds), best)
     return Validation(*calibrate(state, fitted, fit_others(folds, best) if by_all else ()), aurocs)
 
   return validate
