@@ -3,6 +3,7 @@
 import io
 import pickle
 import tarfile
+import tempfile
 from pathlib import Path
 
 import ml_collections
@@ -75,6 +76,17 @@ def test_mvtec_ad_mistakes(mvtec_folder: Path, tmp_path: Path) -> None:
   save(tmp_path / 'box/train/good/0.png')
   with pytest.raises(InputError, match='no images in the folders of .*test; expected'):
     prepare(mvtec.get_config('box'), tmp_path)
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+  tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  write_images(tmp_path / 'data/tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
+  save(tmp_path / 'data/tile/test/bad/0.png')
+  (tmp_path / 'tmp').mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'tmp'))
+  prepare(mvtec.get_config('tile'), tmp_path / 'data')
+  assert not list((tmp_path / 'tmp').iterdir())
 
 
 def test_a_changed_folder_is_read_anew_and_an_unchanged_one_is_not(
