@@ -143,8 +143,8 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   own = _mean_over_regions(with_context, settings.regions) * scale
   count = min(settings.context, int(moments.num_images) // IMAGES_PER_COMPONENT)
   components = _components(own.reshape(own.shape[0] ** 2 * own.shape[2], -1), count)
-  # By rows: it is large.
-  response = np.stack([row[:, chosen] @ (scale * components) for row in with_context])
+  scaled = scale * components
+  response = np.stack([row[:, chosen] @ scaled for row in with_context])  # by rows: it is large
   # Of the residuals x - R g, where g has unit variance, M is the covariance of x and g, and
   # R = M / (1 + ridge): their covariance is that of x, less M R' + R M' - R R'.
   with_components, response = response, response / (1 + settings.ridge)
