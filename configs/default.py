@@ -44,7 +44,7 @@ PRESETS['restore'] = {
   'forgery.unforged': 0.3,
   'train.generator_input': 'forged',
   'train.steps': 1000,
-  'train.checkpoint_every': 25,  # each takes as long as a hundred steps
+  'train.checkpoint_every': 25,  # each fits densities anew
   'train.batch_size': 8,
   'train.weight_decay': 0.0,
   'train.beta1': 0.9,

@@ -10,5 +10,5 @@ from ocrgan_jax.configs import elpv
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """ELPV mono at 256 pixels, nothing trained: as good as `restore` there, in seconds."""
+  """ELPV mono at 256 pixels, nothing trained: in seconds nearly as good as `restore`."""
   return elpv.get_config('mono,statistics')

@@ -9,7 +9,7 @@ official split; here cells labelled sound (defect probability 0) are normal, 80 
 of them train, the rest and all cells labelled defective (probability 1) test; the
 unsure ones between are left out. `data_dir` is needed only for a copy of the
 dataset (the folder with `labels.csv`) elsewhere than in the package. By default band
-statistics are fitted and nothing is trained; `mono,restore` takes ten minutes and is no
+statistics are fitted and nothing is trained; `mono,restore` takes minutes and is hardly
 better here (docs/detection.md), `mono,paper` trains the paper's networks.
 """
 

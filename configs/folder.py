@@ -5,8 +5,8 @@ r"""Your own photographs.
   ocrgan predict --workdir=runs/mine --maps new/photos
 
 The recipe is `restore` (see docs/detection.md), ten to fifteen minutes on two CPU cores.
-`--config=folder:statistics` trains nothing: band statistics are fitted in less than a
-minute, and detect nearly as well on most sets. `folder:paper` trains the paper's networks.
+`--config=folder:statistics` trains nothing: band statistics are fitted in a minute or so,
+and detect nearly as well on most sets. `folder:paper` trains the paper's networks.
 
 `data_dir` is a folder of images of sound products, or one in MVTec AD's layout
 (train/good, test/good, test/<defect>). To a plain folder a test set can be given as

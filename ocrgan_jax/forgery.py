@@ -135,7 +135,7 @@ def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Arra
   """
   draws = jax.random.uniform(key, (4,), minval=-CUTPASTE_JITTER, maxval=CUTPASTE_JITTER)
   brightness, contrast, saturation, hue = draws
-  # Three planes instead of a last axis of 3: ten times faster on a CPU.
+  # Three planes instead of a last axis of 3: far faster on a CPU.
   rgb = [jnp.clip((image[..., c] + 1) / 2 * (1 + brightness), 0, 1) for c in range(3)]
   mean = jnp.mean(_grey(rgb), where=patch[..., 0])
   rgb = [jnp.clip(mean + (c - mean) * (1 + contrast), 0, 1) for c in rgb]

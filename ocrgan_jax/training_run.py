@@ -294,7 +294,7 @@ def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
   return jax.jit(
     functools.partial(create_state, model),
     out_shardings=sharding.replicated(mesh),
-    # It runs once. The default, 3, gives the same bits and compiles for three times as long.
+    # It runs once. The default, 3, gives the same bits and compiles for longer.
     compiler_options={'xla_backend_optimization_level': 1},
   )
 
