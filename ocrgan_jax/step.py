@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 def train_step(
   state: State, images: jax.Array, *, model: OCRGAN
 ) -> tuple[State, dict[str, jax.Array]]:
-  """Updates G and D once, both from the parameters before the step (IV-A2).
+  """Updates G and D once, both from the parameters before the step (III-A has them alternate).
 
   D's passes over the same image in G's and in D's loss are the same computation,
   which the compiler does once. Losses of weight 0 are not computed.

@@ -86,6 +86,24 @@ def test_hue_turns_as_in_the_standard_library() -> None:
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
+def test_colours_are_jittered_by_up_to_a_tenth() -> None:
+  def jitter(colour: tuple[float, ...]) -> np.ndarray:
+    flat = jnp.full((2, 2, 3), 1.0) * (2 * jnp.array(colour) - 1)
+    once = lambda key: forgery.color_jitter(key, flat, jnp.full((2, 2, 1), True))
+    return (np.asarray(jax.vmap(once)(jax.random.split(jax.random.key(0), 2000)))[:, 0, 0] + 1) / 2
+
+  # Of flat grey only brightness changes.
+  factors = jitter((0.5, 0.5, 0.5)) / 0.5
+  assert 0.9 <= factors.min() < 0.902 and 1.098 < factors.max() <= 1.1001
+  hsv = np.array([colorsys.rgb_to_hsv(*colour) for colour in jitter((0.6, 0.5, 0.4))])
+  turned = hsv[:, 0] - colorsys.rgb_to_hsv(0.6, 0.5, 0.4)[0]
+  turned -= np.round(turned)
+  assert -0.1001 < turned.min() < -0.098 and 0.098 < turned.max() < 0.1001
+  # The distance of largest and least is multiplied by all three other factors, each U(0.9, 1.1).
+  chroma = np.log(hsv[:, 1] * hsv[:, 2] / 0.2)
+  assert chroma.std() == pytest.approx(np.sqrt(3 * 0.1**2 / 3), rel=0.05)
+
+
 def test_grey_images_stay_grey() -> None:
   x = images()[..., :1] * jnp.ones(3)
   forged = np.asarray(forge(0, x))

@@ -1,5 +1,6 @@
 import pytest
 
+from ocrgan_jax.configs import cifar10, dagm, default, kolektor, mvtec
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.settings import build_model
 from tests.conftest import tiny_config, tiny_model
@@ -58,6 +59,22 @@ def test_a_misspelt_field_of_a_users_own_config_file_is_named() -> None:
   config.model.widht = 3
   with pytest.raises(InputError, match='unknown config field model.widht'):
     build_model(config)
+
+
+def test_presets_are_what_the_paper_and_its_release_state() -> None:
+  paper, release = default.get_config('paper'), default.get_config('release')
+  of = lambda config: (config.train.learning_rate, config.train.weight_decay)
+  assert (of(paper), of(release)) == ((2e-3, 1e-4), (2e-4, 0))
+  assert (paper.train.beta1, paper.train.beta2) == (0.5, 0.999)
+  assert (paper.train.epochs, paper.train.steps, paper.train.decay) == (200, 0, 'none')
+  assert (paper.loss.content, paper.loss.adversarial, paper.loss.latent) == (50, 1, 1)
+  assert (paper.score.kind, paper.score.content_weight) == ('eq13', 0.9)
+  assert (paper.model.width, paper.model.branches) == (64, 2)
+  sizes = {
+    module: (module.get_config().image_size, module.get_config().train.batch_size)
+    for module in (mvtec, dagm, kolektor, cifar10)
+  }
+  assert sizes == {mvtec: (256, 32), dagm: (256, 64), kolektor: (256, 64), cifar10: (32, 64)}
 
 
 def test_equal_configs_give_equal_models() -> None:

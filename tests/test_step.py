@@ -13,7 +13,7 @@ from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.score_step import score_step
 from ocrgan_jax.scoring import Reference
 from ocrgan_jax.state import State, create_state
-from ocrgan_jax.step import train_step
+from ocrgan_jax.step import prepare_batch, train_step
 from tests.conftest import tiny_model
 
 
@@ -101,6 +101,14 @@ def test_a_step_is_that_of_two_plain_adams_at_the_parameters_before_it() -> None
   for network, loss in (('generator', g_loss), ('discriminator', d_loss)):
     params = getattr(state, network).params
     gradient = jax.jit(jax.grad(loss))(params)
+    # The moments hold what the step itself hides: β1, β2, the decay, the weights of the losses.
+    decayed = jax.tree.map(lambda g, p: g + 1e-4 * p, gradient, params)
+    for moment, of in (('mu', lambda x: 0.5 * x), ('nu', lambda x: 0.001 * x**2)):
+      jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-3 * np.abs(b).max()),
+        optax.tree_utils.tree_get(getattr(after, network).opt_state, moment),
+        jax.tree.map(of, decayed),
+      )
     expected = jax.tree.map(first_adam_step, params, gradient)
     got = getattr(after, network).params
     # Adam's first step is ±lr wherever the gradient is not tiny; skip where rounding decides.
@@ -134,6 +142,39 @@ def test_each_networks_update_leaves_the_other_as_it_was() -> None:
     with_discriminator.generator,
     after.generator,
   )
+
+
+def test_the_latent_loss_is_ds_too_where_the_setting_says_so() -> None:
+  fields = {'model__branches': 1, 'forgery__cutpaste': False, 'forgery__cutout': False}
+  without, with_latent = tiny_model(**fields), tiny_model(**fields, loss__discriminator_latent=1.0)
+  state = new_state(without)
+  _, first = step(state, batch(), model=without)
+  _, second = step(state, batch(), model=with_latent)
+  # At the same parameters it is the term of G's loss.
+  added = float(second['discriminator'] - first['discriminator'])
+  assert added == pytest.approx(float(first['latent']), rel=1e-3)
+
+
+def test_both_networks_keep_running_statistics_in_every_step() -> None:
+  model = tiny_model()
+  before = new_state(model)
+  for _ in range(2):
+    score(before, batch(), model=model)  # which leaves no network in evaluation mode
+    after, _ = step(before, batch(), model=model)
+    for network in ('generator', 'discriminator'):
+      stats = [getattr(state, network).batch_stats for state in (after, before)]
+      assert all(changed(*stats)), network
+    before = after
+
+
+def test_images_and_forged_images_are_in_one_range_from_minus_one_to_one() -> None:
+  np.testing.assert_allclose(to_float(jnp.array([0, 255, 51], jnp.uint8)), [-1, 1, -0.6], atol=1e-6)
+  model = tiny_model()
+  prepared = prepare_batch(new_state(model), batch(), model=model)
+  np.testing.assert_allclose(prepared.real, to_float(jnp.asarray(batch())), atol=1e-6)
+  # Forged from the very image that is reconstructed: the same but for a patch and a square.
+  same = (jnp.abs(prepared.forged - prepared.real) < 1e-5).mean((1, 2, 3))
+  assert (same > 0.7).all() and (same < 1).all()
 
 
 def test_channel_selection_changes_in_a_step() -> None:

@@ -56,7 +56,7 @@ def test_channel_selection_is_in_the_checkpoint_for_other_scripts(trained: Path)
 def test_data_without_signal_scores_half(tmp_path: Path) -> None:
   """Through the whole of the code."""
   write_data_without_signal(tmp_path / 'data')
-  config = tiny_config(tmp_path / 'data', train__epochs=4, train__checkpoint_every=4)
+  config = tiny_config(tmp_path / 'data', train__epochs=4)
   train(config, tmp_path / 'run')
   assert_scores_half(tmp_path / 'run')
 
