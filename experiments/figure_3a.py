@@ -58,7 +58,7 @@ def draw(of_classes: dict[str, dict[int, np.ndarray]], path: Path) -> None:
       panel.plot(cycles, mean, color=color, label=f'{name} ({len(logs)} images)')
       panel.fill_between(cycles, mean - deviation, mean + deviation, color=color, alpha=0.2)
     panel.set(
-      title=f'{category}: mean and standard deviation',
+      title=f'{category}: how much of each frequency\nmean and standard deviation of the images',
       xlabel='cycles per image',
       ylabel='log10 of the mean amplitude',
       xscale='log',

@@ -71,12 +71,16 @@ def markdown(results: Results) -> str:
     heads.get(field) or f'{RECIPES[recipe]}: {called.get(field, field)}'
     for recipe, field in columns
   ]
+  made = lines_of(results)
+  compared = any(line.reported is not None for line in made)
+  names += ['as reported'] * compared
   lines = [f'## {experiment.title}', '']
-  lines += ['| | ' + ' | '.join([*names, 'as reported']) + ' |', '|---' * (len(names) + 2) + '|']
-  for line in lines_of(results):
+  lines += ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
+  for line in made:
     cells = [shown(line.values[column]) for column in columns]
-    reported = '–' if line.reported is None else f'{line.reported:.3f}'
-    lines.append('| ' + ' | '.join([line.label, *cells, reported]) + ' |')
+    if compared:
+      cells.append('–' if line.reported is None else f'{line.reported:.3f}')
+    lines.append('| ' + ' | '.join([line.label, *cells]) + ' |')
   return '\n'.join([*lines, '', *notes(results), ''])
 
 
