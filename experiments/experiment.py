@@ -245,10 +245,16 @@ def load_tested(folder: str | Path) -> tuple[Scorer, Prepared, Images]:
   return scorer, dataset, load_images(dataset.test, scorer.framing, memory_gib=memory_gib)
 
 
+def called(recipe: str) -> str:
+  """A recipe's name in a picture."""
+  return RECIPES[recipe].replace('`', '')
+
+
 def panels_of(results: Results, columns: Sequence[str], side: float) -> tuple[Figure, np.ndarray]:
-  """A figure with a row of panels for each recipe, and its panels [recipes, columns]."""
+  """A figure of the first seed with a row of panels for each recipe: [recipes, columns]."""
   rows = len(results.recipes())
   figure = Figure(figsize=(side * len(columns), 3.8 * rows), layout='constrained')
+  figure.suptitle(f'{results.experiment.title}\nseed {results.seeds()[0]}')
   return figure, figure.subplots(rows, len(columns), squeeze=False)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from experiments.command import main
-from experiments.experiment import Cell, Experiment, Results, Row, load_tested, panels_of
+from experiments.experiment import Cell, Experiment, Results, Row, called, load_tested, panels_of
 from ocrgan_jax import figures
 
 ROW = 'FD and CS, forged'
@@ -18,7 +18,7 @@ ROW = 'FD and CS, forged'
 CATEGORIES = ('carpet', 'grid', 'leather', 'tile', 'bottle', 'cable', 'pill', 'zipper')
 EXPERIMENT = Experiment(
   name='figure_10',
-  title="Fig. 10: D's latent features",
+  title="Fig. 10: D's latent features of test images, by t-SNE",
   config='mvtec',
   rows={ROW: Row(None)},
   categories=CATEGORIES,
@@ -40,7 +40,7 @@ def draw(results: Results, path: Path) -> None:
   for line, recipe in zip(panels, recipes, strict=True):
     for panel, category in zip(line, categories, strict=True):
       cell = Cell(ROW, recipe, category, seed)
-      panel.set(title=f'{category}, {recipe}, seed {seed}', xticks=[], yticks=[])
+      panel.set(title=f'{category}, {called(recipe)}', xticks=[], yticks=[])
       if 'error' in results.outcomes[cell]:
         panel.set_xlabel('not run')
         continue

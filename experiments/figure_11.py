@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.command import main
-from experiments.experiment import MVTEC_ALL, Experiment, Results, Row
+from experiments.experiment import MVTEC_ALL, Experiment, Results, Row, called
 from ocrgan_jax import figures
 
 WIDTHS = {64: 0.983, 32: None, 16: None, 8: None, 4: 0.987, 2: None, 1: None}
@@ -36,7 +36,9 @@ def draw(results: Results, path: Path) -> None:
   for recipe, color in zip(results.recipes(), ('tab:blue', 'tab:orange'), strict=False):
     values = np.array([results.values(label, recipe, 'last') for label in rows], float)
     panel.plot(widths, values, '.', color=color, alpha=0.4)
-    panel.plot(widths, values.mean(1), 'o-', color=color, label=f'{recipe}, mean of the seeds')
+    panel.plot(
+      widths, values.mean(1), 'o-', color=color, label=f'{called(recipe)}, mean of the seeds'
+    )
   known = [(width, WIDTHS[width]) for width in widths if WIDTHS.get(width)]
   panel.plot(*zip(*known, strict=True), 'x', color='black', label='as reported, all categories')
   panel.axhline(0.5, color='black', linestyle=':', linewidth=1, label='chance')

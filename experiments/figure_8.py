@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.command import main
-from experiments.experiment import MVTEC_ALL, Cell, Experiment, Results, Row, panels_of
+from experiments.experiment import MVTEC_ALL, Cell, Experiment, Results, Row, called, panels_of
 from ocrgan_jax import figures
 
 ROW = 'FD and CS, forged'
 EXPERIMENT = Experiment(
   name='figure_8',
-  title='Fig. 8: scores of each category',
+  title='Fig. 8: scores of test images',
   config='mvtec',
   rows={ROW: Row(0.983)},
   categories=MVTEC_ALL,
@@ -58,7 +58,7 @@ def draw(results: Results, path: Path) -> None:
   for row, recipe in zip(panels, recipes, strict=True):
     for panel, category in zip(row, categories, strict=True):
       found = scores_of(results, [Cell(ROW, recipe, category, seed)])
-      histogram(panel, *found, f'{category}, {recipe}, seed {seed}')
+      histogram(panel, *found, f'{category}, {called(recipe)}')
   figures.save(figure, path)
 
 

@@ -6,13 +6,13 @@ python -m experiments.figure_9 --data_dir=…/mvtec_ad
 from pathlib import Path
 
 from experiments.command import main
-from experiments.experiment import MVTEC_ALL, Experiment, Results, Row, panels_of
+from experiments.experiment import MVTEC_ALL, Experiment, Results, Row, called, panels_of
 from experiments.figure_8 import histogram, scores_of
 from ocrgan_jax import figures
 
 EXPERIMENT = Experiment(
   name='figure_9',
-  title='Fig. 9: baseline, with FD, with FD and CS',
+  title='Fig. 9: scores of test images of the baseline, with FD, with FD and CS',
   config='mvtec',
   rows={
     '(a) baseline': Row(0.685, overrides={'model.branches': 1}),
@@ -32,8 +32,7 @@ def draw(results: Results, path: Path) -> None:
     for panel, row in zip(line, rows, strict=True):
       cells = [c for c in results.folders if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
       shown = [c.category for c in cells if 'error' not in results.outcomes[c]]
-      histogram(panel, *scores_of(results, cells), f'{row}, {recipe}\n{", ".join(shown)}')
-  figure.suptitle(f'seed {seed}')
+      histogram(panel, *scores_of(results, cells), f'{row}, {called(recipe)}\n{", ".join(shown)}')
   figures.save(figure, path)
 
 
