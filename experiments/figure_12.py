@@ -42,23 +42,29 @@ def views_of(results: Results, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def draw(results: Results, path: Path) -> None:
-  """Draws a row for each image and two columns for each model, of the first seed."""
-  seed, categories = results.seeds()[0], results.experiment.categories
-  columns: dict[str, list[np.ndarray]] = {'anomalous image': []}
-  for category in categories:
-    photographs = np.empty(0)
-    for recipe, row in itertools.product(results.recipes(), results.experiment.rows):
-      cell = Cell(row, recipe, category, seed)
-      titles = [f'{row}\n{called(recipe)}:\n{what}' for what in ('reconstruction', 'difference')]
-      if 'error' in results.outcomes[cell]:
-        continue
-      photographs, *made = views_of(results, cell)
-      for title, images in zip(titles, made, strict=True):
-        columns.setdefault(title, []).append(images)
-    columns['anomalous image'].append(photographs)
-  whole = {k: np.concatenate(v) for k, v in columns.items() if len(v) == len(categories)}
-  labels = [f'{category} {k + 1}' for category in categories for k in range(SHOWN)]
-  figures.sheet(path, labels, whole)
+  """Draws a row for each image and two columns for each model, of the first seed.
+
+  A model that was not trained is white; a category without any is left out, and named by the table.
+  """
+  seed = results.seeds()[0]
+  models = [*itertools.product(results.recipes(), results.experiment.rows)]
+  labels: list[str] = []
+  columns: dict[str, list[np.ndarray]] = {}
+  for category in results.experiment.categories:
+    cells = [Cell(row, recipe, category, seed) for recipe, row in models]
+    views = {c: views_of(results, c) for c in cells if 'error' not in results.outcomes[c]}
+    if not views:
+      continue
+    labels += [f'{category} {k + 1}' for k in range(SHOWN)]
+    photographs = next(iter(views.values()))[0]
+    white = np.full_like(photographs, 255)
+    columns.setdefault('anomalous image', []).append(photographs)
+    for cell in cells:
+      _, reconstructions, differences = views.get(cell, (white, white, white))
+      model = f'{cell.row}\n{called(cell.recipe)}:'
+      columns.setdefault(f'{model}\nreconstruction', []).append(reconstructions)
+      columns.setdefault(f'{model}\ndifference', []).append(differences)
+  figures.sheet(path, labels, {title: np.concatenate(parts) for title, parts in columns.items()})
 
 
 if __name__ == '__main__':
