@@ -1,42 +1,21 @@
-import functools
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from ocrgan_jax import sharding
 from ocrgan_jax.errors import InputError
-from ocrgan_jax.model_group import ModelGroup, train_several
+from ocrgan_jax.model_group import train_several
 from ocrgan_jax.scorer import load
-from ocrgan_jax.state import State, create_state
+from ocrgan_jax.state import State
 from ocrgan_jax.train import train
-from tests.conftest import tiny_config, tiny_model
+from tests.conftest import tiny_config
 
 pytestmark = pytest.mark.slow
 
 
 def assert_close(first: State, second: State) -> None:
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), first, second)
-
-
-def test_models_trained_together_are_those_trained_alone() -> None:
-  """Three seeds, five steps: each alone, in turns, and all in one program."""
-  model, mesh = tiny_model(), sharding.make_mesh()
-  make = jax.jit(functools.partial(create_state, model))
-  images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 32, 32, 3), dtype=np.uint8)
-
-  def train(chosen: list[int], *, stacked: bool) -> list[State]:
-    group = ModelGroup(model, mesh, [make(k) for k in chosen], 4, stacked=stacked)
-    for batches in images:
-      metrics = group.step([batches[k] for k in chosen])
-    assert len({float(m['generator']) for m in metrics}) == len(chosen)
-    return [group.state(place) for place in range(len(chosen))]
-
-  alone = [train([k], stacked=False)[0] for k in range(3)]
-  for stacked in (False, True):
-    for expected, found in zip(alone, train([0, 1, 2], stacked=stacked), strict=True):
-      assert_close(found, expected)
 
 
 def test_several_runs_leave_what_each_would_alone(

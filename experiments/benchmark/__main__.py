@@ -48,7 +48,7 @@ def main() -> None:
     if 'restore' in parts:
       rows += benchmark_restore(256, 32)
     if 'together' in parts:
-      rows += [benchmark_group(shapes[0], values.dtype, count) for count in (1, values.models)]
+      rows += benchmark_group(shapes[0], values.dtype, values.models)
     if 'memory' in parts:
       rows.append(benchmark_memory(Shape(256, 64, 0), values.dtype))
     if 'checksums' in parts:

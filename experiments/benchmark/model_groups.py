@@ -1,17 +1,27 @@
-"""Several models that train side by side."""
+"""Several models of one shape: in turn, as training does it, and stacked in one program."""
 
+import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from experiments.benchmark.programs import Shape, first_device, model_of, random_batch
+from experiments.benchmark.programs import (
+  Shape,
+  first_device,
+  model_of,
+  random_batch,
+  training_program,
+)
 from experiments.benchmark.timing import report_rate, time_calls
-from ocrgan_jax.model_group import ModelGroup
+from ocrgan_jax import sharding
+from ocrgan_jax.state import State
+from ocrgan_jax.step import train_step
 from ocrgan_jax.training_run import new_state
 
 
-def benchmark_group(shape: Shape, dtype: str, count: int) -> dict[str, Any]:
-  """Images/s summed over K models, stepped as training does it on this device.
+def benchmark_group(shape: Shape, dtype: str, count: int) -> list[dict[str, Any]]:
+  """Images/s summed over the models: of one alone, of K in turn, and of K stacked (`vmap`).
 
   Args:
     shape: of each model and its batch.
@@ -19,12 +29,40 @@ def benchmark_group(shape: Shape, dtype: str, count: int) -> dict[str, Any]:
     count: K.
 
   Returns:
-    The row.
+    The rows.
   """
   mesh, model = first_device(), model_of(shape, dtype)
   states = [new_state(model, mesh)(seed) for seed in range(count)]
-  stacked = jax.default_backend() != 'cpu'
-  group = ModelGroup(model, mesh, states, shape.batch, stacked=stacked)
-  batches = [random_batch(shape, mesh)] * count
-  rates = [count * shape.batch / s for s in time_calls(lambda: group.step(batches))]
-  return report_rate(f'train {shape} {dtype}, {count} model(s) together', rates)
+  stack = jax.jit(lambda states: jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+  stacked = stack(states)
+  batch, train = random_batch(shape, mesh), training_program(model, mesh)
+
+  def in_turn(models: int) -> list[Any]:
+    losses = []
+    for k in range(models):
+      states[k], of_one = train(states[k], batch)
+      losses.append(of_one)
+    return losses
+
+  def step_all(states: State, images: jax.Array) -> Any:
+    return jax.vmap(functools.partial(train_step, model=model), (0, None))(states, images)
+
+  train_all = sharding.jit_over_batch(step_all, mesh, donate=True)
+
+  def at_once() -> Any:
+    nonlocal stacked
+    stacked, losses = train_all(stacked, batch)
+    return losses
+
+  calls = {
+    (1, 'alone'): lambda: in_turn(1),
+    (count, 'in turn'): lambda: in_turn(count),
+    (count, 'stacked'): at_once,
+  }
+  return [
+    report_rate(
+      f'train {shape} {dtype}, {models} model(s) {how}',
+      [models * shape.batch / seconds for seconds in time_calls(call)],
+    )
+    for (models, how), call in calls.items()
+  ]
