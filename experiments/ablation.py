@@ -11,7 +11,6 @@ that is there already is not done again: start the same command again after an i
 
 import importlib
 import itertools
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-from experiments.runner import KEPT
+from experiments.runner import KEPT, append
 from ocrgan_jax import command_line
 from ocrgan_jax.checkpoint import VALIDATION
 from ocrgan_jax.configs import default
@@ -80,22 +79,28 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def main() -> None:
+def main() -> int:
   """Runs the command."""
   values = flags.FLAGS
   workdir = Path(values.workdir)
   for given, known in ((values.sets, SETS), (values.variants, VARIANTS)):
     if unknown := [name for name in given if name not in known]:
       raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(known)}')
+  failed = 0
   for seed in command_line.whole_numbers('seeds', values.seeds):
     for variant in values.variants or VARIANTS:
       for name in values.sets:
-        run(workdir, values.data_dir, name, variant, values.image_size, seed, test=values.test)
+        try:
+          run(workdir, values.data_dir, name, variant, values.image_size, seed, test=values.test)
+        except InputError as error:
+          failed += 1
+          print(f'failed: {name}, {variant}, seed {seed}: {error}', file=sys.stderr)
   lines = read_lines(workdir / 'results.jsonl')
   lines = [x for x in lines if x['image_size'] == size_of(x['set'], values.image_size)]
   table = markdown(lines, values.sets) + '\n' + by_seed(lines, values.sets)
   write_text(workdir / 'table.md', table)
   print(table)
+  return int(failed > 0)
 
 
 def run(
@@ -129,8 +134,7 @@ def run(
   if test:
     metrics = evaluate(folder, pictures=False)
     row |= {'test': metrics['image_auroc'], **{name: metrics.get(name) for name in KEPT}}
-  with results.open('a') as file:
-    file.write(json.dumps(row) + '\n')
+  append(results, row)
 
 
 def size_of(name: str, size: int) -> int:

@@ -8,6 +8,7 @@ from absl import flags
 from experiments import experiment, tables
 from experiments.experiment import RECIPES, Experiment, Results
 from ocrgan_jax import command_line
+from ocrgan_jax.errors import InputError
 from ocrgan_jax.writer import check_writable, write_text
 
 Draw = Callable[[Results, Path], None]
@@ -28,8 +29,10 @@ def main(made: Experiment, draw: Draw | None = None) -> None:
   flags.DEFINE_multi_string('override', [], 'of a field of all configs: model.width=4')
   flags.DEFINE_bool('oracle', True, 'keep all checkpoints until the best on the test set is known')
   flags.DEFINE_bool('quick', False, 'tiny models, one seed, two rows: to see that it works')
-  flags.DEFINE_integer('together', 1, 'models of one shape that share a program', lower_bound=1)
-  flags.DEFINE_string('cluster', '', "'slurm' or 'local': a job of submitit for each run")
+  flags.DEFINE_integer(
+    'together', 1, 'models of one shape side by side, compiled once', lower_bound=1
+  )
+  flags.DEFINE_enum('cluster', '', ['', 'slurm', 'local'], 'a job of submitit for each run')
   flags.DEFINE_integer('devices', 1, 'accelerators of a job')
   flags.mark_flag_as_required('data_dir')
   command_line.run(lambda: _run(made, draw))
@@ -39,6 +42,8 @@ def _run(made: Experiment, draw: Draw | None) -> int:
   values = flags.FLAGS
   for flag in ('seeds', 'categories'):
     command_line.no_duplicates(flag, getattr(values, flag))
+  if values.cluster and values.together > 1:
+    raise InputError('--cluster makes a job of each run: leave out --together')
   path = Path(values.workdir, made.name)
   check_writable(path.with_suffix('.md'), '--workdir')
   results = experiment.run(

@@ -14,6 +14,7 @@ from experiments.figure_9 import EXPERIMENT as FIGURE_9
 from ocrgan_jax import figures
 from ocrgan_jax.data.examples import ANOMALOUS
 from ocrgan_jax.data.masks import load_masks
+from ocrgan_jax.errors import InputError
 
 EXPERIMENT = FIGURE_9._replace(name='figure_12', title='Fig. 12: reconstructions')
 SHOWN = 3  # anomalous images of a category, evenly over the sorted names
@@ -45,6 +46,9 @@ def draw(results: Results, path: Path) -> None:
   """Draws a row for each image and two columns for each model, of the first seed.
 
   A model that was not trained is white; a category without any is left out, and named by the table.
+
+  Raises:
+    InputError: if there is none at all.
   """
   seed = results.seeds()[0]
   models = [*itertools.product(results.recipes(), results.experiment.rows)]
@@ -64,6 +68,8 @@ def draw(results: Results, path: Path) -> None:
       model = f'{cell.row}\n{called(cell.recipe)}:'
       columns.setdefault(f'{model}\nreconstruction', []).append(reconstructions)
       columns.setdefault(f'{model}\ndifference', []).append(differences)
+  if not columns:
+    raise InputError('there is nothing to draw: no model was trained; the table says why')
   figures.sheet(path, labels, {title: np.concatenate(parts) for title, parts in columns.items()})
 
 

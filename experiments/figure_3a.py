@@ -71,6 +71,8 @@ def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
   found: dict[str, dict[int, np.ndarray]] = {}
+  if not values.categories:
+    raise InputError('--categories names none')
   for category in values.categories:
     config = config_of('mvtec', category, 'paper')
     config.image_size = values.image_size

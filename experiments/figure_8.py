@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from experiments.command import main
 from experiments.experiment import MVTEC_ALL, Cell, Experiment, Results, Row, called, panels_of
 from ocrgan_jax import figures
+from ocrgan_jax.errors import InputError
 
 ROW = 'FD and CS, forged'
 EXPERIMENT = Experiment(
@@ -21,12 +22,19 @@ EXPERIMENT = Experiment(
 
 
 def scores_of(results: Results, cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
-  """Labels and scaled scores of the test images of some runs, one behind the other."""
+  """Labels and scaled scores of the test images of some runs, one behind the other.
+
+  Raises:
+    InputError: if the scores of one are gone.
+  """
   labels, scores = [], []
   for cell in cells:
     if 'error' in results.outcomes[cell]:
       continue
-    with (results.folders[cell] / 'scores.csv').open() as file:
+    path = results.folders[cell] / 'scores.csv'
+    if not path.exists():
+      raise InputError(f'{path} is gone; remove its line in results.jsonl to run it again')
+    with path.open() as file:
       for line in csv.DictReader(file):
         labels.append(int(line['label'] or -1))
         scores.append(float(line['score']))

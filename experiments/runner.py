@@ -1,4 +1,4 @@
-"""Runs a list of configs, each once: in turn, several in one program, or over a cluster.
+"""Runs a list of configs, each once: one by one, several side by side, or over a cluster.
 
 A run lies in `<workdir>/<name>`, named by a hash of its config. When it is trained and evaluated,
 one line of `<workdir>/results.jsonl` says what came out, and it is not run again; one that was
@@ -88,7 +88,7 @@ def run_all(
   Args:
     configs: of the runs; equal ones are one run.
     workdir: the folder of all runs.
-    together: how many models of one shape share a program.
+    together: how many models of one shape are trained side by side, by one program.
     cluster: of submitit: 'slurm' or 'local', a job for each run; '' for this process.
     devices: accelerators of each job.
 
@@ -96,7 +96,8 @@ def run_all(
     The name of a run → its line of results, or {'run': its name, 'error': what went wrong}.
 
   Raises:
-    InputError: if a run was done with other images than there are now.
+    InputError: if a run was done with other images than there are now, or there is no such
+      cluster.
   """
   workdir = workdir.absolute()
   wanted = {name_of(config): resolve(config) for config in configs}
@@ -145,7 +146,7 @@ def _here(
 def _groups(
   to_do: dict[str, ml_collections.ConfigDict], together: int
 ) -> Iterator[dict[str, ml_collections.ConfigDict]]:
-  """Runs that can share a program, up to so many at a time."""
+  """Runs that share a program, up to so many at a time."""
   shapes: dict[Any, list[str]] = {}
   for name, config in to_do.items():
     try:
@@ -177,17 +178,20 @@ def _run_owned(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
   done = results(workdir)  # by another runner, since we looked
   left = {name: config for name, config in group.items() if name not in done}
   earlier = [done[name] for name in group if name in done]
+  message = ''
   try:
     _train(left, workdir)
-    rows = [_measure(name, config, workdir, len(left)) for name, config in left.items()]
+    rows = [_measure(name, config, workdir) for name, config in left.items()]
   except InUse:
     raise
   except Exception as error:
     if not isinstance(error, InputError):
       traceback.print_exc()
-    if len(left) > 1:  # one of them cannot be run: which, and the others
-      return earlier + [row for name in left for row in _run_owned({name: left[name]}, workdir)]
     message = str(error).partition('\n')[0] or type(error).__name__
+  # What follows is outside of `except`, where the error would keep the group's states in memory.
+  if message and len(left) > 1:  # one of them cannot be run: which, and the others
+    return earlier + [row for name in left for row in _run_owned({name: left[name]}, workdir)]
+  if message:
     return earlier + [{'run': name, 'error': message} for name in left]
   for row in rows:
     append(workdir / 'results.jsonl', row)
@@ -238,8 +242,8 @@ def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
       train(config, workdir / name)
 
 
-def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, together: int) -> Row:
-  """Evaluates a trained run under all protocols; so many runs shared the time of training."""
+def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row:
+  """Evaluates a trained run under all protocols."""
   folder = workdir / name
   protocols = PROTOCOLS if config.train.keep_checkpoints else PROTOCOLS[:2]
   metrics: dict[str, dict[str, Any]] = {}
@@ -257,10 +261,12 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path, togeth
     'run': name,
     'config': {k: v for k, v in fields.items() if v != known[k] and k not in NOT_IN_THE_NAME},
     **{protocol: metrics[protocol]['image_auroc'] for protocol in protocols},
+    # That the best on the test set was chosen from.
+    'checkpoints': len(checkpoint.steps(folder, protocols[-1])),
     VALIDATION: validated[-1],
     **{key: metrics['last'].get(key) for key in KEPT},
     'steps': metrics['last']['step'],
-    'minutes': round(minutes_of(log, len(runs.training_set(folder)), config) / together, 2),
+    'minutes': round(minutes_of(log, len(runs.training_set(folder)), config), 2),
     'images': images_of(config),
     'machine': machine(),
   }
@@ -289,10 +295,19 @@ def minutes_of(log: Sequence[Row], count: int, config: ml_collections.ConfigDict
 def _on_cluster(
   to_do: dict[str, ml_collections.ConfigDict], workdir: Path, cluster: str, devices: int
 ) -> Iterator[list[Row]]:
-  """A job of submitit for each run."""
-  import submitit  # only this needs it
+  """A job of submitit for each run.
 
-  executor = submitit.AutoExecutor(folder=workdir / 'jobs', cluster=cluster)
+  Raises:
+    InputError: if there is no such cluster here.
+  """
+  try:
+    import submitit  # only this needs it
+
+    executor = submitit.AutoExecutor(folder=workdir / 'jobs', cluster=cluster)
+  except ImportError:
+    raise InputError('--cluster needs submitit: pip install submitit') from None
+  except (RuntimeError, ValueError) as error:  # no srun, say
+    raise InputError(f'--cluster={cluster}: {error}') from None
   executor.update_parameters(name='ocrgan', timeout_min=24 * 60, cpus_per_task=8)
   if cluster == 'slurm':
     executor.update_parameters(gpus_per_node=devices)

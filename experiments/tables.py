@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -114,13 +115,20 @@ def notes(results: Results) -> list[str]:
   lines.append(
     f'{len(distinct)} runs, {minutes:.0f} minutes of training, on {"; ".join(machines)}.'
   )
-  errors = dict.fromkeys(
-    f'{c.category or c.row}: {row["error"]}'
-    for c, row in results.outcomes.items()
-    if 'error' in row
-  )
-  lines += [f'Missing: {error}.' for error in errors]
-  return lines
+  return [*lines, *missing(results)]
+
+
+def missing(results: Results) -> list[str]:
+  """A line for each row and category of which runs failed: which, unless it is all, and why."""
+  named = lambda cell: ', '.join(dict.fromkeys(filter(None, (cell.row, cell.category))))
+  total = Counter(named(cell) for cell in results.outcomes)
+  failed: dict[tuple[str, str], list[str]] = {}
+  for cell, outcome in results.outcomes.items():
+    if 'error' in outcome:
+      runs = failed.setdefault((named(cell), outcome['error']), [])
+      runs.append(f'{RECIPES[cell.recipe]}, seed {cell.seed}')
+  which = lambda name, runs: '' if len(runs) == total[name] else f' ({"; ".join(runs)})'
+  return [f'Missing: {name}{which(name, runs)}: {error}.' for (name, error), runs in failed.items()]
 
 
 def table_csv(results: Results) -> str:

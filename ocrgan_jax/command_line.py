@@ -15,7 +15,7 @@ from ml_collections import config_flags
 import ocrgan_jax
 from ocrgan_jax.cache import user_cache
 from ocrgan_jax.configs import default
-from ocrgan_jax.errors import InputError, is_full
+from ocrgan_jax.errors import InputError, is_full, is_out_of_memory
 from ocrgan_jax.interruption import Interrupted, raise_on_sigterm
 from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
 
@@ -123,6 +123,11 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
     if not is_full(error):
       raise
     return _fail(f'{error}: free some space, and start the same command again')
+  except jax.errors.JaxRuntimeError as error:
+    if not is_out_of_memory(error):
+      raise
+    reason = str(error).strip().partition('\n')[0]
+    return _fail(f'{reason}: lower the batch, model.width or image_size')
   except KeyboardInterrupt:
     print('\nstopped', file=sys.stderr)
     return 128 + signal.SIGINT

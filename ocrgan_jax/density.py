@@ -246,12 +246,13 @@ def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   # One that was fitted before there were learned statistics knows those of bands alone.
   known = statistics[..., : gaussians.region_mean.shape[-1]]
   regions = region_means(known, len(gaussians.region_mean)) - gaussians.region_mean
-  components = regions.reshape(statistics.shape[0], -1) @ gaussians.components
+  regions = regions.reshape(statistics.shape[0], -1)
+  components = jnp.matmul(regions, gaussians.components, precision='highest')
   components = jnp.clip(components, -LARGEST_COMPONENT, LARGEST_COMPONENT)
-  expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components)
+  expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components, precision='highest')
   cells = to_cells(statistics[..., gaussians.channels] - gaussians.mean)
   cells = cells - expected[:, :, :, None]
-  return jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, cells)
+  return jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, cells, precision='highest')
 
 
 def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:

@@ -28,4 +28,9 @@ def is_full(error: BaseException) -> bool:
   """Whether an error is that of a disk that takes nothing more."""
   if isinstance(error, OSError) and error.errno in FULL:
     return True
-  return any(words in str(error) for words in SAID)
+  return not is_out_of_memory(error) and any(words in str(error) for words in SAID)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+  """Whether an error is that of a device whose memory does not do, as JAX words it."""
+  return 'RESOURCE_EXHAUSTED' in str(error) and 'ut of memory' in str(error)

@@ -8,10 +8,11 @@ from jax import lax
 
 def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
   """Filters both axes: [batch, planes, n, n], [m, n] → [batch, planes, m, m]."""
-  # Two products with whole rows; the second works on what the first gave, transposed.
+  # Two products with whole rows; the second works on what the first gave, transposed. Variances
+  # are differences of such means: the shorter floats that accelerators take by default are too few.
   transposed = jnp.asarray(matrix.T, jnp.float32)
-  once = (planes @ transposed).swapaxes(2, 3)
-  return (once @ transposed).swapaxes(2, 3)
+  product = lambda rows: jnp.matmul(rows, transposed, precision='highest').swapaxes(2, 3)
+  return product(product(planes))
 
 
 def repeat_border(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:

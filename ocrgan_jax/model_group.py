@@ -7,15 +7,18 @@ convolutions in groups are (docs/performance.md).
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
 import ml_collections
+from jax.sharding import Mesh
+from tqdm import tqdm
 
 from ocrgan_jax import sharding
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.interruption import Interrupted, deferred
+from ocrgan_jax.model import OCRGAN
 from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State
 from ocrgan_jax.training_run import TrainingRun, compile_step, open_run, resolve
@@ -51,7 +54,8 @@ def train_several(
     The last state of each.
 
   Raises:
-    InputError: as `train.train`, or if the models or their batches are not of one shape.
+    InputError: as `train.train`, or if the models or their batches are not of one shape. If one
+      of them cannot go on, once the others are at their end.
   """
   mesh = sharding.make_mesh()
   configs = [resolve(config) for config in configs]
@@ -63,58 +67,96 @@ def train_several(
       stack.enter_context(open_run(config, Path(workdir), models[0], mesh))
       for config, workdir in zip(configs, workdirs, strict=True)
     ]
-    states, begin = [run.state for run in runs], max(run.step for run in runs)
     if all(run.finished for run in runs):
-      print(f'nothing left to train: the runs have come to step {begin}', file=sys.stderr)
-      return states
+      print(
+        f'nothing left to train: the runs have come to step {max(run.step for run in runs)}',
+        file=sys.stderr,
+      )
+      return [run.state for run in runs]
     runs[0].tell_outlook()
     if not models[0].trains:
       for run in runs:
         if not run.finished:
           run.save_untrained()
-      return states
+      return [run.state for run in runs]
     sizes = sorted({run.batch_size for run in runs})
     if len(sizes) > 1:
       raise InputError(
         f'the runs do not have one batch_size ({", ".join(map(str, sizes))}); train them one by one'
       )
-    for k, run in enumerate(runs):
-      if run.step < min(begin, run.num_steps):
+    return _take_turns(runs, models[0], mesh)
+
+
+def _take_turns(runs: Sequence[TrainingRun], model: OCRGAN, mesh: Mesh) -> list[State]:
+  """Steps each run in turn, to the end of the longest.
+
+  Raises:
+    InputError: at the end, if runs were stopped by what went wrong with them alone.
+  """
+  states, failed = [run.state for run in runs], dict[int, InputError]()
+  begin = max(run.step for run in runs)
+  for k, run in enumerate(runs):
+    if run.step < min(begin, run.num_steps):
+      with _stopping_one(failed, k):
         states[k] = catch_up(run, min(begin, run.num_steps))
-    going = [k for k, run in enumerate(runs) if run.num_steps > begin]
-    if not going:
-      return states
-    train_one = compile_step(models[0], mesh, states[going[0]], runs[0].batch_size)
+  going = [k for k, run in enumerate(runs) if run.num_steps > begin and k not in failed]
+  last = max([runs[k].num_steps for k in going], default=begin)
+  metrics: dict[int, dict[str, jax.Array]] = {}
+  with contextlib.ExitStack() as stack:
+    if going:
+      train_one = compile_step(model, mesh, states[going[0]], runs[0].batch_size)
     for k in going:
       stack.enter_context(runs[k].logging(shows_progress=k == going[0]))
-    metrics: dict[int, dict[str, jax.Array]] = {}
-    last = max(run.num_steps for run in runs)
     interruption = stack.enter_context(deferred())
     for step in range(begin + 1, last + 1):
-      going = [k for k in going if step <= runs[k].num_steps]
+      going = [k for k in going if step <= runs[k].num_steps and k not in failed]
+      if not going:
+        break
       images = {k: runs[k].next_batch(interruption) for k in going}
       given = {k: part for k, part in images.items() if part is not None}
       if len(given) < len(going):
-        for k in going:
-          if k in given:
-            runs[k].batches.step_back()
-          if step - 1 > begin:
-            runs[k].save_interrupted(step - 1, states[k])
+        for k in given:
+          runs[k].batches.step_back()
+        if step - 1 > begin:
+          _save_interrupted(runs, states, going, step - 1)
         raise Interrupted(interruption.number, interruption.told_after(step - 1))
       batches = {k: sharding.put_batch(part, mesh) for k, part in given.items()}
       jax.block_until_ready(metrics)
       for k in going:
         states[k], metrics[k] = train_one(states[k], batches[k])
       for k in going:
-        runs[k].log_step(step, metrics[k])
-        if step in runs[k].save_at:
-          runs[k].validate_and_save(states[k])
-      if any(step in runs[k].save_at for k in going):
-        for k in going:
-          runs[k].log.resume_timing()
+        with _stopping_one(failed, k):
+          runs[k].log_step(step, metrics[k], len(going))
+      saving = [k for k in going if step in runs[k].save_at and k not in failed]
+      with contextlib.ExitStack() as untimed:
+        for k in going if saving else []:
+          untimed.enter_context(runs[k].log.untimed())
+        for k in saving:
+          with _stopping_one(failed, k):
+            runs[k].validate_and_save(states[k])
       if step < last and interruption.agreed(step):
-        for k in going:
-          if step < runs[k].num_steps:
-            runs[k].save_interrupted(step, states[k])
+        left = [k for k in going if step < runs[k].num_steps and k not in failed]
+        _save_interrupted(runs, states, left, step)
         raise Interrupted(interruption.number, interruption.told_after(step))
-    return states
+  if failed:
+    raise InputError('; '.join(map(str, failed.values())))
+  return states
+
+
+def _save_interrupted(
+  runs: Sequence[TrainingRun], states: Sequence[State], chosen: Sequence[int], step: int
+) -> None:
+  failed: dict[int, InputError] = {}
+  for k in chosen:
+    with _stopping_one(failed, k):
+      runs[k].save_interrupted(step, states[k])
+
+
+@contextlib.contextmanager
+def _stopping_one(failed: dict[int, InputError], k: int) -> Iterator[None]:
+  """What goes wrong within is run k's alone: it is told and kept, and the others go on."""
+  try:
+    yield
+  except InputError as error:
+    failed[k] = error
+    tqdm.write(f'{error}; others that train beside it go on', file=sys.stderr)

@@ -1,5 +1,6 @@
 """Sums over normal images that a density is fitted from, in one pass."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -7,6 +8,9 @@ import jax
 import jax.numpy as jnp
 
 CELL = 2  # positions a side that share a covariance
+
+# A density is fitted from small differences of these sums: all digits count.
+_einsum = functools.partial(jnp.einsum, precision='highest')
 
 
 class Moments(NamedTuple):
@@ -39,7 +43,7 @@ def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> M
     The moments.
   """
   weights = (jnp.arange(len(statistics)) < count).astype(jnp.float32)
-  mean = jnp.einsum('b,bhwc->hwc', weights, statistics) / weights.sum()
+  mean = _einsum('b,bhwc->hwc', weights, statistics) / weights.sum()
   deviations = (statistics - mean) * weights[:, None, None, None]
   return Moments(weights.sum(), mean, *_products(deviations, regions))
 
@@ -51,7 +55,7 @@ def merge(*parts: Moments) -> Moments:
   regions = math.isqrt(first.context.shape[-1] // channels)
   counts = jnp.stack([part.num_images for part in parts])
   shifts = jnp.stack([part.mean for part in parts]) - first.mean
-  shift = jnp.einsum('p,phwc->hwc', counts / counts.sum(), shifts)
+  shift = _einsum('p,phwc->hwc', counts / counts.sum(), shifts)
   between = _products((shifts - shift) * jnp.sqrt(counts)[:, None, None, None], regions)
   return Moments(
     counts.sum(),
@@ -64,9 +68,9 @@ def merge(*parts: Moments) -> Moments:
 def _products(deviations: jax.Array, regions: int) -> tuple[jax.Array, jax.Array]:
   """Sums of products of deviations [b, h, w, C]: with each other, and with region means."""
   parts = to_cells(deviations)  # [b, h / 2, w / 2, 4, C]
-  own = jnp.einsum('bhwpi,bhwpj->hwij', parts, parts)
+  own = _einsum('bhwpi,bhwpj->hwij', parts, parts)
   context = region_means(deviations, regions).reshape(len(deviations), -1)
-  return own, jnp.einsum('bhwpi,bj->hwij', parts, context)
+  return own, _einsum('bhwpi,bj->hwij', parts, context)
 
 
 def region_means(x: jax.Array, regions: int) -> jax.Array:

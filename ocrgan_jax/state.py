@@ -61,7 +61,7 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
 
   Args:
     model: the static description.
-    seed: an integer, or an int32 scalar (so that seeds can be vmapped over).
+    seed: an integer, or an int32 scalar (so that one program serves all seeds).
 
   Returns:
     The state before the first step.

@@ -142,9 +142,13 @@ class TrainingRun:
     for doubt in outlook.doubts(self.num_steps, self._num_for_threshold):
       print(f'warning: {doubt}', file=sys.stderr)
 
-  def log_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
-    """Takes the losses of a step; writes a line of the log where one is due."""
-    self.log.add(metrics)
+  def log_step(self, step: int, metrics: dict[str, jax.Array], models: int = 1) -> None:
+    """Takes the losses of a step that so many models made; writes a line where one is due.
+
+    Raises:
+      InputError: if a loss since the last line is not finite.
+    """
+    self.log.add(metrics, models)
     if step == self.step + 1:
       self._since = time.perf_counter()
     if self._tells_time and step == self.step + 1 + outlook.MEASURED_STEPS:
@@ -163,7 +167,8 @@ class TrainingRun:
     Returns:
       The state after it.
     """
-    train_one = compile_step(self._model, self._mesh, state, self.batch_size)
+    with self.log.untimed():
+      train_one = compile_step(self._model, self._mesh, state, self.batch_size)
     metrics: dict[str, jax.Array] = {}
     with deferred() as interruption:
       for step in range(self.step + 1, until + 1):
@@ -178,7 +183,8 @@ class TrainingRun:
         state, metrics = train_one(state, batch)
         self.log_step(step, metrics)
         if step in self.save_at:
-          self.validate_and_save(state)
+          with self.log.untimed():
+            self.validate_and_save(state)
         if step < self.num_steps and interruption.agreed(step):
           self.save_interrupted(step, state)
           raise Interrupted(interruption.number, interruption.told_after(step))
@@ -221,7 +227,6 @@ class TrainingRun:
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
     if self._config.train.pictures and self._model.trains and jax.process_count() == 1:
       self._draw(state, calibration)
-    self.log.resume_timing()
 
   def _draw(self, state: State, calibration: Calibration) -> None:
     """Shows in TensorBoard what a few held-out images and their forged copies become."""
@@ -232,8 +237,7 @@ class TrainingRun:
     images = self._data.held_out[np.arange(count)]
     parts = {'held_out': images}
     if self._model.validates_by_forgeries:
-      forge = jax.jit(functools.partial(forged_step, model=self._model))
-      parts['forged'] = np.asarray(forge(state, np.uint32(0), images))
+      parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
     for name, part in parts.items():
       self.log.picture(int(state.step), name, snapshots.snapshot(scorer, part))
 
@@ -286,6 +290,12 @@ def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Co
   step = sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
   shape = batch_size, model.image_size, model.image_size, model.channels
   return step.lower(state, jax.ShapeDtypeStruct(shape, np.uint8)).compile()
+
+
+@functools.cache
+def _forging(model: OCRGAN) -> Callable[..., jax.Array]:
+  """The compiled function (state, draw, images) → the images forged."""
+  return jax.jit(functools.partial(forged_step, model=model))
 
 
 @functools.cache

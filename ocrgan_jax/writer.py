@@ -1,11 +1,12 @@
 """Writes files whole or not at all, and logs a training run: metrics, events, a progress bar."""
 
+import contextlib
 import io
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ class TrainingLog:
   """Metrics as JSON lines and TensorBoard events, and the progress bar of training.
 
   A line of `metrics.jsonl` has `step`, `epoch` (passes over the training set so far),
-  and either the means of the losses since the last such line and `images_per_second`,
-  or the results of a validation.
+  and either the means of the losses since the last such line and `images_per_second`, of
+  all models that train side by side, or the results of a validation.
   """
 
   def __init__(
@@ -149,11 +150,18 @@ class TrainingLog:
 
   def _start_window(self) -> None:
     self._window: list[dict[str, jax.Array]] = []
+    self._images = 0
     self._since = time.perf_counter()
 
-  def add(self, metrics: dict[str, jax.Array]) -> None:
-    """Adds the scalars of one step, without waiting for them."""
+  def add(self, metrics: dict[str, jax.Array], models: int = 1) -> None:
+    """Adds the scalars of one step, without waiting for them.
+
+    Args:
+      metrics: of this run.
+      models: how many made that step, one after the other.
+    """
     self._window.append(metrics)
+    self._images += models * self._batch_size
     self._bar.update(self._batch_size)
 
   def flush(self, step: int) -> list[dict[str, float]]:
@@ -165,8 +173,7 @@ class TrainingLog:
     if not window:
       return []
     means = {name: sum(values[name] for values in window) / len(window) for name in window[0]}
-    images = len(window) * self._batch_size
-    rate = images / (time.perf_counter() - self._since)
+    rate = self._images / (time.perf_counter() - self._since)
     self.write(step, {**means, 'images_per_second': rate})
     shown = ', '.join(
       f'{name} {means[name]:.3f}' for name in ('generator', 'discriminator') if name in means
@@ -197,9 +204,12 @@ class TrainingLog:
     if self._events is not None:
       self._events.add_text(name, '    ' + content.replace('\n', '\n    '), 0)
 
-  def resume_timing(self) -> None:
-    """Excludes the time since the last flush (a validation, a checkpoint) from images/s."""
-    self._since = time.perf_counter()
+  @contextlib.contextmanager
+  def untimed(self) -> Iterator[None]:
+    """Leaves what is done within (a validation, a checkpoint) out of images/s."""
+    begun = time.perf_counter()
+    yield
+    self._since += time.perf_counter() - begun
 
   def message(self, text: str) -> None:
     """Prints a line above the bar."""

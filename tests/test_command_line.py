@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,13 @@ def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:
   done = run_module(module, '--help')
   assert told in done.stdout and flag in done.stdout and '[no]huge_pages' in done.stdout
   assert not done.stderr
+
+
+def test_memory_that_does_not_do_is_told_in_one_line() -> None:
+  asks = 'import jax.numpy as jnp; command_line.run(lambda: jnp.zeros(2**50).sum())'
+  program = f'from ocrgan_jax import command_line; {asks}'
+  done = subprocess.run(
+    [sys.executable, '-c', program, '--nohuge_pages'], capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+  assert re.match(r'error: RESOURCE_EXHAUSTED: Out of memory .*: lower the batch', done.stderr)

@@ -4,11 +4,15 @@ import jax
 import numpy as np
 import pytest
 
+from ocrgan_jax import sharding
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.model_group import train_several
 from ocrgan_jax.scorer import load
+from ocrgan_jax.settings import build_model
 from ocrgan_jax.state import State
 from ocrgan_jax.train import train
+from ocrgan_jax.training_run import open_run, resolve
+from ocrgan_jax.writer import read_lines
 from tests.conftest import tiny_config
 
 pytestmark = pytest.mark.slow
@@ -29,7 +33,12 @@ def test_several_runs_leave_what_each_would_alone(
   for state, folder in zip(states, folders, strict=True):
     assert_close(load(folder).state, state)
   assert_close(states[0], load(trained).state)
+  assert_close(states[1], train(configs[1], tmp_path / 'alone'))
   assert (tmp_path / 'a/metrics.jsonl').read_text().count('\n') == 4
+  # What one run is validated and saved for takes seconds, and none of another's time.
+  first, second = (read_lines(folder / 'metrics.jsonl')[0] for folder in folders)
+  assert first['step'] == second['step'] == 3
+  assert 0.5 < first['images_per_second'] / second['images_per_second'] < 2
   with pytest.raises(InputError, match='must be of one shape'):
     train_several([configs[0], tiny_config(mvtec_folder, model__width=4)], folders)
 
@@ -47,3 +56,20 @@ def test_a_group_killed_between_two_saves_goes_on(
   for expected, found in zip(whole, states, strict=True):
     assert int(found.step) == 5
     assert_close(expected, found)
+
+
+def test_one_that_cannot_go_on_stops_alone(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  """G of the second is no number after its first step."""
+  good, bad = tiny_config(mvtec_folder), tiny_config(mvtec_folder, seed=1)
+  with open_run(resolve(bad), tmp_path / 'bad', build_model(bad), sharding.make_mesh()) as run:
+    next(run.batches)
+    params = jax.tree.map(lambda x: x * np.nan, run.state.generator.params)
+    generator = run.state.generator.replace(params=params)
+    with run.logging():
+      run.save_interrupted(1, run.state.replace(step=run.state.step + 1, generator=generator))
+  for _ in range(2):  # started again, it is no different
+    with pytest.raises(InputError, match='bad/not_finite.json'):
+      train_several([bad, good], [tmp_path / 'bad', tmp_path / 'good'])
+    assert_close(load(tmp_path / 'good').state, load(trained).state)

@@ -135,6 +135,23 @@ def test_a_killed_runner_ends_in_the_same_table(mvtec_folder: Path, tmp_path: Pa
   assert table(tmp_path / 'cut') == table(tmp_path / 'whole')
 
 
+@pytest.mark.parametrize(
+  'name, flags, message',
+  [
+    ('figure_12', ['--categories=wood'], 'error: there is nothing to draw: no model was trained'),
+    ('figure_3a', ['--categories='], 'error: --categories names none'),
+    ('table_5', ['--cluster=local', '--together=2'], 'error: --cluster makes a job of each run'),
+  ],
+)
+def test_mistakes_get_one_line(
+  name: str, flags: list[str], message: str, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  common = [f'--data_dir={mvtec_folder}', f'--workdir={tmp_path}']
+  ended = run_module(f'experiments.{name}', *common, *flags)
+  assert ended.returncode == 1 and 'Traceback' not in ended.stderr
+  assert ended.stderr.strip().splitlines()[-1].startswith(message), ended.stderr
+
+
 def test_as_a_job_of_submitit(mvtec_folder: Path, tmp_path: Path) -> None:
   good = resolve(tiny_config(mvtec_folder, train__epochs=1))
   absent = resolve(tiny_config(mvtec_folder, data__category='wood'))

@@ -58,7 +58,7 @@ def test_what_is_missing_is_named_and_never_averaged_over() -> None:
   }
   assert cells['| wood'][0] == cells['| average'][0] == cells['| all'][0] == '–'
   assert cells['| tile'][0] == '0.600 ± 0.100'
-  assert 'Missing: wood: no folder.' in text
+  assert "Missing: wood (the paper's training, seed 1): no folder." in text
 
 
 def test_the_csv_has_the_same_numbers() -> None:
