@@ -1,8 +1,8 @@
 """Several models of one shape trained side by side: other seeds, or other categories.
 
 They take turns at one compiled program, and each gets the result that it has alone. Stacked along
-a leading axis and stepped at once (`vmap`) they are slower, on a CPU and on an accelerator:
-convolutions in groups are (docs/performance.md).
+a leading axis and stepped at once (`vmap`) they are slower than one alone, on a CPU and on an
+accelerator: convolutions in groups are (docs/performance.md).
 """
 
 import contextlib

@@ -17,6 +17,7 @@ from ocrgan_jax.band_statistics import CHANNELS, band_statistics, channel_indice
 from ocrgan_jax.density import Density, Gaussians
 from ocrgan_jax.errors import InputError
 from ocrgan_jax.moments import Moments
+from ocrgan_jax.similarity import ssim
 from tests.conftest import DATA
 
 PLAIN = Density(
@@ -85,6 +86,20 @@ def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.n
     # Far more than rounding: without shrinkage they are other distances.
     unshrunk = EmpiricalCovariance(assume_centered=True).fit(x).mahalanobis(x)
     assert np.abs(found**2 / unshrunk - 1).max() > 0.1
+
+
+def test_products_keep_all_digits_on_accelerators(statistics: np.ndarray) -> None:
+  """Variances are differences of means: the few digits that are the default there do not do."""
+  gaussians, image = fitted(statistics, regions=2), jnp.zeros((1, 32, 32, 3))
+  programs = [
+    jax.jit(ssim).lower(image, image),
+    jax.jit(band_statistics).lower(image),
+    jax.jit(lambda x: moments.moments_of(x, len(x), 2)).lower(statistics),
+    jax.jit(density.mahalanobis).lower(gaussians, statistics),
+  ]
+  for program in programs:
+    products = [line for line in program.as_text().splitlines() if 'dot_general' in line]
+    assert products and all('HIGHEST' in line for line in products)
 
 
 @pytest.mark.parametrize('regions', [1, 2])
