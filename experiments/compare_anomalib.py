@@ -84,13 +84,16 @@ def main() -> None:
     batches = engine.predict(model=model, dataset=images)
     ended = time.perf_counter()
   names = [os.path.relpath(path, root) for batch in batches for path in batch.image_path]
-  found = {'scores': np.concatenate([np.ravel(batch.pred_score) for batch in batches])}
+  found = {
+    'names': np.array(names),
+    'scores': np.concatenate([np.ravel(batch.pred_score) for batch in batches]),
+  }
   if batches[0].anomaly_map is not None:
     maps = torch.cat(
       [batch.anomaly_map.reshape(-1, *batch.anomaly_map.shape[-2:]) for batch in batches]
     )
     found['maps'] = maps.numpy()
-  np.savez(arguments.output, names=names, **found)
+  np.savez(arguments.output, allow_pickle=False, **found)
   print(
     json.dumps(
       {

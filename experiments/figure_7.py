@@ -59,13 +59,13 @@ def by_share(results: Results) -> np.ndarray:
 def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Labels and both terms of Eq. 13, of the reconstruction and of D's features, of a test set."""
   scorer, dataset, images = load_tested(folder)
-  terms = []
-  for share in (1.0, 0.0):
+
+  def term(share: float) -> np.ndarray:
     config = scorer.config.copy_and_resolve_references()
     config.score.content_weight = share
-    alone = dataclasses.replace(scorer, config=config, model=build_model(config))
-    terms.append(alone.score(images))
-  return dataset.test.labels, *terms
+    return dataclasses.replace(scorer, config=config, model=build_model(config)).score(images)
+
+  return dataset.test.labels, term(1.0), term(0.0)
 
 
 def draw(results: Results, path: Path) -> None:

@@ -52,7 +52,7 @@ def histogram(panel: Axes, labels: np.ndarray, scores: np.ndarray, title: str) -
     chosen = np.clip(scores[labels == label], low, high)
     weights = np.full(len(chosen), 1 / max(len(chosen), 1))
     panel.hist(
-      chosen, bins, weights=weights, color=color, alpha=0.5, label=f'{name}, {len(chosen)}'
+      chosen, bins.tolist(), weights=weights, color=color, alpha=0.5, label=f'{name}, {len(chosen)}'
     )
   panel.set(title=title, xlabel='score; held-out normal images reach 1', ylabel='share of images')
   panel.legend()

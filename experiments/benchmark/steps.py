@@ -35,7 +35,7 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
   """
   mesh, model = first_device(), model_of(shape, dtype)
   state, batch = new_state(model, mesh)(0), random_batch(shape, mesh)
-  others: tuple[jax.Array, ...] = (batch,)
+  others: tuple[Any, ...] = (batch,)
   program = training_program(model, mesh)
   if what == 'score':
     unit = Reference(
