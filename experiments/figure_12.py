@@ -70,7 +70,13 @@ def draw(results: Results, path: Path) -> None:
       columns.setdefault(f'{model}\ndifference', []).append(differences)
   if not columns:
     raise InputError('there is nothing to draw: no model was trained; the table says why')
-  figures.sheet(path, labels, {title: np.concatenate(parts) for title, parts in columns.items()})
+  figures.sheet(
+    path,
+    labels,
+    {name: np.concatenate(parts) for name, parts in columns.items()},
+    'Fig. 12: defective images, what each model makes of them, and where both differ (bright); '
+    f'seed {seed}',
+  )
 
 
 if __name__ == '__main__':

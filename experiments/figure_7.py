@@ -85,7 +85,9 @@ def draw(results: Results, path: Path) -> None:
   left.set(title='(a) λ_con in the loss of G', xlabel='λ_con', ylabel='image AUROC, last step')
   right.set(title='(b) λ in the anomaly score', xlabel='λ, the share of the reconstruction error')
   figure.suptitle(
-    f'{", ".join(results.experiment.categories)}; grey: each run; blue: none where one is missing'
+    f'Fig. 7: what the content error weighs; {", ".join(results.experiment.categories)}\n'
+    'grey: each run; the mean is left out where a run is missing',
+    y=1.04,
   )
   figures.save(figure, path)
 

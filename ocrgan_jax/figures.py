@@ -228,6 +228,7 @@ def sheet(
   path: Path,
   rows: Sequence[str],
   columns: dict[str, np.ndarray],
+  title: str = '',
 ) -> None:
   """A sheet of pictures: one row for each image, one column for each view of it.
 
@@ -235,8 +236,11 @@ def sheet(
     path: of the PNG.
     rows: the label of each row.
     columns: name → uint8 [rows, size, size, 3].
+    title: what the sheet shows, above it.
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
+  if title:
+    figure.suptitle(title, fontsize=11, y=1.06)
   grid = figure.subplots(len(rows), len(columns), squeeze=False)
   for column, (name, images) in enumerate(columns.items()):
     for row, image in enumerate(images):
