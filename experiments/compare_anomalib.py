@@ -17,18 +17,9 @@ import numpy as np
 import torch
 from anomalib.data import Folder, PredictDataset
 from anomalib.engine import Engine
-from anomalib.models import Draem, Ganomaly, Padim, Patchcore
+from anomalib.models import AnomalibModule, Draem, Ganomaly, Padim, Patchcore
 
-WITHOUT = {'post_processor': False, 'evaluator': False, 'visualizer': False}
-MODELS = {
-  'PaDiM': lambda _: Padim(pre_trained=False, **WITHOUT),
-  'PatchCore': lambda _: Patchcore(
-    backbone='resnet18', pre_trained=False, coreset_sampling_ratio=0.01, **WITHOUT
-  ),
-  'GANomaly': lambda _: Ganomaly(**WITHOUT),
-  # Its textures would be downloaded: the training images stand for them.
-  'DRAEM': lambda root: Draem(dtd_dir=root / 'train', **WITHOUT),
-}
+MODELS = {'PaDiM': Padim, 'PatchCore': Patchcore, 'GANomaly': Ganomaly, 'DRAEM': Draem}
 FITTED = ('PaDiM', 'PatchCore')  # in one pass; the others train as long as they are given
 
 
@@ -36,6 +27,30 @@ def peak_gib() -> float:
   """The largest memory of this process so far, GiB, by Linux; as in `benchmark/machine.py`."""
   status = Path('/proc/self/status').read_text()
   return int(status.partition('VmHWM:')[2].split()[0]) / 2**20
+
+
+def build(name: str, root: Path, size: int) -> AnomalibModule:
+  """A model for images of this size, which anomalib would resize to 256 pixels unless told so.
+
+  Args:
+    name: one of MODELS.
+    root: of the images.
+    size: side of the images.
+  """
+  settings = {
+    'PaDiM': {'pre_trained': False},
+    'PatchCore': {'backbone': 'resnet18', 'pre_trained': False, 'coreset_sampling_ratio': 0.01},
+    # Its textures would be downloaded: the training images stand for them.
+    'DRAEM': {'dtd_dir': root / 'train'},
+  }
+  model = MODELS[name]
+  return model(
+    pre_processor=model.configure_pre_processor((size, size)),
+    post_processor=False,
+    evaluator=False,
+    visualizer=False,
+    **settings.get(name, {}),
+  )
 
 
 def main() -> None:
@@ -64,7 +79,7 @@ def main() -> None:
     num_workers=0,
     val_split_mode='same_as_test',  # and never looked at, see limit_val_batches
   )
-  model = MODELS[arguments.model](root)
+  model = build(arguments.model, root, arguments.size)
   with tempfile.TemporaryDirectory() as folder:
     trainer = {
       'accelerator': 'cpu',
