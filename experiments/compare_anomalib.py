@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def build(name: str, root: Path, size: int) -> AnomalibModule:
     root: of the images.
     size: side of the images.
   """
-  settings = {
+  settings: dict[str, dict[str, Any]] = {
     'PaDiM': {'pre_trained': False},
     'PatchCore': {'backbone': 'resnet18', 'pre_trained': False, 'coreset_sampling_ratio': 0.01},
     # Its textures would be downloaded: the training images stand for them.
