@@ -41,8 +41,8 @@ OURS = ('statistics', 'restore', 'paper')
 THEIRS = ('PaDiM', 'PatchCore', 'GANomaly', 'DRAEM')
 NOTES = {
   'paper': "the paper's training, width 4, 60 epochs",
-  'PaDiM': 'anomalib; ResNet-18 of random weights',
-  'PatchCore': 'anomalib; ResNet-18 of random weights, coreset of 0.01',
+  'PaDiM': 'anomalib; ResNet-18 of random weights, one pass',
+  'PatchCore': 'anomalib; ResNet-18 of random weights, coreset of 0.01, one pass',
   'GANomaly': 'anomalib',
   'DRAEM': 'anomalib; training images for the textures that it would download',
 }
@@ -164,18 +164,19 @@ def markdown(rows: list[dict[str, Any]], title: str) -> str:
   lines = [
     f'## {title}',
     '',
-    '| | image AUROC | AUPRO | training, min | files to maps, images/s | memory, GiB | |',
-    '|---|---|---|---|---|---|---|',
+    '| | image AUROC | AUPRO | training, min | steps | files to maps, images/s | memory, GiB | |',
+    '|---|---|---|---|---|---|---|---|',
   ]
   shown = lambda value: '–' if value is None else f'{value:.3f}'
   for row in rows:
     note = NOTES.get(row['name'], '')
     if 'error' in row:
-      lines.append(f'| {row["name"]} | – | – | – | – | – | {row["error"]}; {note} |')
+      lines.append(f'| {row["name"]} | – | – | – | – | – | – | {row["error"]}; {note} |')
       continue
     lines.append(
       f'| {row["name"]} | {shown(row["image_auroc"])} | {shown(row["aupro"])} | '
-      f'{row["train_minutes"]:.1f} | {row["images_per_second"]:.0f} | {row["gib"]:.1f} | {note} |'
+      f'{row["train_minutes"]:.1f} | {row["steps"]} | {row["images_per_second"]:.1f} | '
+      f'{row["gib"]:.1f} | {note} |'
     )
   return '\n'.join([*lines, '', NOT_RUN, machine(), ''])
 
