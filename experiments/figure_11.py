@@ -43,8 +43,9 @@ def draw(results: Results, path: Path) -> None:
   panel.plot(*zip(*known, strict=True), 'x', color='black', label='as reported, all categories')
   panel.axhline(0.5, color='black', linestyle=':', linewidth=1, label='chance')
   panel.set_xscale('log', base=2)
+  panel.set_xticks(widths, [str(width) for width in widths])
   panel.set(
-    title=', '.join(results.experiment.categories),
+    title=f'Fig. 11: narrower and wider G; {", ".join(results.experiment.categories)}',
     xlabel='width of G, channels of its first stage',
     ylabel='image AUROC, last step',
   )
