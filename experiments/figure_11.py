@@ -45,7 +45,7 @@ def draw(results: Results, path: Path) -> None:
   panel.set_xscale('log', base=2)
   panel.set_xticks(widths, [str(width) for width in widths])
   panel.set(
-    title=f'Fig. 11: narrower and wider G; {", ".join(results.experiment.categories)}',
+    title=f'{results.experiment.title}; {", ".join(results.experiment.categories)}',
     xlabel='width of G, channels of its first stage',
     ylabel='image AUROC, last step',
   )

@@ -74,8 +74,7 @@ def draw(results: Results, path: Path) -> None:
     path,
     labels,
     {name: np.concatenate(parts) for name, parts in columns.items()},
-    'Fig. 12: defective images, what each model makes of them, and where both differ (bright); '
-    f'seed {seed}',
+    f'{results.experiment.title} of defective images, and where both differ (bright); seed {seed}',
   )
 
 

@@ -239,8 +239,6 @@ def sheet(
     title: what the sheet shows, above it.
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
-  if title:
-    figure.suptitle(title, fontsize=11, y=1.06)
   grid = figure.subplots(len(rows), len(columns), squeeze=False)
   for column, (name, images) in enumerate(columns.items()):
     for row, image in enumerate(images):
@@ -255,6 +253,9 @@ def sheet(
           rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
         )
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
+  if title:  # above names of three lines, whatever the height
+    above = figure.subplotpars.top + 0.7 / figure.get_figheight()
+    figure.suptitle(title, fontsize=11, y=above, va='bottom')
   save(figure, path, vector=False)
 
 
