@@ -69,6 +69,7 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
       policies.PreserveAll() if keep_all else policies.AnyPreservationPolicy(kept)
     ),
     enable_async_checkpointing=False,
+    cleanup_tmp_directories=True,  # of a process that was killed while it saved
   )
   return CheckpointManager(checkpoints, options=options)
 
@@ -139,7 +140,9 @@ def _interrupted(checkpoints: CheckpointManager) -> Path:
 
 
 def _open_interrupted(checkpoints: CheckpointManager) -> CheckpointManager:
-  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
+  )
   return CheckpointManager(_interrupted(checkpoints), options=options)
 
 

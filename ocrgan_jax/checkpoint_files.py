@@ -4,7 +4,9 @@ import contextlib
 import json
 import logging
 import shutil
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,20 +47,43 @@ def put_aside(folder: Path) -> None:
 
 @contextlib.contextmanager
 def told_if_full(folder: Path) -> Iterator[None]:
-  """Turns what orbax and tensorstore raise at a full disk, and print in threads, into one line."""
-  printed = threading.excepthook
-  threading.excepthook = lambda _: None
+  """Turns what orbax and tensorstore raise at a full disk, and print in threads, into one line.
+
+  Args:
+    folder: of the checkpoints, to be named.
+
+  Raises:
+    InputError: if what was done within failed because the disk takes nothing more.
+  """
+  in_thread, in_callback = threading.excepthook, sys.unraisablehook
+  threading.excepthook = lambda args: None if _is_echo(args.exc_value) else in_thread(args)
+  sys.unraisablehook = lambda args: None if _is_echo(args.exc_value) else in_callback(args)
+  for name in ('absl', 'asyncio'):
+    logging.getLogger(name).addFilter(_is_news)
   try:
     yield
   except Exception as error:
-    if not is_full(error):
-      threading.excepthook = printed
-      raise
-    # The threads of orbax go on to fail, and to print, until the process ends: they stay silent.
-    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
-    reason = str(error).strip().partition('\n')[0][:200]
-    raise InputError(
-      f'cannot save a checkpoint in {folder}: {reason}; free some space, and start the '
-      'same command again to go on from the one before'
-    ) from None
-  threading.excepthook = printed
+    if is_full(error):
+      # Threads go on to fail until the process ends: what keeps them silent stays.
+      warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
+      for unfinished in folder.glob('*.orbax-checkpoint-tmp'):
+        shutil.rmtree(unfinished, ignore_errors=True)
+      reason = str(error).strip().partition('\n')[0][:200]
+      raise InputError(
+        f'cannot save a checkpoint in {folder}: {reason}; free some space, and start the '
+        'same command again to go on from the one before'
+      ) from None
+    threading.excepthook, sys.unraisablehook = in_thread, in_callback
+    raise
+  threading.excepthook, sys.unraisablehook = in_thread, in_callback
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+  return not (record.exc_info and _is_echo(record.exc_info[1]))
+
+
+def _is_echo(error: BaseException | None) -> bool:
+  """Whether an error only repeats that the disk is full, which is told where the save ends."""
+  # The writes of tensorstore come to an end after the loop that waited for them gave up.
+  late = isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'
+  return late or (error is not None and is_full(error))
