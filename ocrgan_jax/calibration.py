@@ -8,7 +8,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from ocrgan_jax.density import Gaussians
 from ocrgan_jax.scoring import Reference, Score
@@ -132,8 +132,8 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
   over = int((scores > np.float32(calibration.threshold)).sum())
   below = len(scores) - over
   if not below:
-    return float(beta.ppf((1 - CONFIDENCE) / 2, len(scores), 1)), 1.0
-  low, high = beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], over + 1, below)
+    return float(betaincinv(len(scores), 1, (1 - CONFIDENCE) / 2)), 1.0
+  low, high = betaincinv(over + 1, below, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
   return float(low), float(high)
 
 

@@ -1,4 +1,7 @@
-"""Figures of an evaluation. A PNG is written whole or not at all."""
+"""Figures of an evaluation. A PNG is written whole or not at all.
+
+scikit-learn is imported where it is called: commands that draw none of it start a second earlier.
+"""
 
 import io
 import warnings
@@ -10,13 +13,6 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
-from sklearn.manifold import TSNE
-from sklearn.metrics import (
-  average_precision_score,
-  precision_recall_curve,
-  roc_auc_score,
-  roc_curve,
-)
 
 from ocrgan_jax.writer import BOOKKEEPING, write_bytes, write_text
 
@@ -99,6 +95,13 @@ def roc_and_precision_recall(
     scores: name → float [images], larger for more anomalous, the model's first.
     threshold: of the model's scores, marked on its curves.
   """
+  from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+  )
+
   figure = Figure(figsize=(10, 4.5))
   left, right = figure.subplots(1, 2)
   for number, (name, values) in enumerate(scores.items()):
@@ -131,6 +134,8 @@ def latent_features(path: Path, labels: np.ndarray, features: np.ndarray) -> Non
     labels: int [images], 1 for anomalous; at least four.
     features: float [images, 100].
   """
+  from sklearn.manifold import TSNE
+
   perplexity = min(30.0, (len(features) - 1) / 3)
   points = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
   figure = Figure(figsize=(6, 5))

@@ -110,3 +110,8 @@ def test_memory_that_does_not_do_is_told_in_one_line() -> None:
   )
   assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
   assert re.match(r'error: RESOURCE_EXHAUSTED: Out of memory .*: lower the batch', done.stderr)
+
+
+def test_scoring_photographs_does_not_wait_for_what_it_never_calls() -> None:
+  program = 'import sys, ocrgan_jax.predict; sys.exit("sklearn" in sys.modules)'
+  assert not subprocess.run([sys.executable, '-c', program], check=False).returncode

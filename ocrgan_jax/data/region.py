@@ -12,7 +12,6 @@ import sys
 
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_fill_holes
-from sklearn.cluster import KMeans
 
 from ocrgan_jax.data.framing import border_pixels
 
@@ -46,6 +45,8 @@ def find_region(photographs: np.ndarray) -> np.ndarray | None:
     )
     return None
   distance = np.quantile(np.stack(distances), QUANTILE, axis=0)
+  from sklearn.cluster import KMeans  # a second to import, for few
+
   classes = KMeans(2, n_init=1, random_state=0).fit(distance.reshape(-1, 1))
   product = classes.labels_ == classes.cluster_centers_[:, 0].argmax()
   region = binary_fill_holes(product.reshape(distance.shape))
