@@ -24,7 +24,14 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax import sharding as meshes
 from ocrgan_jax.calibration import Calibration
-from ocrgan_jax.checkpoint_files import METRICS, VALIDATION, look_through, put_aside, told_if_full
+from ocrgan_jax.checkpoint_files import (
+  METRICS,
+  VALIDATION,
+  look_through,
+  put_aside,
+  silence_echoes,
+  told_if_full,
+)
 from ocrgan_jax.data.pipeline import TrainingBatches
 from ocrgan_jax.digests import digests_of
 from ocrgan_jax.errors import Damaged, InputError
@@ -275,6 +282,7 @@ def _read(folder: Path, **items: Any) -> Any:
     items['digests'] = ocp.args.JsonRestore()
   else:
     print(f'warning: {folder} has no checksums to verify it by', file=sys.stderr)
+  silence_echoes()
   try:
     # Not by a manager, which would read the others, too, and fail at a damaged one.
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:

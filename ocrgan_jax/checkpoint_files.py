@@ -1,8 +1,10 @@
 """The folders of checkpoints as files: which describe themselves, which are put aside."""
 
 import contextlib
+import functools
 import json
 import logging
+import re
 import shutil
 import sys
 import threading
@@ -16,6 +18,8 @@ from ocrgan_jax.sharding import is_first_process
 
 VALIDATION = 'validation_auroc'
 METRICS = 'metrics'  # the item that orbax adds
+# What Python warns of where orbax gave up before it began; orbax has many coroutines.
+NEVER_AWAITED = 'coroutine .* was never awaited'
 
 
 def look_through(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
@@ -46,44 +50,68 @@ def put_aside(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def told_if_full(folder: Path) -> Iterator[None]:
-  """Turns what orbax and tensorstore raise at a full disk, and print in threads, into one line.
+def told_if_full(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
+  """Turns what orbax and tensorstore raise at a full disk into one line.
 
   Args:
-    folder: of the checkpoints, to be named.
+    folder: in which is saved.
+    saved: what it is.
 
   Raises:
     InputError: if what was done within failed because the disk takes nothing more.
   """
-  in_thread, in_callback = threading.excepthook, sys.unraisablehook
-  threading.excepthook = lambda args: None if _is_echo(args.exc_value) else in_thread(args)
-  sys.unraisablehook = lambda args: None if _is_echo(args.exc_value) else in_callback(args)
-  for name in ('absl', 'asyncio'):
-    logging.getLogger(name).addFilter(_is_news)
+  silence_echoes()
   try:
     yield
   except Exception as error:
-    if is_full(error):
-      # Threads go on to fail until the process ends: what keeps them silent stays.
-      warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
-      for unfinished in folder.glob('*.orbax-checkpoint-tmp'):
-        shutil.rmtree(unfinished, ignore_errors=True)
-      reason = str(error).strip().partition('\n')[0][:200]
-      raise InputError(
-        f'cannot save a checkpoint in {folder}: {reason}; free some space, and start the '
-        'same command again to go on from the one before'
-      ) from None
-    threading.excepthook, sys.unraisablehook = in_thread, in_callback
-    raise
-  threading.excepthook, sys.unraisablehook = in_thread, in_callback
+    if not is_full(error):
+      raise
+    for unfinished in folder.glob('*.orbax-checkpoint-tmp'):
+      shutil.rmtree(unfinished, ignore_errors=True)
+    reason = str(error).strip().partition('\n')[0][:200]
+    raise InputError(
+      f'cannot save {saved} in {folder}: {reason}; the one before stays: free some space, '
+      'and start the same command again'
+    ) from None
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-  return not (record.exc_info and _is_echo(record.exc_info[1]))
+def silence_echoes() -> None:
+  """Keeps the threads of orbax and tensorstore from printing an error that is raised, too.
+
+  Where one read or write fails, orbax raises its error and gives up. The others fail where nobody
+  waits for them any more, or find the event loop that they report to closed, hundreds of times.
+  """
+  warnings.filterwarnings('ignore', NEVER_AWAITED, RuntimeWarning)
+  _silence_threads()
+
+
+@functools.cache
+def _silence_threads() -> None:
+  in_thread, in_callback = threading.excepthook, sys.unraisablehook
+  threading.excepthook = lambda args: None if _is_echo(args.exc_value) else in_thread(args)
+  sys.unraisablehook = lambda args: None if _is_late(args) else in_callback(args)
+  for name in ('absl', 'asyncio'):
+    logging.getLogger(name).addFilter(
+      lambda record: not (record.exc_info and _is_echo(record.exc_info[1]))
+    )
 
 
 def _is_echo(error: BaseException | None) -> bool:
-  """Whether an error only repeats that the disk is full, which is told where the save ends."""
-  # The writes of tensorstore come to an end after the loop that waited for them gave up.
-  late = isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'
-  return late or (error is not None and is_full(error))
+  """Whether an error comes from tensorstore, whose own begin with a status, or a full disk."""
+  while error is not None:
+    if (isinstance(error, ValueError) and re.match('[A-Z_]+: ', str(error))) or is_full(error):
+      return True
+    error = error.__cause__
+  return False
+
+
+def _is_late(args: 'sys.UnraisableHookArgs') -> bool:
+  """Whether a read or write came to its end, or was thrown away, after orbax had given up."""
+  error = args.exc_value
+  closed = isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'
+  if closed and args.object is None:  # called from no Python
+    return True
+  if isinstance(error, RuntimeWarning) and re.match(NEVER_AWAITED, str(error)):
+    return True  # where warnings are errors
+  thrown_away = error is not None and isinstance(error.__cause__, GeneratorExit)
+  return (thrown_away and 'TensorStore' in str(error)) or _is_echo(error)

@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.calibration import Calibration
+from ocrgan_jax.checkpoint_files import silence_echoes, told_if_full
 from ocrgan_jax.density import Gaussians
 from ocrgan_jax.errors import Damaged
 
@@ -27,8 +28,12 @@ def save_calibration(
     step: of the checkpoint.
     calibration: of its scores.
     score: the config's section `score` that it was made by.
+
+  Raises:
+    InputError: if the disk takes nothing more.
   """
-  with _open_calibrations(workdir) as manager:
+  folder = workdir / CALIBRATIONS
+  with told_if_full(folder, 'a calibration'), _open_calibrations(workdir) as manager:
     manager.save(
       (manager.latest_step() or 0) + 1,
       args=ocp.args.Composite(
@@ -50,6 +55,7 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
   """
   if not (workdir / CALIBRATIONS).exists():
     return None
+  silence_echoes()
   with _open_calibrations(workdir) as manager:
     if manager.latest_step() is None:
       return None

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +77,19 @@ def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
   folder = tmp_path_factory.mktemp('checkpoints') / 'run'
   train(tiny_config(mvtec_folder), folder)
   return folder
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_nothing_is_printed_beside_the_line_that_names_it(
+  damage: Callable[[Path], None], run: Path, tmp_path: Path
+) -> None:
+  """In a process of its own: orbax and tensorstore print from threads, past what pytest catches."""
+  workdir = shutil.copytree(run, tmp_path / 'run')
+  damage(workdir / 'checkpoints/5')
+  program = f'from ocrgan_jax.scorer import load; load({str(workdir)!r})'
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
+  lines = done.stderr.splitlines()
+  assert len(lines) == 1 and lines[0].startswith('warning: '), done.stderr[:2000]
 
 
 @pytest.mark.parametrize('damage', DAMAGES)

@@ -1,6 +1,7 @@
 """Files that cannot grow, by the system's own limit: what a full disk is to a process."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,20 @@ from tests.conftest import REPOSITORY, tiny_config, tiny_flags
 pytestmark = pytest.mark.slow
 
 
-def train_with_limit(limit: int, *flags: str) -> subprocess.CompletedProcess[str]:
-  """Trains where no file may be longer than so many bytes."""
-  command = ['prlimit', f'--fsize={limit}', sys.executable, '-m', 'ocrgan_jax.train']
-  command += ['--config=configs/mvtec.py:tile', *tiny_flags(), *flags]
+def run_with_limit(limit: int, command: str, *flags: str) -> subprocess.CompletedProcess[str]:
+  """Runs a command where no file may be longer than so many bytes."""
+  limited = ['prlimit', f'--fsize={limit}', sys.executable, '-m', f'ocrgan_jax.{command}', *flags]
   # Nothing new in the cache of compiled programs, which has the same limit.
   environment = {**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
   return subprocess.run(
-    command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    limited, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
   )
+
+
+def train_with_limit(limit: int, *flags: str) -> subprocess.CompletedProcess[str]:
+  """Trains a tiny model."""
+  config = '--config=configs/mvtec.py:tile'
+  return run_with_limit(limit, 'train', config, *tiny_flags(), *flags)
 
 
 def assert_one_line(ended: subprocess.CompletedProcess[str], told: str) -> None:
@@ -53,3 +59,13 @@ def test_a_checkpoint_that_cannot_be_saved_leaves_the_one_before(
   assert int(load(workdir).state.step) == 3
   again = train(tiny_config(mvtec_folder, **prepared), workdir)
   assert int(again.step) == 5
+
+
+def test_a_calibration_that_cannot_be_saved_leaves_the_one_before(
+  trained: Path, tmp_path: Path
+) -> None:
+  workdir = shutil.copytree(trained, tmp_path / 'run')
+  before = load(workdir).calibration.threshold
+  ended = run_with_limit(100, 'calibrate', f'--workdir={workdir}', '--score.false_alarms=0.5')
+  assert_one_line(ended, f'cannot save a calibration in {workdir}/calibrations')
+  assert load(workdir).calibration.threshold == before

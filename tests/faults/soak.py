@@ -75,7 +75,7 @@ def main() -> int:
   ):
     print(
       f'{name}: {first:.1f} in the second quarter, {last:.1f} in the last, '
-      f'{column.max():.1f} at most'
+      f'{column.max():.1f} at most, after {(column.argmax() + 1) * SECONDS / 60:.1f} minutes'
     )
   print(f'{log} lines of the log')
   return int((after > ALLOWED * before).any())
