@@ -70,8 +70,8 @@ def told_if_full(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
       shutil.rmtree(unfinished, ignore_errors=True)
     reason = str(error).strip().partition('\n')[0][:200]
     raise InputError(
-      f'cannot save {saved} in {folder}: {reason}; the one before stays: free some space, '
-      'and start the same command again'
+      f'cannot save {saved} in {folder}: {reason}; what was saved before stays: free some '
+      'space, and start the same command again'
     ) from None
 
 
