@@ -27,6 +27,7 @@ from ocrgan_jax.calibration import Calibration
 from ocrgan_jax.checkpoint_files import (
   METRICS,
   VALIDATION,
+  brief,
   look_through,
   put_aside,
   silence_echoes,
@@ -288,8 +289,8 @@ def _read(folder: Path, **items: Any) -> Any:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
       restored = reader.restore(folder, args=ocp.args.Composite(**items))
   except Exception as error:  # orbax and tensorstore raise what they please
-    reason = str(error).strip().partition('\n')[0][:200]
-    raise Damaged(f'checkpoint {folder} is damaged: {reason or type(error).__name__}') from None
+    reason = brief(error)[:200] or type(error).__name__
+    raise Damaged(f'checkpoint {folder} is damaged: {reason}') from None
   if verified:
     _verify(folder, restored)
   return restored

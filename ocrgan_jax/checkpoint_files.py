@@ -68,11 +68,20 @@ def told_if_full(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
       raise
     for unfinished in folder.glob('*.orbax-checkpoint-tmp'):
       shutil.rmtree(unfinished, ignore_errors=True)
-    reason = str(error).strip().partition('\n')[0][:200]
+    reason = error.strerror if isinstance(error, OSError) else brief(error).rpartition(': ')[2]
     raise InputError(
       f'cannot save {saved} in {folder}: {reason}; what was saved before stays: free some '
       'space, and start the same command again'
     ) from None
+
+
+def brief(error: BaseException) -> str:
+  """What orbax or tensorstore failed at in a few words, without the specification of the array."""
+  while error.__cause__ is not None:
+    error = error.__cause__
+  text = str(error).strip().partition('\n')[0]
+  text = re.sub(r'Error opening "\w+" driver: | in OCDBT database at local file "[^"]*"', '', text)
+  return re.sub(r' \[(tensorstore_spec|os_error_code|source).*', '', text)
 
 
 def silence_echoes() -> None:

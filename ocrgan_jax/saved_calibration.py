@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.calibration import Calibration
-from ocrgan_jax.checkpoint_files import silence_echoes, told_if_full
+from ocrgan_jax.checkpoint_files import brief, silence_echoes, told_if_full
 from ocrgan_jax.density import Gaussians
 from ocrgan_jax.errors import Damaged
 
@@ -64,10 +64,9 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
       restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
       rule = restored['rule']
     except Exception as error:  # orbax and tensorstore raise what they please
-      reason = str(error).strip().partition('\n')[0][:200]
       raise Damaged(
-        f'{workdir / CALIBRATIONS} is damaged: {reason}; run ocrgan calibrate again, or '
-        'with --as_trained to go back'
+        f'{workdir / CALIBRATIONS} is damaged: {brief(error)[:200]}; run ocrgan calibrate '
+        'again, or with --as_trained to go back'
       ) from None
   return to_calibration(restored['calibration']), rule['score'], rule['step']
 

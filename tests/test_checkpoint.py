@@ -90,6 +90,7 @@ def test_nothing_is_printed_beside_the_line_that_names_it(
   done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
   lines = done.stderr.splitlines()
   assert len(lines) == 1 and lines[0].startswith('warning: '), done.stderr[:2000]
+  assert 'ensor' not in lines[0] and len(lines[0]) < 300 + len(str(workdir))
 
 
 @pytest.mark.parametrize('damage', DAMAGES)

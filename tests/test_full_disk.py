@@ -33,7 +33,8 @@ def train_with_limit(limit: int, *flags: str) -> subprocess.CompletedProcess[str
 
 def assert_one_line(ended: subprocess.CompletedProcess[str], told: str) -> None:
   assert ended.returncode == 1, ended.stderr
-  assert sum(line.startswith(f'error: {told}') for line in ended.stderr.splitlines()) == 1
+  (line,) = [line for line in ended.stderr.splitlines() if line.startswith('error: ')]
+  assert line.startswith(f'error: {told}') and 'File too large' in line, line
   # Nor do threads of orbax and tensorstore print beside it what they failed at.
   assert 'Traceback' not in ended.stderr
   assert 'Event loop' not in ended.stderr
