@@ -131,6 +131,7 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
     return None
   over = int((scores > np.float32(calibration.threshold)).sum())
   below = len(scores) - over
+  # Quantiles of Beta; those of scipy.stats are the same, and slow to import.
   if not below:
     return float(betaincinv(len(scores), 1, (1 - CONFIDENCE) / 2)), 1.0
   low, high = betaincinv(over + 1, below, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

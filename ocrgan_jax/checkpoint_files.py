@@ -90,6 +90,7 @@ def silence_echoes() -> None:
   Where one read or write fails, orbax raises its error and gives up. The others fail where nobody
   waits for them any more, or find the event loop that they report to closed, hundreds of times.
   """
+  # Each time, for programs reset their warnings; what follows would pile up.
   warnings.filterwarnings('ignore', NEVER_AWAITED, RuntimeWarning)
   _silence_threads()
 

@@ -1,6 +1,6 @@
 """Figures of an evaluation. A PNG is written whole or not at all.
 
-scikit-learn is imported where it is called: commands that draw none of it start a second earlier.
+scikit-learn, slow to import, is imported where it is called: most commands draw none of it.
 """
 
 import io

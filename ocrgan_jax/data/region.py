@@ -45,7 +45,7 @@ def find_region(photographs: np.ndarray) -> np.ndarray | None:
     )
     return None
   distance = np.quantile(np.stack(distances), QUANTILE, axis=0)
-  from sklearn.cluster import KMeans  # a second to import, for few
+  from sklearn.cluster import KMeans  # slow to import, and seldom needed
 
   classes = KMeans(2, n_init=1, random_state=0).fit(distance.reshape(-1, 1))
   product = classes.labels_ == classes.cluster_centers_[:, 0].argmax()
