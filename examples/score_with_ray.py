@@ -24,7 +24,7 @@ class ScorePart:
 
   def __init__(self, workdir: str, output: str):
     """Loads the model."""
-    from ocrgan_jax.scorer import load
+    from ocrgan_jax.inference.loading import load
 
     self.scorer, self.output = load(workdir), Path(output)
 

@@ -23,13 +23,14 @@ import numpy as np
 from absl import flags
 
 from experiments.runner import KEPT, append
-from ocrgan_jax import command_line
-from ocrgan_jax.checkpoint import VALIDATION
 from ocrgan_jax.configs import default
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.train import train
-from ocrgan_jax.writer import read_lines, write_text
+from ocrgan_jax.core import command_line
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import write_text
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.runs.checkpoint import VALIDATION
+from ocrgan_jax.training.log import read_lines
+from ocrgan_jax.training.train import train
 
 # name → the config file, its argument, the dataset's folder in `--data_dir`. By the first four
 # recipes are developed.

@@ -24,18 +24,19 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine, peak_gib
-from experiments.experiment import QUICK, config_of, load_tested
+from experiments.paper.experiment import QUICK, config_of, load_tested
 from experiments.runner import append
-from ocrgan_jax import command_line
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.core import command_line
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import write_text
+from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.data.framing import framing_of
+from ocrgan_jax.data.images import load_images
 from ocrgan_jax.data.masks import load_masks
-from ocrgan_jax.data.pipeline import load_images
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.metrics import image_auroc, pixel_metrics
-from ocrgan_jax.train import train
-from ocrgan_jax.writer import read_lines, write_text
+from ocrgan_jax.scoring.metrics import image_auroc, pixel_metrics
+from ocrgan_jax.training.log import read_lines
+from ocrgan_jax.training.train import train
 
 OURS = ('statistics', 'restore', 'paper')
 THEIRS = ('PaDiM', 'PatchCore', 'GANomaly', 'DRAEM')

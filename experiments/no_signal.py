@@ -12,10 +12,10 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from experiments import experiment, tables
-from experiments.experiment import RECIPES, Experiment, Results, Row
-from ocrgan_jax import command_line
-from ocrgan_jax.writer import write_text
+from experiments.paper import experiment, tables
+from experiments.paper.experiment import RECIPES, Experiment, Results, Row
+from ocrgan_jax.core import command_line
+from ocrgan_jax.core.files import write_text
 
 NUM_TRAIN, NUM_NORMAL, NUM_ANOMALOUS = 200, 93, 22
 SIZE = 32

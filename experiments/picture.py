@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.experiment import load_tested
-from ocrgan_jax import command_line, figures
+from experiments.paper.experiment import load_tested
+from ocrgan_jax.core import command_line
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
-from ocrgan_jax.overlay import outline, tinted
-from ocrgan_jax.prediction import limit_of_map
+from ocrgan_jax.drawing import figures
+from ocrgan_jax.drawing.overlay import outline, tinted
 
 QUANTILES = (0.95, 0.8, 0.65, 0.5, 0.35)  # of the anomalous images' scores
 
@@ -31,7 +31,7 @@ def picture(workdir: str, output: Path) -> None:
   of = lambda label: np.flatnonzero(test.labels == label)
   at = lambda chosen, q: chosen[np.argsort(scores[chosen])[int(q * (len(chosen) - 1))]]
   chosen = np.array([*(at(of(ANOMALOUS), q) for q in QUANTILES), at(of(NORMAL), 0.5)])
-  limit, views = limit_of_map(scorer, scorer.calibration.limit), scorer.explain(images[chosen])
+  limit, views = scorer.map_limit(), scorer.explain(images[chosen])
   rows = ['photograph', *(['reconstruction'] if 'reconstruction' in views else []), 'found']
   columns = {}
   for k, i in enumerate(chosen):

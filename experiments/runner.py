@@ -21,21 +21,21 @@ import ml_collections
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
-from ocrgan_jax import checkpoint, runs
-from ocrgan_jax.checkpoint import PROTOCOLS, VALIDATION
-from ocrgan_jax.checks import flat_fields
 from ocrgan_jax.configs import default
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.core.checks import flat_fields
+from ocrgan_jax.core.errors import InputError, InUse
+from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.images import hold_out
 from ocrgan_jax.data.keeping import decoding_once
-from ocrgan_jax.data.pipeline import hold_out
-from ocrgan_jax.errors import InputError, InUse
-from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.model_group import train_several
-from ocrgan_jax.ownership import owned
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.train import train
-from ocrgan_jax.training_run import resolve
-from ocrgan_jax.writer import read_lines
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.runs import checkpoint, run_folder
+from ocrgan_jax.runs.checkpoint import PROTOCOLS, VALIDATION
+from ocrgan_jax.runs.ownership import owned
+from ocrgan_jax.training.group import train_several
+from ocrgan_jax.training.log import read_lines
+from ocrgan_jax.training.run import resolve
+from ocrgan_jax.training.train import train
 
 # What says where images lie and how they are fetched, not what is measured.
 NOT_IN_THE_NAME = (
@@ -266,7 +266,7 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row
     VALIDATION: validated[-1],
     **{key: metrics['last'].get(key) for key in KEPT},
     'steps': metrics['last']['step'],
-    'minutes': round(minutes_of(log, len(runs.training_set(folder)), config), 2),
+    'minutes': round(minutes_of(log, len(run_folder.training_set(folder)), config), 2),
     'images': images_of(config),
     'machine': machine(),
   }

@@ -15,8 +15,8 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from ocrgan_jax import command_line
-from ocrgan_jax.predict import find_images
+from ocrgan_jax.core import command_line
+from ocrgan_jax.inference.predict_files import find_images
 
 
 def main(arguments: list[str]) -> int:

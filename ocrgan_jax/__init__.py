@@ -1,3 +1,36 @@
-"""OCR-GAN in JAX and Flax: find the defective images after seeing sound ones alone."""
+"""OCR-GAN in JAX and Flax: finds the defective images after seeing sound ones alone.
+
+The public functions are `train`, `evaluate`, `load` and `fit`; everything else is internal and
+may change. They are imported when first used, so that `import ocrgan_jax` takes no time.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = '0.1.0'
+
+# Public function → the module that it is in.
+_PUBLIC = {
+  'train': 'ocrgan_jax.training.train',
+  'evaluate': 'ocrgan_jax.reports.evaluation',
+  'load': 'ocrgan_jax.inference.loading',
+  'fit': 'ocrgan_jax.inference.fit',
+}
+__all__ = ['evaluate', 'fit', 'load', 'train']
+
+if TYPE_CHECKING:
+  from ocrgan_jax.inference.fit import fit
+  from ocrgan_jax.inference.loading import load
+  from ocrgan_jax.reports.evaluation import evaluate
+  from ocrgan_jax.training.train import train
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _PUBLIC:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  import importlib
+
+  return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+  return sorted([*globals(), *_PUBLIC])

@@ -4,7 +4,7 @@ import runpy
 import sys
 
 from ocrgan_jax import __version__
-from ocrgan_jax.memory import start_again_with_huge_pages
+from ocrgan_jax.core.memory import start_again_with_huge_pages
 
 # name → what it does, and an example.
 COMMANDS = {

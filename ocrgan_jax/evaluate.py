@@ -3,194 +3,27 @@
 A folder of several runs, as --seeds and --categories make them, gets a table of all.
 """
 
-import functools
-import itertools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from ocrgan_jax import command_line, runs, several_runs
-from ocrgan_jax.checks import read
-from ocrgan_jax.data import prepare_dataset
-from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.examples import UNLABELLED
-from ocrgan_jax.data.masks import load_masks
-from ocrgan_jax.data.pipeline import Images, hold_out, load_images
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.leaks import count_leaked
-from ocrgan_jax.metrics import image_auroc
-from ocrgan_jax.report import write_report
-from ocrgan_jax.schedule import Schedule
-from ocrgan_jax.scored_test_set import score_test_set
-from ocrgan_jax.scorer import Scorer, fit_statistics, load_each, with_score
-from ocrgan_jax.summary import scores_table, summarize, summary_text
-from ocrgan_jax.trivial import BAND_STATISTICS
-from ocrgan_jax.writer import read_lines, write_json, write_text
+from ocrgan_jax.core import command_line
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.reports.evaluation import evaluate, evaluate_several, output_folder
+from ocrgan_jax.reports.several_runs import run_folders
+from ocrgan_jax.reports.summary import summary_text
 
-ORACLE_NOTE = (
-  'oracle: the checkpoint was chosen by its AUROC on this very test set, as the release of the '
-  'paper does; none of the numbers below can be expected on other images'
-)
-
-
-def evaluate(
-  workdir: str | Path,
-  *,
-  protocol: str = 'last',
-  data_dir: str = '',
-  test_dir: str = '',
-  score: dict[str, Any] | None = None,
-  output: str | Path = '',
-  pictures: bool = True,
-  statistics: bool = True,
-) -> dict[str, Any]:
-  """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
-
-  Args:
-    workdir: the run's folder.
-    protocol: which checkpoint: 'last', the headline; 'validation', the best by
-      held-out normal images against their forged copies; or 'oracle', the best on
-      the test set of those that were kept.
-    data_dir: where the dataset is, if not where it was in training.
-    test_dir: where the test images of the dataset `folder` are, if elsewhere.
-    score: fields of the config's section `score` to change; the scale and the
-      threshold are then fitted to the held-out images again.
-    output: where the results go; the run's folder by default, its subfolder
-      `validation` or `oracle` for these protocols.
-    pictures: whether figures and the report are made.
-    statistics: whether band statistics are fitted to the run's images, to stand beside.
-
-  Returns:
-    The content of `metrics.json`.
-
-  Raises:
-    InputError: if the run, its data, the protocol or the score cannot be used.
-  """
-  workdir = Path(workdir)
-  if score and not output:
-    raise InputError("--score differs from the run's: name a folder for its results with --output")
-  folder = output_folder(workdir, protocol, output)
-  config = runs.load_config(workdir)
-  config.data.test_dir = test_dir or config.data.test_dir
-  dataset = prepare_dataset(data_dir or config.data_dir, config.data)
-  test = dataset.test
-  if not test.names:
-    raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
-  num_leaked = count_leaked(runs.training_set(workdir), runs.shared_with_test(workdir), dataset)
-  load_split = functools.partial(
-    load_images,
-    framing=runs.load_framing(workdir, config),
-    memory_gib=config.data.memory_gib,
-  )
-  images = load_split(test, description='decoding test images')
-  scorers = load_each(workdir, protocol)
-  if score:
-    runs.check_training_set(workdir, dataset.train.digests)
-  # If nothing was trained, it is band statistics that are scored.
-  normal, beside = None, statistics and read(Schedule, config.train).trains
-  if (score or beside) and runs.training_set(workdir) == dataset.train.digests:
-    parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
-    normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
-  elif beside:
-    print('warning: no band statistics: the training images have changed', file=sys.stderr)
-  if score and normal:
-    scorers = (with_score(scorer, score, *normal) for scorer in scorers)
-  scorer = next(scorers)
-  oracle: dict[str, Any] = {}
-  if protocol == 'oracle':
-    scorer, oracle = best_on_test_set(itertools.chain([scorer], scorers), images, test)
-
-  masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
-  tested = score_test_set(scorer, test, images, masks, pictures=pictures)
-  if normal and beside:
-    tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
-  metrics = {
-    'protocol': protocol,
-    **oracle,
-    'step': int(scorer.state.step),
-    'seed': config.seed,
-    'score': scorer.config.score.to_dict(),
-    **summarize(tested, scorer.calibration),
-    'num_test_images_trained_on': num_leaked,
-  }
-  write_json(folder / 'metrics.json', metrics)
-  write_text(folder / 'scores.csv', scores_table(test, tested.scores, scorer.calibration))
-  if pictures:
-    log = read_lines(workdir / 'metrics.jsonl')
-    write_report(folder, tested, scorer=scorer, metrics=metrics, log=log)
-  return metrics
-
-
-def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
-  """Where the results of a protocol go unless an output is given."""
-  return Path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
-
-
-def best_on_test_set(
-  scorers: Iterator[Scorer], images: Images, test: Split
-) -> tuple[Scorer, dict[str, Any]]:
-  """Chooses a checkpoint by the test set: only for the protocol `oracle`.
-
-  Args:
-    scorers: of the checkpoints.
-    images: of the test set.
-    test: the test set.
-
-  Returns:
-    The scorer with the highest AUROC, the later of equals, and what
-    `metrics.json` says about the choice.
-
-  Raises:
-    InputError: if there is no AUROC to choose by.
-  """
-  known = test.labels != UNLABELLED
-  best, aurocs = None, {}
-  for scorer in scorers:
-    auroc = image_auroc(test.labels[known], scorer.score(images)[known])
-    if auroc is None:
-      raise InputError('the test set lacks a labelled class: there is no AUROC to choose by')
-    aurocs[int(scorer.state.step)] = auroc
-    if auroc >= max(aurocs.values()):
-      best = scorer
-  assert best is not None
-  note = f'{ORACLE_NOTE} ({len(aurocs)} checkpoints were kept)'
-  return best, {'oracle_note': note, 'oracle_aurocs': aurocs}
-
-
-def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **options: Any) -> str:
-  """Evaluates the runs below a folder, and writes their table.
-
-  Args:
-    workdir: the folder of the runs.
-    folders: of the runs.
-    protocol: of `evaluate`.
-    **options: of `evaluate`.
-
-  Returns:
-    The table as text.
-
-  Raises:
-    InputError: as `evaluate`, naming the run.
-  """
-  evaluated = {}
-  for folder in folders:
-    print(f'evaluating {folder}', file=sys.stderr)
-    try:
-      evaluated[folder] = evaluate(folder, protocol=protocol, **options)
-    except InputError as error:
-      raise InputError(f'{folder}: {error}') from None
-  return several_runs.write(workdir, several_runs.table_of(workdir, evaluated), protocol)
+if __name__ == 'ocrgan_jax.evaluate':  # it would hide the function of that name
+  raise ImportError('this is a command; in Python use `from ocrgan_jax import evaluate`')
 
 
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
   workdir = Path(values.workdir)
-  folders = [] if (workdir / 'config.json').exists() else several_runs.run_folders(workdir)
+  folders = [] if (workdir / 'config.json').exists() else run_folders(workdir)
   if folders:
     if values.output or config_flags.get_override_values(values['score']):
       raise InputError(f'{workdir} holds {len(folders)} runs: --output and --score are for one')

@@ -4,46 +4,18 @@ Started again with the same config and folder, it goes on where it stopped.
 """
 
 import itertools
-import sys
 from pathlib import Path
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from ocrgan_jax import command_line, sharding
-from ocrgan_jax.model_group import train_several
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import State
-from ocrgan_jax.training_run import open_run, resolve
+from ocrgan_jax.core import command_line, sharding
+from ocrgan_jax.training.group import train_several
+from ocrgan_jax.training.train import train
 
-
-def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
-  """Trains a model to the end of its config's epochs.
-
-  Args:
-    config: as in `configs/default.py`.
-    workdir: the run's folder: config, metrics, TensorBoard events, checkpoints.
-
-  Returns:
-    The last state.
-
-  Raises:
-    InputError: if the config, the data or the folder cannot be used. Nothing has
-      been written then.
-  """
-  mesh, config = sharding.make_mesh(), resolve(config)
-  model = build_model(config)
-  with open_run(config, Path(workdir), model, mesh) as run:
-    if run.finished:
-      print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
-      return run.state
-    run.tell_outlook()
-    if not model.trains:
-      run.save_untrained()
-      return run.state
-    with run.logging():
-      return run.train_to(run.state, run.num_steps)
+if __name__ == 'ocrgan_jax.train':  # it would hide the function of that name
+  raise ImportError('this is a command; in Python use `from ocrgan_jax import train`')
 
 
 def main() -> None:

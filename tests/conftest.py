@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.configs import mvtec
-from ocrgan_jax.evaluate import evaluate
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import OCRGAN
-from ocrgan_jax.train import train
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import OCRGAN
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.training.train import train
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get('OCRGAN_DATA_DIR', REPOSITORY.parent / 'shared' / 'data'))

@@ -22,7 +22,7 @@ from experiments.benchmark.reference import benchmark_reference
 from experiments.benchmark.restore import benchmark_restore
 from experiments.benchmark.statistics import benchmark_statistics
 from experiments.benchmark.steps import benchmark_step
-from ocrgan_jax import command_line
+from ocrgan_jax.core import command_line
 
 PARTS = ('train', 'score', 'statistics', 'restore', 'together', 'memory', 'checksums', 'input')
 

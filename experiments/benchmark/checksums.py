@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments.benchmark.programs import Shape, model_of
 from experiments.benchmark.timing import time_calls
-from ocrgan_jax.digests import digests_of
-from ocrgan_jax.state import create_state
+from ocrgan_jax.core.digests import digests_of
+from ocrgan_jax.model.state import create_state
 
 
 def benchmark_checksums(shape: Shape) -> dict[str, Any]:

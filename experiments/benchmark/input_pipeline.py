@@ -10,10 +10,11 @@ from PIL import Image
 
 from experiments.benchmark.timing import report_rate, time_batches
 from ocrgan_jax.configs import folder
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.data.batches import TrainingBatches
 from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing
-from ocrgan_jax.data.pipeline import TrainingBatches, load_images
+from ocrgan_jax.data.images import load_images
 
 PHOTO_SIZE = 900  # of MVTec AD's bottle
 

@@ -14,7 +14,7 @@ from experiments.benchmark.programs import (
   peak_memory,
   training_program,
 )
-from ocrgan_jax.state import create_state
+from ocrgan_jax.model.state import create_state
 
 
 def step_memory(shape: Shape, dtype: str) -> int:

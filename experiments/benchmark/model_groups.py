@@ -14,10 +14,10 @@ from experiments.benchmark.programs import (
   training_program,
 )
 from experiments.benchmark.timing import report_rate, time_calls
-from ocrgan_jax import sharding
-from ocrgan_jax.state import State
-from ocrgan_jax.step import train_step
-from ocrgan_jax.training_run import new_state
+from ocrgan_jax.core import sharding
+from ocrgan_jax.model.state import State
+from ocrgan_jax.training.run import new_state
+from ocrgan_jax.training.step import train_step
 
 
 def benchmark_group(shape: Shape, dtype: str, count: int) -> list[dict[str, Any]]:

@@ -8,13 +8,13 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Wrapped
 
-from ocrgan_jax import sharding
 from ocrgan_jax.configs import default
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.model import OCRGAN
-from ocrgan_jax.score_step import score_step
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.step import train_step
+from ocrgan_jax.core import sharding
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.model.ocrgan import OCRGAN
+from ocrgan_jax.model.score_step import score_step
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.training.step import train_step
 
 
 class Shape(NamedTuple):

@@ -9,7 +9,7 @@ import jax
 
 from experiments.benchmark.programs import Shape
 from experiments.benchmark.timing import REPEATS
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.core.errors import InputError
 
 
 def benchmark_reference(

@@ -14,13 +14,14 @@ from experiments.benchmark.programs import (
   training_program,
 )
 from experiments.benchmark.timing import report_rate, time_calls
-from ocrgan_jax import density, sharding
 from ocrgan_jax.configs import default
-from ocrgan_jax.moments import Moments
-from ocrgan_jax.score_step import moments_step
-from ocrgan_jax.scoring import Reference
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.training_run import new_state
+from ocrgan_jax.core import sharding
+from ocrgan_jax.density import gaussian
+from ocrgan_jax.density.moments import Moments
+from ocrgan_jax.model.forward import moments_step
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.scoring.anomaly_score import Reference
+from ocrgan_jax.training.run import new_state
 
 
 def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
@@ -45,11 +46,11 @@ def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
     added = sharding.jit_over_batch(step, mesh, num_replicated=2)
     return added(state, np.int32(batch), images)
 
-  def fit(lists: tuple[str, ...], of: Moments) -> tuple[density.Gaussians, ...]:
-    return density.fit(of, model.density, '+'.join(lists), model.statistics)
+  def fit(lists: tuple[str, ...], of: Moments) -> tuple[gaussian.Gaussians, ...]:
+    return gaussian.fit(of, model.density, '+'.join(lists), model.statistics)
 
   bands = fit(model.density.lists(learned=False), moments(learned=False))
-  bands = density.of_fixed_shape(bands, model.density.context)
+  bands = gaussian.of_fixed_shape(bands, model.density.context)
   state = state.replace(density=jax.device_put(bands, everywhere))
   learned = fit(model.density.lists(learned=True), moments(learned=True))
   mib = sum(x.nbytes for x in jax.tree.leaves((bands, learned))) / 2**20

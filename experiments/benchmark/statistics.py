@@ -9,15 +9,16 @@ import numpy as np
 
 from experiments.benchmark.programs import Shape, first_device, random_batch, scoring_program
 from experiments.benchmark.timing import report_rate, time_calls
-from ocrgan_jax import density, sharding
 from ocrgan_jax.configs import default
-from ocrgan_jax.inputs import MIXED_BANDS, to_float
-from ocrgan_jax.mixtures import TRAINING_FAMILIES, forge_mixtures
+from ocrgan_jax.core import sharding
+from ocrgan_jax.density import gaussian
+from ocrgan_jax.forging.mixtures import TRAINING_FAMILIES, forge_mixtures
+from ocrgan_jax.model.forward import moments_step
+from ocrgan_jax.model.inputs import MIXED_BANDS, to_float
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import create_state
 from ocrgan_jax.networks import frequency_decoupling
-from ocrgan_jax.score_step import moments_step
-from ocrgan_jax.scoring import Reference
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import create_state
+from ocrgan_jax.scoring.anomaly_score import Reference
 
 
 def benchmark_statistics(shape: Shape) -> list[dict[str, Any]]:
@@ -41,7 +42,7 @@ def benchmark_statistics(shape: Shape) -> list[dict[str, Any]]:
   rows = [report_rate(f'statistics {name}', rate(lambda: add(state, np.int32(32), images)))]
   moments = add(state, np.int32(shape.batch), images)
   start = time.perf_counter()
-  fitted = density.fit(moments, model.density, model.density.candidates[0])
+  fitted = gaussian.fit(moments, model.density, model.density.candidates[0])
   seconds, size = time.perf_counter() - start, sum(x.nbytes for x in jax.tree.leaves(fitted))
   print(f'fit {shape.size}: {seconds:.2f} s; the density takes {size / 2**20:.1f} MiB')
   rows.append({'name': 'fit', 'seconds': seconds, 'mib': size / 2**20})

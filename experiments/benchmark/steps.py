@@ -17,9 +17,9 @@ from experiments.benchmark.programs import (
   training_program,
 )
 from experiments.benchmark.timing import report_rate, time_calls
-from ocrgan_jax import sharding
-from ocrgan_jax.scoring import Reference
-from ocrgan_jax.training_run import new_state
+from ocrgan_jax.core import sharding
+from ocrgan_jax.scoring.anomaly_score import Reference
+from ocrgan_jax.training.run import new_state
 
 
 def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ocrgan_jax.data.pipeline import TrainingBatches
+from ocrgan_jax.data.batches import TrainingBatches
 
 REPEATS = 7
 

@@ -7,12 +7,13 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from ocrgan_jax import command_line, figures
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.core import command_line
 from ocrgan_jax.data.builder import Prepared
+from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing
+from ocrgan_jax.data.images import StreamedImages
 from ocrgan_jax.data.inspection import CONVERSIONS
-from ocrgan_jax.data.pipeline import StreamedImages
+from ocrgan_jax.drawing import figures
 
 PER_TYPE = 6  # images of each defect type on the contact sheet
 PICTURE_SIZE = 128  # pixels

@@ -26,11 +26,11 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
+from ocrgan_jax.core.errors import InputError, is_full
+from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.examples import Example, Examples
 from ocrgan_jax.data.inspection import inspect
-from ocrgan_jax.data.reading import read_file
 from ocrgan_jax.data.settings import DataSettings
-from ocrgan_jax.errors import InputError, is_full
 
 
 class Records:

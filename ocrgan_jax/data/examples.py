@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrgan_jax.data.reading import read_file
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import read_file
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 

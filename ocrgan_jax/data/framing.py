@@ -16,8 +16,8 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
+from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.decoding import open_image, resize, to_rgb
-from ocrgan_jax.errors import InputError
 
 FITS = ('stretch', 'pad', 'tiles')
 BORDER = 0.02  # width of a photograph's border, as a share of its sides

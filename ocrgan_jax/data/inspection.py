@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
-from ocrgan_jax.data.reading import read_file
-from ocrgan_jax.errors import InputError
 
 NAMED = 3  # files that a message names before it only counts
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ocrgan_jax.checks import at_least, between, check, one_of, seed
+from ocrgan_jax.core.checks import at_least, between, check, one_of, seed
 from ocrgan_jax.data.framing import FITS
 
 

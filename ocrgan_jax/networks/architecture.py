@@ -4,8 +4,8 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from ocrgan_jax.checks import at_least, check, one_of
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.core.checks import at_least, check, one_of
+from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.networks.discriminator import Discriminator
 from ocrgan_jax.networks.generator import Generator
 from ocrgan_jax.networks.pixel_discriminator import PixelDiscriminator

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ocrgan_jax.platforms import by_platform, cpu_barrier
+from ocrgan_jax.core.platforms import by_platform, cpu_barrier
 
 # Where a CPU takes another way:
 FEW_OUTPUTS = 4  # side up to which a strided convolution is a product of patches

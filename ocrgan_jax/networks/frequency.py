@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ocrgan_jax.platforms import cpu_barrier
+from ocrgan_jax.core.platforms import cpu_barrier
 
 # One row of Gau1 = outer(TAPS, TAPS) / 256, Eq. 1. The kernel is separable, so
 # each axis is filtered by itself: 10 products a pixel instead of 25.

@@ -12,13 +12,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from ocrgan_jax.checks import read
 from ocrgan_jax.configs import cifar10, dagm, elpv, folder, kolektor, magnetic_tile, mvtec
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.core.checks import read
+from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import Prepared, Split
-from ocrgan_jax.data.cifar10 import CLASSES, Cifar10
+from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.datasets.cifar10 import CLASSES, Cifar10
 from ocrgan_jax.data.settings import DataSettings
-from ocrgan_jax.errors import InputError
 from tests.conftest import DATA, smooth_image, write_images
 
 RNG = np.random.default_rng(0)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.configs import folder, mvtec
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.__main__ import contact_sheet, describe
 from ocrgan_jax.data.builder import Prepared
+from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import decode_image, open_image
-from ocrgan_jax.errors import InputError
 from tests.conftest import run_module, smooth_image, write_images
 
 

@@ -5,12 +5,13 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.configs import mvtec
-from ocrgan_jax.data import prepare_dataset
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.batches import TrainingBatches, evaluation_batches
 from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import resize
 from ocrgan_jax.data.framing import Framing
-from ocrgan_jax.data.pipeline import TrainingBatches, evaluation_batches, hold_out, load_images
-from ocrgan_jax.errors import InputError
+from ocrgan_jax.data.images import hold_out, load_images
 
 NUMBERS = np.arange(10)[:, None]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from experiments import ablation
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.writer import read_lines
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.training.log import read_lines
 
 
 def test_each_variant_is_a_model_of_its_own() -> None:

@@ -10,11 +10,11 @@ from experiments.benchmark.model_groups import benchmark_group
 from experiments.benchmark.programs import Shape
 from experiments.benchmark.reference import benchmark_reference
 from experiments.benchmark.statistics import benchmark_statistics
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.score_step import score_step
-from ocrgan_jax.scoring import Reference
-from ocrgan_jax.settings import build_model
-from ocrgan_jax.state import create_state
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.model.score_step import score_step
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import create_state
+from ocrgan_jax.scoring.anomaly_score import Reference
 from tests.conftest import tiny_config
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from experiments import experiment, no_signal, runner, tables
-from experiments.experiment import Experiment
-from ocrgan_jax.training_run import resolve
+from experiments import no_signal, runner
+from experiments.paper import experiment, tables
+from experiments.paper.experiment import Experiment
+from ocrgan_jax.training.run import resolve
 from tests.conftest import DATA, REPOSITORY, run_module, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -88,7 +89,7 @@ def test_on_real_images(name: str, folder: str, categories: list[str], workdir: 
 
 def test_spectra(mvtec_folder: Path, tmp_path: Path) -> None:
   ended = run_module(
-    'experiments.figure_3a',
+    'experiments.paper.figure_3a',
     f'--data_dir={mvtec_folder}',
     '--categories=tile',
     f'--workdir={tmp_path}',
@@ -118,7 +119,7 @@ def test_no_signal(tmp_path: Path) -> None:
 def test_a_killed_runner_ends_in_the_same_table(mvtec_folder: Path, tmp_path: Path) -> None:
   def command(workdir: Path) -> list[str]:
     flags = [f'--data_dir={mvtec_folder}', '--categories=tile', '--quick', f'--workdir={workdir}']
-    return ['experiments.table_6', *flags]
+    return ['experiments.paper.table_6', *flags]
 
   def table(workdir: Path) -> str:
     return re.sub(r', \d+ minutes of', '', (workdir / 'table_6.md').read_text())

@@ -9,10 +9,10 @@ import pytest
 
 from experiments import runner
 from ocrgan_jax.configs import default
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.ownership import owned
-from ocrgan_jax.training_run import resolve
-from ocrgan_jax.writer import read_lines
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.runs.ownership import owned
+from ocrgan_jax.training.log import read_lines
+from ocrgan_jax.training.run import resolve
 from tests.conftest import tiny_config
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.experiment import Cell, Experiment, Results, Row, config_of, parse_overrides
-from experiments.tables import markdown, table_csv
-from ocrgan_jax.checkpoint import VALIDATION
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.trivial import BAND_STATISTICS
+from experiments.paper.experiment import Cell, Experiment, Results, Row, config_of, parse_overrides
+from experiments.paper.tables import markdown, table_csv
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.reports.trivial import BAND_STATISTICS
+from ocrgan_jax.runs.checkpoint import VALIDATION
 
 EXPERIMENT = Experiment(
   name='some',

@@ -22,18 +22,18 @@ import numpy as np
 from PIL import Image
 
 from experiments.benchmark.machine import peak_gib
-from ocrgan_jax import runs
-from ocrgan_jax.checks import read
 from ocrgan_jax.configs import cifar10, dagm, elpv
-from ocrgan_jax.data import DATASETS
+from ocrgan_jax.core.checks import read
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.datasets import DATASETS
 from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
 from ocrgan_jax.data.framing import Framing, decode_frames
 from ocrgan_jax.data.inspection import inspect
 from ocrgan_jax.data.settings import DataSettings
-from ocrgan_jax.errors import InputError
-from ocrgan_jax.scorer import load
-from ocrgan_jax.train import train
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.runs import run_folder
+from ocrgan_jax.training.train import train
 from tests.conftest import smooth_image, tiny_config, write_data_without_signal
 
 SECONDS = 20  # for one input
@@ -122,8 +122,8 @@ def run_reader(workdir: Path, name: str) -> Reader:
     before = (workdir / name).read_bytes()
     try:
       (workdir / name).write_bytes(content)
-      runs.load_config(workdir)
-      runs.training_set(workdir)
+      run_folder.load_config(workdir)
+      run_folder.training_set(workdir)
     finally:
       (workdir / name).write_bytes(before)
 

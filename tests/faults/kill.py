@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ocrgan_jax.scorer import load
+from ocrgan_jax.inference.loading import load
 from tests.conftest import REPOSITORY, TINY, write_data_without_signal
 
 # A checkpoint each second step or so, that much of the time is spent saving.

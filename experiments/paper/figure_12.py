@@ -1,0 +1,82 @@
+"""Fig. 12: reconstructions of the baseline, of bands without CS, and of OCR-GAN.
+
+python -m experiments.paper.figure_12 --data_dir=…/mvtec_ad
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from experiments.paper.command import main
+from experiments.paper.experiment import Cell, Results, called, load_tested
+from experiments.paper.figure_9 import EXPERIMENT as FIGURE_9
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.examples import ANOMALOUS
+from ocrgan_jax.data.masks import load_masks
+from ocrgan_jax.drawing import figures
+
+EXPERIMENT = FIGURE_9._replace(name='figure_12', title='Fig. 12: reconstructions')
+SHOWN = 3  # anomalous images of a category, evenly over the sorted names
+BRIGHT = 0.5  # difference of full brightness, of images in [-1, 1]
+
+
+def views_of(results: Results, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Photographs (with the outline of the mask, if there is one), reconstructions, differences.
+
+  Returns:
+    Each uint8 [SHOWN, size, size, 3].
+  """
+  scorer, dataset, images = load_tested(results.folders[cell])
+  test = dataset.test
+  anomalous = np.flatnonzero(test.labels == ANOMALOUS)
+  chosen = anomalous[np.linspace(0, len(anomalous) - 1, SHOWN).astype(int)]
+  masks = load_masks(test, scorer.model.image_size) if dataset.report['masks'] else {}
+  views = scorer.explain(images[chosen])
+  difference = np.abs(views['input'] - views['reconstruction']).mean(-1)
+  photographs = [
+    figures.outlined(image, masks.get(int(i)))
+    for image, i in zip(figures.to_uint8(views['input']), chosen, strict=True)
+  ]
+  heated = [figures.heated(x, BRIGHT) for x in difference]
+  return np.stack(photographs), figures.to_uint8(views['reconstruction']), np.stack(heated)
+
+
+def draw(results: Results, path: Path) -> None:
+  """Draws a row for each image and two columns for each model, of the first seed.
+
+  A model that was not trained is white; a category without any is left out, and named by the table.
+
+  Raises:
+    InputError: if there is none at all.
+  """
+  seed = results.seeds()[0]
+  models = [*itertools.product(results.recipes(), results.experiment.rows)]
+  labels: list[str] = []
+  columns: dict[str, list[np.ndarray]] = {}
+  for category in results.experiment.categories:
+    cells = [Cell(row, recipe, category, seed) for recipe, row in models]
+    views = {c: views_of(results, c) for c in cells if 'error' not in results.outcomes[c]}
+    if not views:
+      continue
+    labels += [f'{category} {k + 1}' for k in range(SHOWN)]
+    photographs = next(iter(views.values()))[0]
+    white = np.full_like(photographs, 255)
+    columns.setdefault('anomalous image', []).append(photographs)
+    for cell in cells:
+      _, reconstructions, differences = views.get(cell, (white, white, white))
+      model = f'{cell.row}\n{called(cell.recipe)}:'
+      columns.setdefault(f'{model}\nreconstruction', []).append(reconstructions)
+      columns.setdefault(f'{model}\ndifference', []).append(differences)
+  if not columns:
+    raise InputError('there is nothing to draw: no model was trained; the table says why')
+  figures.sheet(
+    path,
+    labels,
+    {name: np.concatenate(parts) for name, parts in columns.items()},
+    f'{results.experiment.title} of defective images, and where both differ (bright); seed {seed}',
+  )
+
+
+if __name__ == '__main__':
+  main(EXPERIMENT, draw)

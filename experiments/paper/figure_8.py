@@ -1,0 +1,85 @@
+"""Fig. 8: scores of normal and anomalous images.
+
+python -m experiments.paper.figure_8 --data_dir=…
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments.paper.command import main
+from experiments.paper.experiment import (
+  MVTEC_ALL,
+  Cell,
+  Experiment,
+  Results,
+  Row,
+  called,
+  panels_of,
+)
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.drawing import figures
+
+ROW = 'FD and CS, forged'
+EXPERIMENT = Experiment(
+  name='figure_8',
+  title='Fig. 8: scores of test images',
+  config='mvtec',
+  rows={ROW: Row(0.983)},
+  categories=MVTEC_ALL,
+)
+
+
+def scores_of(results: Results, cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
+  """Labels and scaled scores of the test images of some runs, one behind the other.
+
+  Raises:
+    InputError: if the scores of one are gone.
+  """
+  labels, scores = [], []
+  for cell in cells:
+    if 'error' in results.outcomes[cell]:
+      continue
+    path = results.folders[cell] / 'scores.csv'
+    if not path.exists():
+      raise InputError(f'{path} is gone; remove its line in results.jsonl to run it again')
+    with path.open() as file:
+      for line in csv.DictReader(file):
+        labels.append(int(line['label'] or -1))
+        scores.append(float(line['score']))
+  return np.array(labels), np.array(scores)
+
+
+def histogram(panel: Axes, labels: np.ndarray, scores: np.ndarray, title: str) -> None:
+  """Draws the shares of both classes by score."""
+  if not len(scores):
+    panel.set(title=f'{title}: not run')
+    return
+  low, high = np.quantile(scores, [0.005, 0.995])
+  bins = np.linspace(low, high, 31)
+  for label, name, color in figures.CLASSES[:2]:
+    chosen = np.clip(scores[labels == label], low, high)
+    weights = np.full(len(chosen), 1 / max(len(chosen), 1))
+    panel.hist(
+      chosen, bins.tolist(), weights=weights, color=color, alpha=0.5, label=f'{name}, {len(chosen)}'
+    )
+  panel.set(title=title, xlabel='score; held-out normal images reach 1', ylabel='share of images')
+  panel.legend()
+
+
+def draw(results: Results, path: Path) -> None:
+  """Draws a panel for each recipe and category, of the first seed."""
+  recipes, seed = results.recipes(), results.seeds()[0]
+  categories = results.experiment.categories
+  figure, panels = panels_of(results, categories, 4.5)
+  for row, recipe in zip(panels, recipes, strict=True):
+    for panel, category in zip(row, categories, strict=True):
+      found = scores_of(results, [Cell(ROW, recipe, category, seed)])
+      histogram(panel, *found, f'{category}, {called(recipe)}')
+  figures.save(figure, path)
+
+
+if __name__ == '__main__':
+  main(EXPERIMENT, draw)

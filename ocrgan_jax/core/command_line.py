@@ -1,0 +1,240 @@
+"""How the commands start, and how they report what the user can fix: in one line."""
+
+import re
+import signal
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+import ocrgan_jax
+from ocrgan_jax.configs import default
+from ocrgan_jax.core.cache import user_cache
+from ocrgan_jax.core.errors import InputError, is_full, is_out_of_memory
+from ocrgan_jax.core.memory import start_again_with_huge_pages, tell_if_started_again
+from ocrgan_jax.core.signals import Interrupted, raise_on_sigterm
+
+# What absl and ml_collections raise for wrong flags and config files.
+MISTAKES = (
+  flags.Error,
+  AttributeError,
+  KeyError,
+  ValueError,
+  TypeError,
+  OSError,
+  ImportError,
+  SyntaxError,
+)
+
+EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
+CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
+CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
+
+flags.DEFINE_bool('huge_pages', True, 'on a CPU, start again with memory in huge pages')
+
+
+def run(
+  main: Callable[..., int | None], *, takes_arguments: bool = False, computes: bool = True
+) -> None:
+  """Parses absl flags and runs a command.
+
+  Args:
+    main: the command; returns the exit status.
+    takes_arguments: whether `main` takes a list of the arguments that are not flags.
+    computes: whether it is worth starting again for faster memory.
+
+  An InputError, a wrong flag, a faulty config file or an interrupt ends with one line
+  on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
+  """
+
+  def call(arguments: list[str]) -> int | None:
+    if takes_arguments:
+      return main(arguments[1:])
+    if len(arguments) > 1:
+      raise InputError(f'unexpected argument {arguments[1]!r}: flags start with --; see --help')
+    return main()
+
+  def start(arguments: list[str]) -> int | None:
+    if computes:
+      start_again_with_huge_pages()
+    tell_if_started_again()
+    return _guarded(lambda: call(arguments))
+
+  _list_in_help()
+  app.run(start, flags_parser=_parse)
+
+
+def _list_in_help() -> None:
+  """Lists what other modules define for a command in its own --help, too."""
+  for module, found in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith(('ocrgan_jax.', 'experiments.')):
+      for flag in found:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def define_score_flags() -> None:
+  """Defines `--score.…`, the fields of the config's section `score`."""
+  score = default.get_config().score
+  try:  # ml_collections looks for --score.… on the command line here already
+    config_flags.DEFINE_config_dict('score', score, 'fields of score to change', lock_config=True)
+  except AttributeError:
+    sys.exit(f'error: --score has no such field; its fields are {", ".join(sorted(score))}')
+
+
+def whole_numbers(flag: str, texts: list[str]) -> list[int]:
+  """The values of a flag that is a list of whole numbers.
+
+  Raises:
+    InputError: if one is none.
+  """
+  if not all(text.isdecimal() for text in texts):
+    raise InputError(f'--{flag}={",".join(texts)}: give whole numbers, as in --{flag}=0,1,2')
+  return [int(text) for text in texts]
+
+
+def no_duplicates(flag: str, values: list[str]) -> None:
+  """Checks that a flag that is a list names nothing twice.
+
+  Raises:
+    InputError: naming the first that is there twice.
+  """
+  for i, value in enumerate(values):
+    if value in values[:i]:
+      raise InputError(f'--{flag} names {value} twice')
+
+
+def _guarded(main: Callable[[], int | None]) -> int | None:
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # orbax logs every step at INFO
+  cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+  if cache is None:  # not set by the user
+    jax.config.update('jax_compilation_cache_dir', str(user_cache() / 'compiled'))
+  raise_on_sigterm()
+  try:
+    return main()
+  except InputError as error:
+    return _fail(str(error))
+  except OSError as error:
+    if not is_full(error):
+      raise
+    return _fail(f'{error}: free some space, and start the same command again')
+  except jax.errors.JaxRuntimeError as error:
+    if not is_out_of_memory(error):
+      raise
+    reason = str(error).strip().partition('\n')[0]
+    return _fail(f'{reason}: lower the batch, model.width or image_size')
+  except KeyboardInterrupt:
+    print('\nstopped', file=sys.stderr)
+    return 128 + signal.SIGINT
+  except Interrupted as stopped:
+    print(f'\n{stopped}', file=sys.stderr)
+    return 128 + stopped.number
+
+
+def _with_paths(arguments: list[str]) -> list[str]:
+  """The arguments with the path of a config where it was given by its name."""
+  found = list(arguments)
+  for i, argument in enumerate(arguments):
+    flag, equals, value = argument.partition('=')
+    if flag not in ('--config', '-config'):
+      continue
+    place = i if equals else i + 1
+    value = value if equals else (arguments[place] if place < len(arguments) else '')
+    name, colon, of_config = value.partition(':')
+    if name in CONFIG_NAMES and not Path(name).is_file():
+      found[place] = f'{flag}=' * bool(equals) + f'{CONFIGS / name}.py{colon}{of_config}'
+  return found
+
+
+def _parse(arguments: list[str]) -> list[str]:
+  try:
+    rest = flags.FLAGS(_with_paths(arguments))
+    # A config file that failed to load raises its error only when it is used.
+    for name in flags.FLAGS:
+      getattr(flags.FLAGS, name)
+    if 'config' in flags.FLAGS and not hasattr(flags.FLAGS.config, 'to_dict'):
+      path = config_flags.get_config_filename(flags.FLAGS['config'])
+      raise InputError(f'get_config in {path} must return a ConfigDict; see configs/mvtec.py')
+  except Exception as error:
+    message = _config_mistake(error)
+    if not message and not isinstance(error, MISTAKES):
+      raise
+    sys.exit(_fail(message or _flag_mistake(error)))
+  return rest
+
+
+def _config_mistake(error: BaseException | None) -> str:
+  """Describes an error raised in a config file or in a file that it imports.
+
+  Args:
+    error: the exception, with the original one among its causes.
+
+  Returns:
+    One line with file and line number, or '' if the error comes from elsewhere.
+  """
+  while error is not None:
+    name = type(error).__name__
+    if isinstance(error, SyntaxError) and _is_users(error.filename):
+      return f'{error.filename}:{error.lineno}: {name}: {error.msg}'
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(f.filename)]
+    if frames:
+      place, message = frames[-1], '. '.join(_lines(error))
+      if isinstance(error, ValueError) and (place.line or '').startswith('raise '):
+        return message  # a message that the file itself has for its user
+      return f'{place.filename}:{place.lineno}: {name}: {message}'.removesuffix(': ')
+    error = error.__cause__ or error.__context__
+  return ''
+
+
+def _is_users(filename: str | None) -> bool:
+  """Whether a file is neither this one nor part of Python or an installed package."""
+  installed = ('site-packages', 'dist-packages', sysconfig.get_path('stdlib'))
+  return (
+    filename is not None
+    and Path(filename).is_file()
+    and filename != __file__
+    and not any(folder in filename for folder in installed)
+  )
+
+
+def _flag_mistake(error: Exception) -> str:
+  """Describes a wrong flag in one line, given what absl or ml_collections raised."""
+  text = str(error)
+  missing = re.findall(r'Flag --(\w+) must have a value other than None', text)
+  if 'config' in missing and flags.FLAGS['config'].present:
+    path = config_flags.get_config_filename(flags.FLAGS['config'])
+    return f'get_config in {path} returns nothing; end it with `return config`'
+  if missing:
+    names = ' and '.join(f'--{name}' for name in missing)
+    examples = ' '.join(f'--{name}={EXAMPLES.get(name, "…")}' for name in missing)
+    return f'missing {names}: give for example {examples}'
+  if isinstance(error, AttributeError) and error.name == 'get_config':
+    path = error.obj.__file__  # type: ignore[attr-defined]
+    return f'{path} has no function get_config; see configs/mvtec.py'
+  lines = _lines(error)
+  if isinstance(error, AttributeError | KeyError):
+    return f'no such config field: {". ".join(lines)}'
+  if isinstance(error, OSError):
+    return f'cannot load the config: {lines[-1]}; by name there are {", ".join(CONFIG_NAMES)}'
+  lines = [line for line in lines if not line.startswith('Pass --help')]
+  if len(lines) > 3:  # the flag, a traceback, the error
+    lines = [lines[0].removesuffix('Error whilst parsing config file:').strip(), lines[-1]]
+  return ' '.join(lines)
+
+
+def _lines(error: BaseException) -> list[str]:
+  """The lines of an exception's message, without the quotes that a KeyError puts around it."""
+  if isinstance(error, AttributeError) and error.args and isinstance(error.args[0], KeyError):
+    error = error.args[0]  # as ml_collections raises it for an unknown field
+  text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+  return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _fail(message: str) -> int:
+  print(f'error: {message}', file=sys.stderr)
+  return 1

@@ -1,0 +1,131 @@
+"""The mesh of devices, where arrays lie on it, and the processes that share it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped as JitWrapped
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.platforms import CPU_OPTIONS
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A mesh with one axis, `data`, over the devices (all of them by default)."""
+  devices = jax.devices() if devices is None else devices
+  return jax.make_mesh((len(devices),), ('data',), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The same array on every device: the state."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """The first axis split over the devices: batches."""
+  return NamedSharding(mesh, PartitionSpec('data'))
+
+
+def jit_over_batch(
+  function: Callable[..., Any],
+  mesh: Mesh,
+  *,
+  num_replicated: int = 1,
+  makes_batch: bool = False,
+  donate: bool = False,
+) -> JitWrapped:
+  """Compiles a function of (state, …, batch) for a mesh.
+
+  Args:
+    function: pure, of replicated arguments, the state first, and a batch split
+      over the devices.
+    mesh: of the devices.
+    num_replicated: how many arguments come before the batch.
+    makes_batch: whether the result is a batch, split over the devices; else it is
+      replicated.
+    donate: whether the state's memory is given to the result.
+
+  Returns:
+    The jitted function.
+  """
+  on_cpu = mesh.devices.flat[0].platform == 'cpu'
+  return jax.jit(
+    function,
+    in_shardings=(*[replicated(mesh)] * num_replicated, batch_sharding(mesh)),
+    out_shardings=batch_sharding(mesh) if makes_batch else replicated(mesh),
+    donate_argnums=0 if donate else (),
+    compiler_options=CPU_OPTIONS if on_cpu else None,
+  )
+
+
+def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
+  """Puts this process's share of a batch on its devices."""
+  return jax.make_array_from_process_local_data(batch_sharding(mesh), images)
+
+
+def start_processes(
+  coordinator: str = '', num_processes: int | None = None, process_id: int | None = None
+) -> None:
+  """Joins this process with the others of a run, before JAX is used.
+
+  Args:
+    coordinator: `host:port` of the first process. Without it JAX finds all three on a
+      SLURM or cloud cluster.
+    num_processes: of the run.
+    process_id: of this process, from 0.
+
+  Raises:
+    InputError: if they cannot be found or do not meet.
+  """
+  try:
+    jax.distributed.initialize(coordinator or None, num_processes, process_id)
+  except (RuntimeError, ValueError) as error:
+    raise InputError(
+      f'the processes of the run did not meet ({str(error).splitlines()[0]}); give each '
+      '--coordinator=host:port, --num_processes and --process_id'
+    ) from None
+
+
+def is_first_process() -> bool:
+  """Whether this process writes the run's folder; orbax saves for all."""
+  return jax.process_index() == 0
+
+
+def in_first_process(action: Callable[[], Any]) -> Any:
+  """Runs an action in the first process alone; what it refuses is refused in all of them.
+
+  Args:
+    action: that may raise an InputError.
+
+  Returns:
+    Its result; None in the other processes.
+
+  Raises:
+    InputError: of the action, or, in the others, with its message.
+  """
+  if jax.process_count() == 1:
+    return action()
+  result, refused = None, None
+  try:
+    result = action() if is_first_process() else None
+  except InputError as error:
+    refused = error
+  text = np.frombuffer(str(refused or '').encode()[:500].ljust(500), np.uint8)
+  told = np.asarray(multihost_utils.broadcast_one_to_all(text)).tobytes().decode().strip()
+  if told:
+    raise refused or InputError(told)
+  return result
+
+
+@contextlib.contextmanager
+def first_process_first(what: str) -> Iterator[None]:
+  """Lets the first process of a run do something before the others do it."""
+  if not is_first_process():
+    multihost_utils.sync_global_devices(what)
+  yield
+  if is_first_process():
+    multihost_utils.sync_global_devices(what)

@@ -1,0 +1,80 @@
+"""DAGM 2007: ten classes of artificial textures, weakly labelled defects.
+
+data_dir/Class1/Train/0001.PNG
+data_dir/Class1/Train/Label/Labels.txt      number, defective, image, _, mask
+data_dir/Class1/Train/Label/0001_label.PNG
+data_dir/Class1/Test/…
+"""
+
+from pathlib import Path
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  NORMAL_TYPE,
+  Example,
+  Examples,
+  image_files,
+  require_category,
+  require_folder,
+)
+
+LAYOUT = '<data_dir>/Class1/Train/*.PNG with Label/Labels.txt, and the same in Test'
+
+
+class Dagm(AnomalyDataset):
+  """DAGM 2007: trained on the defect-free images of `Train`, tested on all of `Test`."""
+
+  HOMEPAGE = 'https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection'
+  LICENSE = 'research use'
+  CITATION = (
+    'M. Wieler, T. Hahn: Weakly Supervised Learning for Industrial Optical Inspection. '
+    'DAGM Symposium 2007.'
+  )
+
+  def list_examples(self) -> Examples:
+    """Both halves of the config's class."""
+    root = require_folder(self.source, LAYOUT)
+    there = [path.name for path in root.glob('Class*') if path.is_dir()]
+    folder = require_category(root, self.settings.category, there, LAYOUT)
+    train, test = (_list_half(folder, half) for half in ('Train', 'Test'))
+    normal = [example for example in train if example.label == NORMAL]
+    if not normal:
+      raise InputError(f'no defect-free images in {folder / "Train"}; expected {LAYOUT}')
+    return Examples(normal, test)
+
+
+def _list_half(root: Path, half: str) -> list[Example]:
+  folder = root / half
+  table = folder / 'Label' / 'Labels.txt'
+  if not table.is_file():
+    raise InputError(f'no {table}; expected {LAYOUT}')
+  masks: dict[str, str | None] = {}
+  # Tab-separated fields after a first line with a single number.
+  for row in table.read_text(errors='replace').splitlines()[1:]:
+    fields = row.split()
+    if fields:
+      if len(fields) < 3:
+        raise InputError(f'{table} has a line {row!r}; expected number, 0 or 1, image, …')
+      _, defective, image, *rest = fields
+      if defective not in ('0', '1'):
+        raise InputError(f'{table} calls {image} {defective!r}; expected 0 or 1')
+      mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
+      masks[image.upper()] = mask if defective == '1' else None
+  examples = []
+  for path in image_files(folder):
+    if path.name.upper() not in masks:
+      raise InputError(f'{path} has no line in {table}; add one or remove the image')
+    found = masks[path.name.upper()]
+    examples.append(
+      Example(
+        f'{half}/{path.name}',
+        NORMAL if found is None else ANOMALOUS,
+        NORMAL_TYPE if found is None else 'defect',
+        path,
+        None if found is None else folder / 'Label' / found,
+      )
+    )
+  return examples

@@ -1,0 +1,95 @@
+"""MVTec AD (Bergmann et al., CVPR 2019), or any folder in the same layout.
+
+data_dir/bottle/train/good/000.png
+data_dir/bottle/test/good/000.png
+data_dir/bottle/test/broken_large/000.png
+data_dir/bottle/ground_truth/broken_large/000_mask.png    (optional)
+"""
+
+from pathlib import Path
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.examples import (
+  NORMAL_TYPE,
+  Example,
+  Examples,
+  folder_label,
+  image_files,
+  left_out,
+  require_category,
+  require_folder,
+)
+
+TREE = 'train/good/*.png, test/good/*.png and test/<defect>/*.png'
+LAYOUT = f'<data_dir>/<category>/ with {TREE}'
+
+
+class MvtecAd(AnomalyDataset):
+  """MVTec AD: 15 categories of objects and textures, with masks of the defects."""
+
+  HOMEPAGE = 'https://www.mvtec.com/company/research/datasets/mvtec-ad'
+  LICENSE = 'CC BY-NC-SA 4.0'
+  CITATION = (
+    'P. Bergmann, M. Fauser, D. Sattlegger, C. Steger: MVTec AD - A Comprehensive Real-World '
+    'Dataset for Unsupervised Anomaly Detection. CVPR 2019.'
+  )
+
+  def list_examples(self) -> Examples:
+    """`train/good` and all of `test` for the config's category."""
+    root = require_folder(self.source, LAYOUT)
+    there = [path.name for path in root.iterdir() if (path / 'train').is_dir()]
+    folder = require_category(root, self.settings.category, there, LAYOUT)
+    examples = list_tree(folder)
+    if not examples.test:
+      raise InputError(f'no images in the folders of {folder / "test"}; expected {LAYOUT}')
+    return examples
+
+
+def list_tree(root: Path) -> Examples:
+  """Lists a folder in MVTec AD's layout.
+
+  Args:
+    root: the folder with `train`, `test` and optionally `ground_truth`.
+
+  Returns:
+    `train/good` and all of `test`, where every folder except `good` is anomalous.
+
+  Raises:
+    InputError: if `train/good` contains no images.
+  """
+  used: set[Path] = set()
+
+  def examples(folder: Path) -> list[Example]:
+    label, defect_type = folder_label(folder)
+    found = []
+    for path in image_files(folder):
+      mask = find_mask(root / 'ground_truth' / folder.name, path.stem)
+      if mask:
+        used.add(mask)
+      found.append(Example(path.relative_to(root).as_posix(), label, defect_type, path, mask))
+    return found
+
+  train = examples(root / 'train' / NORMAL_TYPE)
+  if not train:
+    raise InputError(f'no images in {root / "train" / NORMAL_TYPE}; expected {TREE} in {root}')
+  folders = sorted(path for path in (root / 'test').glob('*') if path.is_dir())
+  test = [example for folder in folders for example in examples(folder)]
+  masks = (
+    mask for folder in sorted((root / 'ground_truth').glob('*')) for mask in image_files(folder)
+  )
+  orphans = [mask.relative_to(root).as_posix() for mask in masks if mask not in used]
+  warnings = left_out([root / 'train' / NORMAL_TYPE, *folders])
+  warnings += [f'mask without a test image left out: {name}' for name in orphans]
+  strays = [path.name for path in image_files(root / 'test')]
+  if strays:
+    warnings.append(
+      f'{len(strays)} image(s) directly in {root / "test"} left out: move them into a folder'
+    )
+  return Examples(train, test, tuple(warnings))
+
+
+def find_mask(folder: Path, stem: str) -> Path | None:
+  """The mask of an image: `<stem>_mask.png` or `<stem>.png`."""
+  candidates = (folder / f'{stem}_mask.png', folder / f'{stem}.png')
+  return next((path for path in candidates if path.is_file()), None)

@@ -1,0 +1,222 @@
+"""Photographs to arrays: images in memory or decoded on access, and what is held out of them."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import grain
+import numpy as np
+from tqdm import tqdm
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import read_file
+from ocrgan_jax.data.builder import Records, Split
+from ocrgan_jax.data.decoding import upright_size
+from ocrgan_jax.data.framing import Framing, decode_frames
+from ocrgan_jax.data.keeping import keeping
+
+CORES = os.cpu_count() or 1
+
+
+class Images(Protocol):
+  """Images by index: an array in memory, or `StreamedImages` that decode on access."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamedImages:
+  """Images decoded from their records on each access.
+
+  Attributes:
+    records: of a prepared dataset.
+    chosen: index of the record of each image.
+    framing: how photographs become images.
+    part: which of a photograph's images each is; None for the only one.
+  """
+
+  records: Records
+  chosen: np.ndarray
+  framing: Framing
+  part: np.ndarray | None = None
+
+  def __len__(self) -> int:
+    """The number of images."""
+    return len(self.chosen)
+
+  def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    """uint8 [indices, size, size, channels]."""
+    parts = np.zeros(len(self), int) if self.part is None else self.part
+    return np.stack([self.decode(int(self.chosen[i]))[parts[i]] for i in indices])
+
+  def decode(self, index: int) -> np.ndarray:
+    """uint8 [images, size, size, channels], of one record."""
+    return decode_frames(self.records[index]['image'], self.framing)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Photographs:
+  """The images of photographs that are not just stretched, those of one beside each other.
+
+  Attributes:
+    images: all of them.
+    first: index of each photograph's first image, int [photographs].
+    sizes: width and height of each photograph.
+    framing: how they became images.
+  """
+
+  images: Images
+  first: np.ndarray
+  sizes: list[tuple[int, int]]
+  framing: Framing
+
+  def __len__(self) -> int:
+    """The number of images."""
+    return len(self.images)
+
+  def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+    """uint8 [indices, size, size, channels]."""
+    return self.images[indices]
+
+
+def parts_of(images: Images) -> list[np.ndarray]:
+  """The indices of the images of each photograph."""
+  if not isinstance(images, Photographs):
+    return [np.array([i]) for i in range(len(images))]
+  return np.split(np.arange(len(images)), images.first[1:])
+
+
+def of_photographs(images: Images, values: np.ndarray, how: np.ufunc = np.maximum) -> np.ndarray:
+  """Values of images → of their photographs: the largest, or the mean with `np.add`."""
+  if not isinstance(images, Photographs):
+    return values
+  together = how.reduceat(values, images.first)
+  if how is not np.add:
+    return together
+  counts = np.diff([*images.first, len(values)])
+  return together / counts.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Holds out a random share of the training images, for calibration and validation.
+
+  Args:
+    count: the number of normal training images.
+    share: of them to hold out; at least one is held out and at least one is left.
+    seed: the same seed holds out the same images.
+
+  Returns:
+    Sorted indices of the images to train on, and of those held out.
+
+  Raises:
+    InputError: if there are fewer than two images.
+  """
+  if count < 2:
+    raise InputError(
+      f'only {count} normal training image(s) found: at least 2 are needed, '
+      'one to train on and one held out to set the scale of the scores'
+    )
+  held = min(max(1, round(share * count)), count - 1)
+  order = np.random.default_rng(seed).permutation(count)
+  return np.sort(order[held:]), np.sort(order[:held])
+
+
+def load_images(
+  split: Split,
+  framing: Framing,
+  *,
+  memory_gib: float,
+  chosen: np.ndarray | None = None,
+  description: str = 'decoding images',
+) -> Images:
+  """Decodes images into memory if they fit, else streams them.
+
+  Args:
+    split: of a prepared dataset.
+    framing: how photographs become images.
+    memory_gib: limit for the decoded images, in GiB.
+    chosen: indices of the photographs to load; all by default.
+    description: label of the progress bar.
+
+  Returns:
+    uint8 [images, size, size, channels], an object that decodes on access, or
+    `Photographs` of either.
+  """
+  chosen = np.arange(len(split.names)) if chosen is None else chosen
+  if framing.fit == 'stretch':
+    return _load(StreamedImages(split.records, chosen, framing), memory_gib, description)
+  sizes = [upright_size(split.records[int(i)]['image']) for i in chosen]
+  counts = [len(framing.boxes(*size)) for size in sizes]
+  part = np.concatenate([np.arange(count) for count in counts])
+  streamed = StreamedImages(split.records, np.repeat(chosen, counts), framing, part)
+  first = np.cumsum([0, *counts[:-1]])
+  return Photographs(_load(streamed, memory_gib, description), first, sizes, framing)
+
+
+def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Images:
+  size, channels = streamed.framing.size, streamed.framing.channels
+  need = len(streamed) * size * size * channels / 2**30
+  if need > memory_gib:
+    print(
+      f'{len(streamed)} images take {need:.2f} GiB decoded, over data.memory_gib = '
+      f'{memory_gib:g}: they are streamed, decoded again in each epoch',
+      file=sys.stderr,
+    )
+    return streamed
+  images = np.empty((len(streamed), size, size, channels), np.uint8)
+  records = list(dict.fromkeys(streamed.chosen.tolist()))
+  decode = keeping(streamed.decode, (streamed.records.place, streamed.framing.key))
+  decoded = grain.MapDataset.source(records).map(lambda index: decode(int(index)))
+  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
+  bar = tqdm(decoded.to_iter_dataset(options), description, len(records), unit='image', leave=False)
+  done = 0
+  for frames in bar:
+    images[done : done + len(frames)] = frames
+    done += len(frames)
+  return images
+
+
+class DecodedFile(NamedTuple):
+  """An image file as a model takes it.
+
+  Attributes:
+    path: as given.
+    images: uint8 [images, size, size, channels], or None if it could not be read.
+    size: width and height of the photograph.
+    error: why it could not be read, or ''.
+  """
+
+  path: Path | str
+  images: np.ndarray | None
+  size: tuple[int, int]
+  error: str
+
+
+def decode_files(
+  paths: Sequence[Path | str], framing: Framing, max_megapixels: float
+) -> Iterator[DecodedFile]:
+  """Decodes files in order, with threads that read a few ahead.
+
+  Args:
+    paths: of image files.
+    framing: how photographs become images.
+    max_megapixels: larger ones are rejected; 10^6 pixels.
+
+  Yields:
+    The files in order.
+  """
+
+  def decode(path: Path | str) -> DecodedFile:
+    try:
+      frames, size = decode_frames(read_file(Path(path)), framing, max_megapixels)
+      return DecodedFile(path, frames, size, '')
+    except (ValueError, OSError) as error:
+      return DecodedFile(path, None, (0, 0), str(error))
+
+  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=64)
+  yield from grain.MapDataset.source(paths).map(decode).to_iter_dataset(options)

@@ -1,0 +1,280 @@
+"""A Gaussian of what normal images show at each position; the map is the distance from it.
+
+Each position has a mean and, with its neighbours, a covariance of its statistics. What
+varies from image to image as a whole (lighting, the kind of texture) is no defect: the
+statistics of a position are judged given the image's own mean statistics over large
+regions, by ridge regression on their first principal components. The distance is
+Mahalanobis's.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from ocrgan_jax.core.checks import at_least, between, check, power_of_two
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.density.band_statistics import CHANNELS, channel_indices
+from ocrgan_jax.density.moments import CELL, Moments, region_means, to_cells, to_positions
+
+# Statistics beside those of bands: of the residual I - Î, the features of G's first encoder
+# stage after CS, and those of a D that judges pixels.
+LEARNED = ('residual', 'encoder', 'pixels')
+IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
+# Added to each variance, as a share of its mean over all positions: where normal images never
+# change, as on an overexposed ground, a grain of noise is no defect.
+LEAST_VARIANCE = 0.001
+# What a principal component of an image is cut off at, in standard deviations: a defect that
+# fills half an image must not explain itself.
+LARGEST_COMPONENT = 4.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Density:
+  """The config's section `density`.
+
+  Attributes:
+    channels: the statistics that are judged together, as in 'energy,colour', names of
+      `band_statistics.CHANNELS` or LEARNED. Distances of
+      several such lists are added where '+' stands between them, each in units of its
+      expectation. What stands between ';' is compared by cross-validation on the training
+      images and their forged copies, and the best is kept.
+    regions: a side, over which the mean statistics of an image are taken.
+    context: how many principal components of these means positions are judged given; 0
+      for none. At most one for every IMAGES_PER_COMPONENT images is taken.
+    ridge: added to the components' unit variances.
+    mean_smoothing: standard deviation of the Gaussian that smooths the means over
+      positions; positions. At the edges of a product that lies still a smoothed mean is
+      nowhere near what is there.
+    covariance_smoothing: of the covariances; cells of 2×2 positions.
+    shrinkage: s of (1 - s) C + s v I, where v is the mean variance of a covariance C.
+
+  Raises:
+    InputError: if a field is out of bounds, or names no statistics.
+  """
+
+  channels: str
+  regions: int = power_of_two(1)
+  context: int = at_least(0)
+  ridge: float = at_least(0)
+  mean_smoothing: float = at_least(0)
+  covariance_smoothing: float = at_least(0)
+  shrinkage: float = between(0, 1)
+
+  def __post_init__(self) -> None:
+    check(self, 'density')
+    if unknown := self.names - {*CHANNELS, *LEARNED}:
+      raise InputError(
+        f'density.channels names {min(unknown)!r}; it takes lists of '
+        f"{', '.join((*CHANNELS, *LEARNED))}, as in 'energy,colour;energy,directions'"
+      )
+
+  @property
+  def names(self) -> set[str]:
+    """All statistics that are named."""
+    return set(self.channels.replace(' ', '').replace('+', ',').replace(';', ',').split(','))
+
+  @property
+  def learned(self) -> tuple[str, ...]:
+    """Those of them that networks give, in the order of LEARNED."""
+    return tuple(name for name in LEARNED if name in self.names)
+
+  def lists(self, *, learned: bool) -> tuple[str, ...]:
+    """The lists of the first candidate that name statistics of networks, or those that do not."""
+    lists = self.candidates[0].split('+')
+    return tuple(x for x in lists if learned == bool({*x.split(',')} & {*LEARNED}))
+
+  @property
+  def candidates(self) -> tuple[str, ...]:
+    """The lists of statistics to choose from."""
+    return tuple(self.channels.replace(' ', '').split(';'))
+
+
+class Gaussians(NamedTuple):
+  """A density that was fitted to one list of statistics, saved with the model.
+
+  Attributes:
+    channels: indices of the statistics that are judged, int32 [c].
+    mean: float32 [h, w, c].
+    region_mean: of the mean statistics over regions, float32 [regions, regions, C].
+    components: their principal components, scaled to unit variance, float32
+      [regions² C, k].
+    response: how a position follows the components, float32 [h / 2, w / 2, c, k].
+    whitening: of the deviations, float32 [h / 2, w / 2, c, c].
+  """
+
+  channels: Any
+  mean: Any
+  region_mean: Any
+  components: Any
+  response: Any
+  whitening: Any
+
+
+def fit(
+  moments: Moments, settings: Density, candidate: str, sizes: dict[str, int] = CHANNELS
+) -> tuple[Gaussians, ...]:
+  """Fits a density to the moments of normal images.
+
+  Args:
+    moments: of at least one image.
+    settings: of the density.
+    candidate: one of `settings.candidates`.
+    sizes: name → number of channels, of all statistics in the moments, in their order.
+
+  Returns:
+    The Gaussians of each of its lists of statistics, on the host.
+  """
+  return tuple(_fit_list(moments, settings, names, sizes) for names in candidate.split('+'))
+
+
+def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, int]) -> Gaussians:
+  chosen = np.array(channel_indices(names, sizes), np.int32)
+  mean = np.asarray(moments.mean, np.float64)
+  scale = 1 / (CELL**2 * float(moments.num_images))
+  covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
+  with_context = np.asarray(moments.context)  # [h / 2, w / 2, C, regions² C]
+  # The mean over a region of the covariance with the context is the context's own covariance.
+  own = _mean_over_regions(with_context, settings.regions) * scale
+  count = min(settings.context, int(moments.num_images) // IMAGES_PER_COMPONENT)
+  components = _components(own.reshape(own.shape[0] ** 2 * own.shape[2], -1), count)
+  scaled = scale * components
+  response = np.stack([row[:, chosen] @ scaled for row in with_context])  # by rows: it is large
+  # Of the residuals x - R g, where g has unit variance, M is the covariance of x and g, and
+  # R = M / (1 + ridge): their covariance is that of x, less M R' + R M' - R R'.
+  with_components, response = response, response / (1 + settings.ridge)
+  response = _smooth(response, settings.covariance_smoothing)
+  cross = with_components @ response.swapaxes(-1, -2)
+  covariance = covariance - cross - cross.swapaxes(-1, -2) + response @ response.swapaxes(-1, -2)
+  covariance = _smooth(covariance, settings.covariance_smoothing)
+  width = len(chosen)
+  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
+  least = np.finfo(np.float32).eps
+  share = settings.shrinkage
+  covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
+  covariance += LEAST_VARIANCE * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
+  whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+  single = lambda x: np.ascontiguousarray(x, np.float32)
+  return Gaussians(
+    channels=chosen,
+    mean=single(_smooth(mean[..., chosen], settings.mean_smoothing)),
+    region_mean=single(_mean_over_regions(mean, settings.regions)),
+    components=single(components),
+    response=single(response),
+    whitening=single(whitening),
+  )
+
+
+def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
+  """How far each position is from what normal images show.
+
+  Args:
+    fitted: from `fit`.
+    statistics: float32 [batch, h, w, C].
+
+  Returns:
+    float32 [batch, h, w], the mean over the lists of statistics of Mahalanobis's distance
+    divided by the root of their number, so that normal images show up to about 1.
+  """
+  terms = [
+    mahalanobis(gaussians, statistics) / math.sqrt(len(gaussians.channels)) for gaussians in fitted
+  ]
+  return sum(terms[1:], terms[0]) / len(terms)
+
+
+def mahalanobis(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
+  """Mahalanobis's distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
+  return to_positions(jnp.sqrt(jnp.square(_whitened_cells(gaussians, statistics)).sum(-1)))
+
+
+def deviations(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
+  """The whitened deviations of each position: of normal images all of variance 1.
+
+  Args:
+    fitted: from `fit`.
+    statistics: float32 [batch, h, w, C].
+
+  Returns:
+    float32 [batch, h, w, c], those of each list of statistics.
+  """
+  parts = [to_positions(_whitened_cells(gaussians, statistics)) for gaussians in fitted]
+  return jnp.concatenate(parts, axis=-1)
+
+
+def of_fixed_shape(fitted: Sequence[Gaussians], context: int) -> tuple[Gaussians, ...]:
+  """The same densities with components of no effect, up to a number that depends on no data."""
+
+  def pad(x: np.ndarray) -> np.ndarray:
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, context - x.shape[-1])])
+
+  return tuple(
+    part._replace(components=pad(part.components), response=pad(part.response)) for part in fitted
+  )
+
+
+def empty(settings: Density, names: str, size: int) -> Gaussians:
+  """A density of a list of band statistics in the shape of `of_fixed_shape`, before it is fitted.
+
+  Args:
+    settings: of the density.
+    names: the list of statistics.
+    size: side of the images in pixels.
+
+  Returns:
+    Zeros, but for the channels.
+  """
+  chosen = np.array(channel_indices(names), np.int32)
+  half, cells, total = size // 2, size // 2 // CELL, sum(CHANNELS.values())
+  zeros = lambda *shape: jnp.zeros(shape, jnp.float32)
+  return Gaussians(
+    channels=chosen,
+    mean=zeros(half, half, len(chosen)),
+    region_mean=zeros(settings.regions, settings.regions, total),
+    components=zeros(settings.regions**2 * total, settings.context),
+    response=zeros(cells, cells, len(chosen), settings.context),
+    whitening=zeros(cells, cells, len(chosen), len(chosen)),
+  )
+
+
+def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
+  """[batch, h, w, C] → [batch, h / 2, w / 2, 4, c]."""
+  # One that was fitted before there were learned statistics knows those of bands alone.
+  known = statistics[..., : gaussians.region_mean.shape[-1]]
+  regions = region_means(known, len(gaussians.region_mean)) - gaussians.region_mean
+  regions = regions.reshape(statistics.shape[0], -1)
+  components = jnp.matmul(regions, gaussians.components, precision='highest')
+  components = jnp.clip(components, -LARGEST_COMPONENT, LARGEST_COMPONENT)
+  expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components, precision='highest')
+  cells = to_cells(statistics[..., gaussians.channels] - gaussians.mean)
+  cells = cells - expected[:, :, :, None]
+  return jnp.einsum('hwij,bhwpj->bhwpi', gaussians.whitening, cells, precision='highest')
+
+
+def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:
+  """The same of the two first axes: [h, w, …] → [regions, regions, …]."""
+  height, width = x.shape[:2]
+  x = x.reshape(regions, height // regions, regions, width // regions, *x.shape[2:])
+  return x.mean((1, 3), dtype=np.float64)
+
+
+def _components(covariance: np.ndarray, count: int) -> np.ndarray:
+  """Principal components of standardised statistics, scaled to unit variance: [C, k]."""
+  covariance = (covariance + covariance.T) / 2
+  deviations = np.sqrt(np.maximum(np.diag(covariance), np.finfo(np.float32).eps))
+  values, vectors = np.linalg.eigh(covariance / np.outer(deviations, deviations))
+  order = [i for i in np.argsort(-values)[:count] if values[i] > 1e-6]
+  return vectors[:, order] / np.sqrt(values[order]) / deviations[:, None]
+
+
+def _smooth(x: np.ndarray, sigma: float) -> np.ndarray:
+  """Smooths over the two first axes."""
+  if not sigma:
+    return x
+  for axis in (0, 1):
+    x = gaussian_filter1d(x, sigma, axis=axis)
+  return x

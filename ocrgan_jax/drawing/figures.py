@@ -1,0 +1,303 @@
+"""Figures of an evaluation. A PNG is written whole or not at all.
+
+scikit-learn, slow to import, is imported where it is called: most commands draw none of it.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.ndimage import binary_dilation
+
+from ocrgan_jax.core.files import write_bytes, write_text
+
+matplotlib.use('agg')
+matplotlib.rcParams['svg.hashsalt'] = 'ocrgan'  # the same figure gives the same file
+
+CLASSES = (
+  (0, 'normal', 'tab:blue'),
+  (1, 'anomalous', 'tab:red'),
+  (-1, 'unlabelled', 'tab:gray'),
+)
+OUTLINE = (0, 255, 0)  # of masks
+TRIVIAL_STYLES: tuple[dict[str, Any], ...] = tuple(
+  {'linewidth': 1.0, 'color': 'dimgray', 'linestyle': style} for style in ('-', '--', ':', '-.')
+)
+# The fields of a line of `metrics.jsonl` that are not metrics.
+BOOKKEEPING = ('step', 'epoch', 'images_per_second')
+LOSSES_PER_ROW = 3
+LOG_SCALE_RATIO = 20  # largest over smallest value from which an axis is logarithmic
+
+
+def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
+  """Writes a figure as a PNG and, unless it holds photographs, as an SVG beside it."""
+  file, drawing = io.BytesIO(), io.StringIO()
+  with warnings.catch_warnings():
+    # A letter that the font lacks is drawn as a box; no warning is needed.
+    warnings.filterwarnings('ignore', 'Glyph', UserWarning)
+    figure.savefig(file, format='png', dpi=100, bbox_inches='tight')
+    if vector:
+      figure.savefig(drawing, format='svg', bbox_inches='tight', metadata={'Date': None})
+  write_bytes(path, file.getvalue())
+  if vector:
+    write_text(path.with_suffix('.svg'), drawing.getvalue())
+
+
+def histogram(
+  path: Path, labels: np.ndarray, scores: np.ndarray, threshold: float, title: str
+) -> None:
+  """Scaled scores of normal against anomalous images (Fig. 8), with the threshold.
+
+  Args:
+    path: of the PNG.
+    labels: int [images], 1 for anomalous.
+    scores: float [images], scaled by Eq. 14.
+    threshold: scaled alike.
+    title: of the figure.
+  """
+  figure = Figure(figsize=(7, 4))
+  axes = figure.subplots()
+  # A few outliers would squeeze all other scores into one bar.
+  quartiles = np.quantile(scores, [0.25, 0.75])
+  end = max(float(quartiles[1] + 4 * np.diff(quartiles)[0]), threshold, 1.0)
+  beyond = int((scores > end).sum())
+  shown = np.minimum(scores, end)
+  bins = np.histogram_bin_edges(shown, bins=40).tolist()
+  for value, name, color in CLASSES:
+    chosen = shown[labels == value]
+    if len(chosen):
+      # As shares, because the classes are rarely of the same size.
+      weights = np.full(len(chosen), 1 / len(chosen))
+      axes.hist(
+        chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})'
+      )
+  axes.axvline(threshold, color='black', linestyle='--', label='default threshold')
+  label = 'scaled anomaly score (0 to 1: held-out normal images)'
+  if beyond:
+    label += f'\nthe last bar holds {beyond} scores up to {scores.max():.3g}'
+  axes.set(xlabel=label, ylabel='share of images')
+  axes.set_title(title)
+  axes.legend()
+  save(figure, path)
+
+
+def roc_and_precision_recall(
+  path: Path, labels: np.ndarray, scores: dict[str, np.ndarray], threshold: float
+) -> None:
+  """ROC and precision/recall curves of the model and of trivial scores.
+
+  Args:
+    path: of the PNG.
+    labels: int [images], 1 for anomalous; both classes.
+    scores: name → float [images], larger for more anomalous, the model's first.
+    threshold: of the model's scores, marked on its curves.
+  """
+  from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+  )
+
+  figure = Figure(figsize=(10, 4.5))
+  left, right = figure.subplots(1, 2)
+  for number, (name, values) in enumerate(scores.items()):
+    style = {'linewidth': 2.0, 'color': 'black'} if not number else TRIVIAL_STYLES[number % 4]
+    fpr, tpr, _ = roc_curve(labels, values)
+    left.plot(fpr, tpr, label=f'{name}, area {roc_auc_score(labels, values):.3f}', **style)
+    precision, recall, _ = precision_recall_curve(labels, values)
+    area = average_precision_score(labels, values)
+    right.plot(recall, precision, label=f'{name}, average {area:.3f}', **style)
+  above = next(iter(scores.values())) > threshold
+  caught = (above & (labels == 1)).sum() / (labels == 1).sum()
+  mark = {'color': 'black', 'marker': 'o', 'linestyle': 'none', 'label': 'default threshold'}
+  left.plot([(above & (labels == 0)).sum() / (labels == 0).sum()], [caught], **mark)
+  if above.any():
+    right.plot([caught], [(above & (labels == 1)).sum() / above.sum()], **mark)
+  left.plot([0, 1], [0, 1], color='gray', linestyle=':', label='chance')
+  right.axhline((labels == 1).mean(), color='gray', linestyle=':', label='chance')
+  left.set(title='ROC', xlabel='share of normal images above', ylabel='share of anomalous above')
+  right.set(title='precision and recall', xlabel='recall', ylabel='precision', ylim=(0, 1.02))
+  for axes in (left, right):
+    axes.legend(fontsize=7, loc='lower right')
+  save(figure, path)
+
+
+def latent_features(path: Path, labels: np.ndarray, features: np.ndarray) -> None:
+  """D's latent features of images in two dimensions, by t-SNE (Fig. 10).
+
+  Args:
+    path: of the PNG.
+    labels: int [images], 1 for anomalous; at least four.
+    features: float [images, 100].
+  """
+  from sklearn.manifold import TSNE
+
+  perplexity = min(30.0, (len(features) - 1) / 3)
+  points = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
+  figure = Figure(figsize=(6, 5))
+  axes = figure.subplots()
+  for value, name, color in CLASSES:
+    chosen = points[labels == value]
+    if len(chosen):
+      axes.scatter(
+        chosen[:, 0], chosen[:, 1], s=12, color=color, alpha=0.7, label=f'{name} ({len(chosen)})'
+      )
+  axes.set(title='latent features of the test images, t-SNE', xticks=[], yticks=[])
+  axes.legend()
+  save(figure, path)
+
+
+def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[str]) -> None:
+  """The weights that CS gives each band at each stage, over its channels.
+
+  Args:
+    path: of the PNG.
+    weights: name of the stage's CS → float [branches, images, channels].
+    bands: names of the branches.
+  """
+  figure = Figure(figsize=(1.3 * len(weights) + 2, 3.5))
+  axes = figure.subplots()
+  width = 0.8 / len(bands)
+  for b, band in enumerate(bands):
+    color = f'C{b}'
+    boxes = axes.boxplot(
+      [stage[b].mean(0) for stage in weights.values()],  # of each channel, over the images
+      positions=np.arange(len(weights)) + (b - (len(bands) - 1) / 2) * width,
+      widths=0.9 * width,
+      patch_artist=True,
+      flierprops={'markersize': 2},
+      medianprops={'color': 'black'},
+    )
+    for box in boxes['boxes']:
+      box.set_facecolor(color)
+    axes.plot([], [], color=color, linewidth=6, label=band)
+  axes.axhline(1 / len(bands), color='gray', linestyle=':', label='all bands equal')
+  axes.set_xticks(range(len(weights)), [f'{n}\n{w.shape[-1]} ch.' for n, w in weights.items()])
+  axes.set(title='channel weights of CS by stage and band', ylabel='weight')
+  axes.legend(fontsize=8)
+  save(figure, path)
+
+
+def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
+  """The losses over the epochs of training; without any, nothing is drawn.
+
+  Args:
+    path: of the PNG.
+    lines: of `metrics.jsonl`.
+  """
+  losses = losses_of(lines)
+  if not losses:
+    return
+  rows = -(-len(losses) // LOSSES_PER_ROW)
+  columns = min(len(losses), LOSSES_PER_ROW)
+  figure = Figure(figsize=(3.6 * columns, 3 * rows))
+  grid = figure.subplots(rows, columns, squeeze=False).flat
+  for axes, (name, (epochs, values)) in zip(grid, losses.items(), strict=False):
+    axes.plot(epochs, values)
+    axes.set(title=f'{name} loss', xlabel='epoch', yscale=scale_of(values))
+  for axes in grid[len(losses) :]:
+    axes.remove()
+  figure.tight_layout()
+  save(figure, path)
+
+
+def losses_of(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
+  """The losses in a log, whatever their names.
+
+  Args:
+    lines: of `metrics.jsonl`.
+
+  Returns:
+    name → epochs and values, one of each for every line with losses.
+  """
+  losses: dict[str, tuple[list[float], list[float]]] = {}
+  for line in lines:
+    if 'images_per_second' in line:  # others are of validation
+      for name in line.keys() - BOOKKEEPING:
+        epochs, values = losses.setdefault(name, ([], []))
+        epochs.append(line['epoch'])
+        values.append(line[name])
+  return dict(sorted(losses.items()))
+
+
+def scale_of(values: Sequence[float]) -> str:
+  """The scale of an axis: 'log' for positive values over a wide range, else 'linear'."""
+  return 'log' if min(values) > 0 and max(values) > LOG_SCALE_RATIO * min(values) else 'linear'
+
+
+def sheet(
+  path: Path,
+  rows: Sequence[str],
+  columns: dict[str, np.ndarray],
+  title: str = '',
+) -> None:
+  """A sheet of pictures: one row for each image, one column for each view of it.
+
+  Args:
+    path: of the PNG.
+    rows: the label of each row.
+    columns: name → uint8 [rows, size, size, 3].
+    title: what the sheet shows, above it.
+  """
+  figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
+  grid = figure.subplots(len(rows), len(columns), squeeze=False)
+  for column, (name, images) in enumerate(columns.items()):
+    for row, image in enumerate(images):
+      axes = grid[row, column]
+      axes.imshow(image)
+      axes.set_xticks([])
+      axes.set_yticks([])
+      if row == 0:
+        axes.set_title(name, fontsize=8)
+      if column == 0:
+        axes.set_ylabel(
+          rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
+        )
+  figure.subplots_adjust(wspace=0.03, hspace=0.03)
+  if title:  # above names of three lines, whatever the height
+    above = figure.subplotpars.top + 0.7 / figure.get_figheight()
+    figure.suptitle(title, fontsize=11, y=above, va='bottom')
+  save(figure, path, vector=False)
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+  """Maps float [..., size, size, 3] in [-1, 1] → uint8; values outside are clipped."""
+  return np.round(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
+
+
+def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+  """An image with the border of a mask drawn around it.
+
+  Args:
+    image: uint8 [size, size, 3].
+    mask: bool [size, size], or None if there is none.
+
+  Returns:
+    uint8 [size, size, 3].
+  """
+  if mask is None or not mask.any():
+    return image
+  thickness = max(1, len(mask) // 128)
+  drawn = image.copy()
+  drawn[binary_dilation(mask, iterations=thickness) & ~mask] = OUTLINE
+  return drawn
+
+
+def heated(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
+  """An anomaly map as colours: black for 0, full brightness from the limit on.
+
+  Args:
+    anomaly_map: float [size, size].
+    limit: from `calibration.map_limit`.
+
+  Returns:
+    uint8 [size, size, 3].
+  """
+  share = np.clip(anomaly_map / max(limit, 1e-12), 0, 1)
+  return np.round(matplotlib.colormaps['inferno'](share)[..., :3] * 255).astype(np.uint8)

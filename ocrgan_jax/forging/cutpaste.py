@@ -1,0 +1,171 @@
+"""Forged anomalies: CutPaste and CutOut on the accelerator (III-D, Fig. 6).
+
+Both work on a batch of float images in [-1, 1] inside the jitted step, each image
+with a key of its own, so the forgeries of a batch do not depend on how many
+devices share it. Patches are moved by index arithmetic: shapes never change.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ocrgan_jax.core.checks import at_least, between, check, one_of
+from ocrgan_jax.core.platforms import cpu_barrier
+
+CUTPASTE_AREA = (0.02, 0.15)  # share of the image
+CUTPASTE_ASPECT = (0.3, 1 / 0.3)  # width / height, log-uniform
+CUTPASTE_JITTER = 0.1  # of brightness, contrast, saturation and hue
+CUTOUT_SIDE = 20 / 256  # share of the image's side
+
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as colour jitter usually takes it
+
+
+def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:
+  """CutPaste of one image [size, size, 3] in [-1, 1].
+
+  A rectangle of U(0.02, 0.15) of the area, its aspect ratio log-uniform in
+  (0.3, 1/0.3), is taken from a uniform place, its colours jittered, and pasted
+  at another uniform place.
+  """
+  size = image.shape[0]
+  shape_key, place_key, jitter_key = jax.random.split(key, 3)
+  draws = jax.random.uniform(shape_key, (2,))
+  area = size**2 * (CUTPASTE_AREA[0] + draws[0] * (CUTPASTE_AREA[1] - CUTPASTE_AREA[0]))
+  low, high = (math.log(a) for a in CUTPASTE_ASPECT)
+  aspect = jnp.exp(low + draws[1] * (high - low))
+  sides = jnp.sqrt(jnp.stack([area / aspect, area * aspect]))  # height, width
+  sides = jnp.clip(jnp.round(sides), 1, size).astype(jnp.int32)
+  # The upper left corners of the source and of the target: [2 places, 2 axes].
+  corners = jax.random.randint(place_key, (2, 2), 0, size - sides + 1)
+  source, target = corners
+
+  at = jnp.arange(size)
+  moved = jnp.roll(image, target - source, (0, 1))
+  inside = [(at >= target[axis]) & (at < target[axis] + sides[axis]) for axis in (0, 1)]
+  patch = (inside[0][:, None] & inside[1])[..., None]
+  return jnp.where(patch, color_jitter(jitter_key, moved, patch), image)
+
+
+def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
+  """CutOut of one image [size, size, 3] in [-1, 1].
+
+  One square, 20 pixels of 256 a side, is filled with black (-1). Its centre is
+  uniform over the pixels; what reaches beyond the border is clipped.
+  """
+  size = image.shape[0]
+  side = max(1, round(CUTOUT_SIDE * size))
+  start = jax.random.randint(key, (2,), 0, size) - side // 2
+  at = jnp.arange(size)
+  inside = [(at >= start[axis]) & (at < start[axis] + side) for axis in (0, 1)]
+  return jnp.where((inside[0][:, None] & inside[1])[..., None], -1.0, image)
+
+
+# Families of forgery in the order in which they are forged: (key, image) → forged image.
+FAMILIES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+  'cutpaste': cut_paste,
+  'cutout': cut_out,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forgery:
+  """The config's section `forgery`.
+
+  Attributes:
+    cutpaste: whether CutPaste is forged into normal images (Table V).
+    cutout: whether CutOut is.
+    mixtures: whether mixtures of bands are forged, see `mixtures.py` (beyond the paper).
+    unforged: share of the images that are left as they are.
+    validation: what held-out images are told from: 'same', copies forged as in training,
+      or 'unseen', mixtures of families that training does not use.
+    copies: forged copies of each held-out image.
+  """
+
+  cutpaste: bool
+  cutout: bool
+  mixtures: bool
+  unforged: float = between(0, 1)
+  validation: str = one_of('same', 'unseen')
+  copies: int = at_least(1)
+
+  def __post_init__(self) -> None:
+    check(self, 'forgery')
+
+  @property
+  def is_off(self) -> bool:
+    """Whether training forges nothing."""
+    return not (self.mixtures or any(getattr(self, name) for name in FAMILIES))
+
+
+def forge(key: jax.Array, images: jax.Array, **wanted: bool) -> jax.Array:
+  """Forges one anomaly of each wanted family into every image.
+
+  Args:
+    key: PRNG key; the same key and images give the same forgeries.
+    images: float array [batch, size, size, 3] in [-1, 1].
+    **wanted: whether a family of FAMILIES is forged, by name.
+
+  Returns:
+    Array shaped as `images`, in [-1, 1].
+  """
+  keys = jax.random.split(key, (len(images), len(FAMILIES)))
+  for i, (name, family) in enumerate(FAMILIES.items()):
+    if wanted[name]:
+      images = jax.vmap(family)(keys[:, i], images)
+  # Else a CPU forges once for each of those that read the images, and in their order.
+  return cpu_barrier(images)
+
+
+def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Array:
+  """Jitters brightness, contrast, saturation and hue, in this order, by up to 0.1.
+
+  The first three are factors in U(0.9, 1.1), towards black, the patch's mean grey
+  and each pixel's own grey; hue turns by U(-0.1, 0.1) of the circle.
+
+  Args:
+    key: PRNG key.
+    image: float array [height, width, 3] in [-1, 1].
+    patch: bool array [height, width, 1], the pixels whose mean grey counts.
+
+  Returns:
+    Array shaped as `image`, in [-1, 1].
+  """
+  draws = jax.random.uniform(key, (4,), minval=-CUTPASTE_JITTER, maxval=CUTPASTE_JITTER)
+  brightness, contrast, saturation, hue = draws
+  # Three planes instead of a last axis of 3: far faster on a CPU.
+  rgb = [jnp.clip((image[..., c] + 1) / 2 * (1 + brightness), 0, 1) for c in range(3)]
+  mean = jnp.mean(_grey(rgb), where=patch[..., 0])
+  rgb = [jnp.clip(mean + (c - mean) * (1 + contrast), 0, 1) for c in rgb]
+  grey = _grey(rgb)
+  rgb = [jnp.clip(grey + (c - grey) * (1 + saturation), 0, 1) for c in rgb]
+  rgb = cpu_barrier(rgb)  # else a CPU works them out once for each channel
+  return jnp.stack(_turn_hue(rgb, hue), axis=-1) * 2 - 1
+
+
+def _grey(rgb: list[jax.Array]) -> jax.Array:
+  return sum(share * c for share, c in zip(GREY, rgb, strict=True))  # type: ignore[return-value]
+
+
+def _turn_hue(rgb: list[jax.Array], turn: jax.Array) -> list[jax.Array]:
+  """Adds `turn`, in circles, to the hue of RGB planes in [0, 1], through HSV."""
+  red, green, blue = rgb
+  value = jnp.maximum(jnp.maximum(red, green), blue)
+  chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
+  divisor = jnp.where(chroma > 0, chroma, 1)
+  sixth = jnp.where(
+    value == red,
+    (green - blue) / divisor,
+    jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+  )
+
+  def channel(sector: float) -> jax.Array:
+    # V - C·clip(min(k, 4 - k), 0, 1), k the distance from the channel's sector
+    # in sixths of the circle; the floor is a float modulo that vectorises.
+    k = sector + sixth + 6 * turn
+    k = k - 6 * jnp.floor(k / 6)
+    return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+  return [channel(5), channel(3), channel(1)]

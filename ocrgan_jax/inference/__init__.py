@@ -1,0 +1,4 @@
+"""A trained model at work: it scores images and files, is recalibrated and exported.
+
+Start at `loading.py`.
+"""

@@ -1,0 +1,238 @@
+"""Exports a trained model to run without this package, as StableHLO and as ONNX."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import check_writable, write_bytes, write_json
+from ocrgan_jax.core.platforms import as_on_cpu
+from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.framing import decode_frames, region_png
+from ocrgan_jax.data.images import decode_files
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.model.score_step import score_step
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+OUTPUTS = ('score', 'map')
+TOLERANCE = 1e-5
+# ONNX Runtime rounds otherwise than XLA, and a density divides by small variances.
+ONNX_DENSITY_TOLERANCE = 1e-3
+CHECKED_IMAGES = 16
+RESIZING = {
+  'stretch': 'the whole photograph to the square, area-averaged where it shrinks',
+  'pad': 'with its aspect into the square, around it the median colour of its border, 2 % wide',
+  'tiles': "overlapping squares of `tile` pixels; the largest of their scores is the photograph's",
+}
+
+
+def export(
+  workdir: str | Path,
+  output: str | Path,
+  *,
+  protocol: str = 'last',
+  images: Sequence[Path] = (),
+  onnx: bool = False,
+) -> dict[str, Any]:
+  """Exports a trained model, compares it with its checkpoint, and writes it.
+
+  Args:
+    workdir: the run's folder.
+    output: folder for `scorer.stablehlo`, `scorer.onnx` if wanted, and `scorer.json`,
+      which describes the input, the outputs and the threshold.
+    protocol: which checkpoint: 'last' or 'validation'.
+    images: files to compare on; by default images of the run's test set, or of its training
+      set if there is none.
+    onnx: whether to write ONNX too.
+
+  Returns:
+    The content of `scorer.json`.
+
+  Raises:
+    InputError: if the run does not exist, an image cannot be read, or the exported scores or
+      maps differ from the checkpoint's by more than 1e-5; 1e-3 for the ONNX of a model with a
+      density.
+  """
+  there = Path(output)
+  if there.exists() and not there.is_dir():
+    raise InputError(f'{there} is a file; --output must be a folder')
+  check_writable(there / 'scorer.json', '--output')
+  scorer = load(workdir, protocol=protocol)
+  samples = read_samples(scorer, images)
+  size = scorer.model.image_size
+  contents = {'scorer.stablehlo': to_stablehlo(scorer)}
+  if onnx:
+    contents['scorer.onnx'] = to_onnx(scorer)
+  runners = {'scorer.stablehlo': run_stablehlo, 'scorer.onnx': run_onnx}
+  bounds = {'scorer.stablehlo': TOLERANCE, 'scorer.onnx': onnx_tolerance(scorer)}
+  description = {
+    'input': {
+      'shape': ['batch', size, size, scorer.model.channels],
+      'dtype': 'uint8',
+      'colours': 'RGB, and 255 where a pixel counts' if scorer.model.has_counts else 'RGB',
+    },
+    'resizing': RESIZING[scorer.framing.fit],
+    'fit': scorer.framing.fit,
+    'tile': scorer.framing.tile or size,
+    'overlap': scorer.framing.overlap,
+    'region': 'region.png, of the whole photograph' if scorer.framing.region is not None else '',
+    'outputs': {
+      'score': 'float32 [batch], 0 to 1 over held-out normal images, larger is more anomalous',
+      'map': f'float32 [batch, {size}, {size}], 1 is what normal images show on average',
+    },
+    'threshold': scorer.calibration.limit,
+    'map_limit': scorer.map_limit(),
+    'protocol': protocol,
+    'step': int(scorer.state.step),
+    'files': {
+      name: {
+        'images_compared': len(samples),
+        'largest_difference': compare(scorer, samples, runners[name](content), name, bounds[name]),
+      }
+      for name, content in contents.items()
+    },
+  }
+  for name, content in contents.items():
+    write_bytes(there / name, content)
+  if not onnx:  # of an earlier export, which scorer.json tells nothing of
+    (there / 'scorer.onnx').unlink(missing_ok=True)
+  if scorer.framing.region is not None:
+    write_bytes(there / 'region.png', region_png(scorer.framing.region))
+  write_json(there / 'scorer.json', description)
+  return description
+
+
+def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
+  """Reads real images to compare on.
+
+  Args:
+    scorer: of the run.
+    paths: image files; if empty, images spread over the test set, or over the training set
+      if there is none.
+
+  Returns:
+    uint8 [images, size, size, channels].
+
+  Raises:
+    InputError: if one cannot be read.
+  """
+  settings = scorer.config.data
+  if not paths:
+    dataset = prepare_dataset(scorer.config.data_dir, settings)
+    split = dataset.test if dataset.test.names else dataset.train
+    chosen = np.linspace(0, len(split.names) - 1, CHECKED_IMAGES).astype(int)
+    images = [
+      decode_frames(split.records[int(i)]['image'], scorer.framing)[0] for i in np.unique(chosen)
+    ]
+    return np.concatenate(images)
+  found = []
+  for file in decode_files(paths[:CHECKED_IMAGES], scorer.framing, settings.max_megapixels):
+    if file.images is None:
+      raise InputError(f'cannot read {file.path}: {file.error}')
+    found.append(file.images)
+  return np.concatenate(found)
+
+
+def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
+  """The pure function to export, with its weights inside: images → OUTPUTS."""
+  state = jax.tree.map(np.asarray, scorer.state)
+  minimum, width = scorer.calibration.minimum, scorer.calibration.width
+
+  def score(images: Any) -> tuple[Any, ...]:
+    values = score_step(state, scorer.calibration.reference, images, model=scorer.model)
+    return (values['score'] - minimum) / width, values['map']
+
+  return score
+
+
+def to_stablehlo(scorer: Scorer) -> bytes:
+  """Serializes the scorer with `jax.export`, for all of PLATFORMS and any batch size."""
+  (batch,) = jax.export.symbolic_shape('batch')
+  size, channels = scorer.model.image_size, scorer.model.channels
+  shape = jax.ShapeDtypeStruct((batch, size, size, channels), np.uint8)
+  function = jax.jit(scoring_function(scorer))
+  return bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
+
+
+def to_onnx(scorer: Scorer) -> bytes:
+  """Converts the scorer to ONNX with jax2onnx, for any batch size."""
+  try:
+    import jax2onnx
+  except ImportError:
+    raise InputError('ONNX needs more packages: pip install jax2onnx onnxruntime') from None
+  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it logs every omitted shape
+  size = scorer.model.image_size
+  shape = jax.ShapeDtypeStruct(('batch', size, size, scorer.model.channels), np.uint8)
+  with as_on_cpu():
+    model = jax2onnx.to_onnx(
+      scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
+    )
+  # The converter records some wrong shapes for intermediate values. They are optional, and
+  # runtimes infer them.
+  del model.graph.value_info[:]
+  return model.SerializeToString()
+
+
+def run_stablehlo(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+  """Loads the exported function from its bytes."""
+  return jax.export.deserialize(bytearray(content)).call
+
+
+def run_onnx(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+  """Loads the ONNX model in ONNX Runtime."""
+  import onnxruntime
+
+  session = onnxruntime.InferenceSession(content)
+  return lambda images: session.run(list(OUTPUTS), {'images': images})
+
+
+def onnx_tolerance(scorer: Scorer) -> float:
+  """By how much the ONNX of a model may differ from its checkpoint."""
+  return ONNX_DENSITY_TOLERANCE if scorer.model.score.needs_density else TOLERANCE
+
+
+def compare(
+  scorer: Scorer,
+  images: np.ndarray,
+  exported: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+  name: str,
+  tolerance: float,
+) -> float:
+  """Compares an exported function with its checkpoint, in one batch and image by image.
+
+  Args:
+    scorer: of the checkpoint.
+    images: uint8 [images, size, size, 3].
+    exported: the function, images → OUTPUTS.
+    name: of the file, for the message.
+    tolerance: the largest difference that is allowed.
+
+  Returns:
+    The largest difference. Raw scores are compared relative to themselves, each map
+    relative to its largest value.
+
+  Raises:
+    InputError: if the difference is over it.
+  """
+  scores, maps = scorer.score(images), scorer.maps(images)
+  calibration = scorer.calibration
+  largest = 0.0
+  for part in (slice(None), slice(0, 1)):
+    score, anomaly_map = map(np.asarray, exported(images[part]))
+    expected = maps[part]
+    differences = (
+      np.abs((score * calibration.width + calibration.minimum) / scores[part] - 1),
+      np.abs(anomaly_map - expected) / expected.max((1, 2), keepdims=True),
+    )
+    largest = max(largest, *(float(d.max()) for d in differences))
+  if not largest <= tolerance:
+    raise InputError(
+      f'{name} differs from the checkpoint by {largest:.2g}, over {tolerance:g}; '
+      'nothing was written'
+    )
+  return largest

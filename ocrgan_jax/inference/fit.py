@@ -1,0 +1,34 @@
+"""A folder of photographs becomes a model, in one call."""
+
+from pathlib import Path
+
+from ocrgan_jax.configs import folder as folder_config
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.training.train import train
+
+
+def fit(folder: str | Path, workdir: str | Path, *, recipe: str = 'restore') -> Scorer:
+  """Trains a model on photographs of sound products, as `ocrgan train --config=folder` does.
+
+  Args:
+    folder: the photographs, or a tree in MVTec AD's layout (`train/good`, `test/<defect>`).
+    workdir: the run's folder. If a run was interrupted there, it goes on.
+    recipe: 'restore', which trains networks (about ten minutes on two cores), or 'statistics',
+      which trains nothing (about half a minute); see `configs/default.py`.
+
+  Returns:
+    The model. `score_files(paths)` gives a score and a decision for each photograph;
+    `score(images)` takes uint8 [n, size, size, 3] and gives float32 [n].
+
+  Raises:
+    InputError: if the recipe is unknown, or the photographs or the folder cannot be used.
+  """
+  try:
+    config = folder_config.get_config(recipe)
+  except ValueError as error:
+    raise InputError(str(error)) from None
+  config.data_dir = str(folder)
+  train(config, workdir)
+  return load(workdir)

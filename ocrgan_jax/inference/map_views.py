@@ -1,0 +1,47 @@
+"""Anomaly maps as pages show them: small grey pictures, coloured by the page itself."""
+
+import numpy as np
+
+from ocrgan_jax.drawing import overlay
+from ocrgan_jax.inference.scorer import Scorer
+
+
+def small_map(scorer: Scorer, maps: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
+  """The anomaly map over a whole photograph as a small grey picture, see `overlay.grey_map`.
+
+  Args:
+    scorer: of the maps.
+    maps: of the photograph's images, float [images, size, size].
+    size: width and height of the photograph.
+    side: the longer side of the result, at most, in pixels.
+
+  Returns:
+    uint8 [height, width].
+  """
+  shrink = min(1.0, side / max(size))
+  shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
+  whole = scorer.framing.on_photograph(maps, size, shape)
+  return overlay.grey_map(whole, scorer.map_limit())
+
+
+def drawing_settings(scorer: Scorer) -> dict[str, float]:
+  """What a page needs to decide, and to colour a grey map, at any threshold t.
+
+  Args:
+    scorer: of the scores and maps.
+
+  Returns:
+    `threshold`, the model's own; `map_white`, what 255 stands for; `map_minimum` and
+    `map_width`, for the limit of a map is map_minimum + t map_width; `faint` and `full`, the
+    shares of the limit between which colour sets in and is full.
+  """
+  calibration = scorer.calibration
+  fixed = scorer.model.score.kind != 'map'
+  return {
+    'threshold': calibration.limit,
+    'map_white': overlay.MAP_RANGE * scorer.map_limit(),
+    'map_minimum': calibration.map_maximum if fixed else calibration.minimum,
+    'map_width': 0.0 if fixed else calibration.width,
+    'faint': overlay.FAINT,
+    'full': overlay.FULL,
+  }

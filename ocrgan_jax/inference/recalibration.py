@@ -1,0 +1,148 @@
+"""Gives a trained model another threshold or another score, fitted to its run's images."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ocrgan_jax.configs import default
+from ocrgan_jax.core import sharding
+from ocrgan_jax.core.checks import flat_fields
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.images import Images
+from ocrgan_jax.inference.loading import load_each
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import create_state
+from ocrgan_jax.runs import saved_calibration
+from ocrgan_jax.runs.training_images import load_training_images
+from ocrgan_jax.scoring.calibration import with_threshold
+from ocrgan_jax.training.validation import make_validation
+
+# The fields of `config.score` that set the threshold; a run can follow others without its images.
+THRESHOLD_FIELDS = ('threshold_quantile', 'false_alarms', 'threshold')
+
+
+def calibrate(
+  workdir: str | Path,
+  score: dict[str, Any],
+  *,
+  protocol: str = 'last',
+  as_trained: bool = False,
+) -> Scorer:
+  """Chooses the threshold and the score of a checkpoint, and saves them in the run's folder.
+
+  Args:
+    workdir: the run's folder.
+    score: fields of the config's section `score` to change. If they are of the threshold
+      alone, no image is needed; else the run's training images are.
+    protocol: which checkpoint: 'last' or 'validation'.
+    as_trained: whether to begin with what the run was trained with, not with what was
+      chosen since.
+
+  Returns:
+    The model as it scores from now on.
+
+  Raises:
+    InputError: if the run, its images or a field cannot be used.
+  """
+  workdir = Path(workdir)
+  if protocol == 'oracle':
+    raise InputError("the protocol 'oracle' is for evaluation alone; use 'last' or 'validation'")
+  scorer = next(load_each(workdir, protocol, as_trained=as_trained))
+  if score and ({*score} - {*THRESHOLD_FIELDS} or not len(scorer.calibration.held_out)):
+    images, held_out, *_ = load_training_images(scorer.config, workdir)
+    scorer = with_score(scorer, score, held_out, images)
+  elif score:
+    scorer = with_threshold_rule(scorer, score)
+  if as_trained and not score:
+    saved_calibration.remove_calibrations(workdir)
+  if score:
+    step = int(scorer.state.step)
+    saved_calibration.save_calibration(workdir, step, scorer.calibration, scorer.config.score)
+  return scorer
+
+
+def with_threshold_rule(scorer: Scorer, changes: dict[str, Any]) -> Scorer:
+  """A model with its threshold set by another rule, from the held-out scores that it knows.
+
+  Args:
+    scorer: of a run.
+    changes: fields of the config's section `score`, of THRESHOLD_FIELDS alone.
+
+  Returns:
+    The new scorer.
+
+  Raises:
+    InputError: if a field is invalid.
+  """
+  config = scorer.config.copy_and_resolve_references()
+  config.score.update(_with_one_threshold(changes))
+  model = build_model(config)
+  calibration = with_threshold(scorer.calibration, model.score)
+  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
+
+
+def _with_one_threshold(changes: dict[str, Any]) -> dict[str, Any]:
+  """The changes, with the other ways to set the threshold switched off if one is among them."""
+  if not {*changes} & {*THRESHOLD_FIELDS}:
+    return changes
+  return {'false_alarms': 0.0, 'threshold': None, **changes}
+
+
+def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images: Images) -> Scorer:
+  """Recalibrates a model with other fields of `config.score`.
+
+  Args:
+    scorer: of a run.
+    changes: fields of the config's section `score`.
+    held_out: the normal images that the run held out.
+    images: those that it trained on.
+
+  Returns:
+    The new scorer.
+
+  Raises:
+    InputError: if a field is invalid, or the score needs a discriminator that the run
+      did not train.
+  """
+  config = scorer.config.copy_and_resolve_references()
+  config.score.update(_with_one_threshold(changes))
+  model = build_model(config)
+  if model.trains_discriminator and not scorer.model.trains_discriminator:
+    raise InputError(
+      'this score needs the discriminator, which the run did not train; '
+      'use --score.kind=map or --score.content_weight=1'
+    )
+  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
+  calibration = validate(scorer.state).calibration
+  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
+
+
+def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
+  """The density of band statistics alone, nothing trained, on the images of a run.
+
+  Args:
+    scorer: of the run.
+    held_out: the normal images that the run held out.
+    images: those that it trained on.
+
+  Returns:
+    A scorer as the preset `statistics` makes it, but for its threshold, which is of the held-out
+    images alone.
+  """
+  config = default.get_config('statistics')
+  fields = flat_fields(scorer.config)
+  same = ['seed', 'image_size', 'model.branches', 'model.bands', 'train.batch_size']
+  same += [name for name in fields if name.startswith('data.')]
+  config.update_from_flattened_dict({name: fields[name] for name in same})
+  model = build_model(config)
+  state = jax.jit(functools.partial(create_state, model))(config.seed)
+  state = jax.device_put(state, sharding.replicated(scorer.mesh))
+  validate = make_validation(
+    model, scorer.mesh, held_out, scorer.batch_size, images, sets_threshold=False
+  )
+  calibration = validate(state).calibration
+  return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)

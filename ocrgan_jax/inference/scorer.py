@@ -1,0 +1,282 @@
+"""A trained model that scores images, for evaluation, prediction and scripts."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from ocrgan_jax.core import sharding
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import write_jpeg
+from ocrgan_jax.data.batches import evaluation_batches
+from ocrgan_jax.data.framing import Framing
+from ocrgan_jax.data.images import Images, decode_files, of_photographs
+from ocrgan_jax.drawing import overlay
+from ocrgan_jax.inference.prediction import Prediction, batches_of, picture_name, read_again
+from ocrgan_jax.model.ocrgan import OCRGAN
+from ocrgan_jax.model.score_step import jit_explain_step, score_step
+from ocrgan_jax.model.state import State
+from ocrgan_jax.scoring.anomaly_score import Reference
+from ocrgan_jax.scoring.calibration import Calibration, map_limit, scale
+
+# (state, reference, batch) → arrays with one entry per image.
+Step = Callable[[State, Reference, jax.Array], dict[str, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+  """A model restored from a run's folder. Make one with `load`.
+
+  Attributes:
+    config: of the run.
+    model: the static description.
+    state: the arrays.
+    calibration: the scale of the scores and the default threshold.
+    mesh: the devices that share a batch.
+    framing: how photographs become its images.
+  """
+
+  config: ml_collections.ConfigDict
+  model: OCRGAN
+  state: State
+  calibration: Calibration
+  mesh: Mesh
+  framing: Framing
+
+  @property
+  def batch_size(self) -> int:
+    """Number of images scored at once, as in training. Scores do not depend on it."""
+    return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size
+
+  def score(self, images: Images) -> np.ndarray:
+    """Computes raw anomaly scores, larger for more anomalous, independently for each image.
+
+    Args:
+      images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or any
+        object with a length that gives such an array for an array of indices. Of a model
+        with padding, tiles or a region of interest they have a fourth channel, 255 where a
+        pixel counts: `framing` makes them.
+
+    Returns:
+      float32 [images]; if they are `pipeline.Photographs`, the largest score of each.
+
+    Raises:
+      InputError: if the images have another type, shape or size, or a score is not finite.
+    """
+    parts = [outputs['score'] for _, outputs in self.batches(images)]
+    scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    return of_photographs(images, scores)
+
+  def score_files(
+    self, paths: Iterable[Path | str], *, threshold: float | None = None
+  ) -> list[Prediction]:
+    """Scores image files and decides on each, as `ocrgan predict` does.
+
+    Args:
+      paths: image files.
+      threshold: scaled score above which an image is anomalous; by default the model's.
+
+    Returns:
+      One prediction per path, in order; for an unreadable file it holds the error.
+    """
+    return list(self.stream_files(paths, threshold=threshold))
+
+  def stream_files(
+    self,
+    paths: Iterable[Path | str],
+    *,
+    threshold: float | None = None,
+    maps: Path | None = None,
+    first: int = 0,
+  ) -> Iterator[Prediction]:
+    """Scores image files in constant memory, and draws what was found.
+
+    Args:
+      paths: image files.
+      threshold: scaled score above which an image is anomalous; by default the model's.
+      maps: folder for pictures of the anomaly maps over the photographs, if wanted.
+      first: the number of the first image, in the names of pictures.
+
+    Yields:
+      One prediction per path, in order. For an unreadable file it holds the error.
+    """
+    outputs = ('score', 'map') if maps else ('score',)
+    done = first
+    limit = self.calibration.limit if threshold is None else threshold
+    limit_on_map = self.map_limit(limit)
+    decoded = decode_files(list(paths), self.framing, self.config.data.max_megapixels)
+    start = time.perf_counter()
+    for batch in batches_of(decoded, self.batch_size):
+      found: list[Prediction] = []
+      values = self.score_photographs([file.images for file in batch], outputs)
+      for i, (file, value) in enumerate(zip(batch, values, strict=True)):
+        if file.images is None:
+          found.append(Prediction(str(file.path), np.nan, '', 0.0, file.error))
+          continue
+        score = float(self.scale(value['score'].max().astype(np.float64)))
+        decision, drawn = 'anomalous' if score > limit else 'normal', ''
+        photograph = read_again(file.path) if maps else None
+        if maps and photograph is not None:
+          drawn = str(maps / picture_name(done + i, file.path))
+          whole = self.framing.on_photograph(value['map'], file.size, photograph.shape[:2])
+          picture = overlay.draw(photograph, whole, limit_on_map, decision, score)
+          write_jpeg(Path(drawn), picture)
+        found.append(Prediction(str(file.path), score, decision, 0.0, '', drawn))
+      done += len(batch)
+      now = time.perf_counter()
+      seconds, start = (now - start) / len(batch), now
+      yield from (p._replace(seconds=seconds) for p in found)
+
+  def score_photographs(
+    self,
+    groups: Sequence[np.ndarray | None],
+    outputs: tuple[str, ...],
+    sizes: Sequence[int] = (),
+  ) -> list[dict[str, np.ndarray]]:
+    """Scores the images of several photographs together.
+
+    Args:
+      groups: the images of each photograph; None where there are none.
+      outputs: the wanted results of `score_step.score_step`.
+      sizes: of the batches, ascending, of which the least that is enough is taken; by default
+        `batch_size` alone.
+
+    Returns:
+      The results for each photograph's images; {} where there are none.
+    """
+    counts = [0 if group is None else len(group) for group in groups]
+    if not sum(counts):
+      return [{} for _ in groups]
+    images = np.concatenate([group for group in groups if group is not None])
+    sizes = sizes or (self.batch_size,)
+    parts = []
+    for start in range(0, len(images), sizes[-1]):
+      part = images[start : start + sizes[-1]]
+      size = next(size for size in sizes if size >= len(part))
+      parts.append(self.score_batch(part, outputs, batch_size=size))
+    values = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+    ends = np.cumsum(counts)
+    return [
+      {name: value[end - count : end] for name, value in values.items()} if count else {}
+      for count, end in zip(counts, ends, strict=True)
+    ]
+
+  def maps(self, images: Images) -> np.ndarray:
+    """Computes anomaly maps; 1 is typical of held-out normal images, see `scoring.Score`.
+
+    Args:
+      images: see `score`.
+
+    Returns:
+      float32 [images, size, size].
+    """
+    parts = [outputs['map'] for _, outputs in self.batches(images, ('map',))]
+    size = self.model.image_size
+    return np.concatenate(parts) if parts else np.zeros((0, size, size), np.float32)
+
+  def batches(
+    self, images: Images, outputs: tuple[str, ...] = ('score',)
+  ) -> Iterator[tuple[jax.Array, dict[str, np.ndarray]]]:
+    """Scores batch by batch.
+
+    Args:
+      images: see `score`.
+      outputs: the wanted results of `score_step.score_step`.
+
+    Yields:
+      The batch on its devices, padded to `batch_size`, and the outputs for its images.
+    """
+    yield from self._run(_scoring(self.model, self.mesh, outputs), images)
+
+  def score_batch(
+    self,
+    images: np.ndarray,
+    outputs: tuple[str, ...] = ('score',),
+    *,
+    batch_size: int = 0,
+  ) -> dict[str, np.ndarray]:
+    """Scores one batch, for callers that do their own batching.
+
+    Args:
+      images: uint8 [n, size, size, channels], n at most `batch_size`.
+      outputs: the wanted results of `score_step.score_step`.
+      batch_size: that they are padded to, each size a program of its own; by default as in
+        training.
+
+    Returns:
+      The outputs.
+    """
+    images = np.asarray(images)
+    self._check(images)
+    padding = [(0, (batch_size or self.batch_size) - len(images))] + [(0, 0)] * 3
+    step = _scoring(self.model, self.mesh, outputs)
+    _, values = self._run_batch(step, np.pad(images, padding))
+    return {name: value[: len(images)] for name, value in values.items()}
+
+  def explain(self, images: Images) -> dict[str, np.ndarray]:
+    """Computes intermediate results of the model, for figures.
+
+    Args:
+      images: see `score`; at least one.
+
+    Returns:
+      The results of `score_step.explain_step`.
+    """
+    parts = [values for _, values in self._run(jit_explain_step(self.model, self.mesh), images)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+  def _run(self, step: Step, images: Images) -> Iterator[tuple[jax.Array, dict[str, np.ndarray]]]:
+    for host_batch, count in evaluation_batches(
+      images,
+      self.batch_size,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    ):
+      self._check(host_batch)
+      batch, values = self._run_batch(step, host_batch)
+      yield batch, {name: value[:count] for name, value in values.items()}
+
+  def _run_batch(
+    self, step: Step, host_batch: np.ndarray
+  ) -> tuple[jax.Array, dict[str, np.ndarray]]:
+    batch = sharding.put_batch(host_batch, self.mesh)
+    values = step(self.state, self.calibration.reference, batch)
+    found = {name: np.asarray(value) for name, value in values.items()}
+    # NaN is over no threshold: it would be called normal.
+    if not np.isfinite(found.get('score', 0)).all():
+      raise InputError('a score is not finite: the model is of no use; train it again')
+    return batch, found
+
+  def _check(self, batch: np.ndarray) -> None:
+    size, channels = self.model.image_size, self.model.channels
+    if batch.dtype != np.uint8 or batch.shape[1:] != (size, size, channels):
+      given = ', '.join(['images', *map(str, batch.shape[1:])])
+      raise InputError(
+        f"images must be uint8 [images, {size}, {size}, {channels}], RGB at the model's "
+        f'image_size; these are {batch.dtype} [{given}]; make them with '
+        'ocrgan_jax.data.framing.decode_frames and the framing of this scorer'
+      )
+
+  def scale(self, scores: np.ndarray) -> np.ndarray:
+    """Scales scores by Eq. 14: 0 to 1 over held-out normal images."""
+    return scale(scores, self.calibration)
+
+  def map_limit(self, limit: float | None = None) -> float:
+    """The value of a map from which a place is anomalous, by default at the model's threshold."""
+    limit = self.calibration.limit if limit is None else limit
+    return map_limit(self.calibration, self.model.score, limit)
+
+
+@functools.cache
+def _scoring(model: OCRGAN, mesh: Mesh, outputs: tuple[str, ...]) -> Step:
+  def step(state: State, reference: Reference, images: jax.Array) -> dict[str, jax.Array]:
+    values = score_step(state, reference, images, model=model)
+    return {name: values[name] for name in outputs}
+
+  return sharding.jit_over_batch(step, mesh, num_replicated=2)

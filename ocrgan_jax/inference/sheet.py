@@ -1,0 +1,36 @@
+"""The page of all pictures that `ocrgan predict --maps` draws."""
+
+import os
+import urllib.parse
+from pathlib import Path
+
+from ocrgan_jax.core.files import write_text
+from ocrgan_jax.drawing import overlay, pages
+from ocrgan_jax.inference.prediction import Prediction
+
+TEMPLATE = Path(__file__).parent / 'templates' / 'sheet.html.jinja'
+
+
+def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Path:
+  """Writes a page of all pictures, from the most to the least anomalous image.
+
+  Args:
+    folder: of the pictures.
+    predictions: of the images; those that could not be read come first.
+    limit: the scaled score above which images are anomalous.
+
+  Returns:
+    The page's path.
+  """
+  page = pages.render(
+    TEMPLATE,
+    unreadable=[p for p in predictions if p.error],
+    shown=sorted((p for p in predictions if p.map), key=lambda p: -p.score),
+    limit=limit,
+    faint=overlay.FAINT,
+    full=overlay.FULL,
+    short=lambda p: '/'.join(Path(p.path).parts[-2:]),
+    link=lambda p: urllib.parse.quote(os.fsencode(Path(p.map).name)),
+  )
+  write_text(folder / 'index.html', page)
+  return folder / 'index.html'

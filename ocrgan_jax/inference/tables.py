@@ -1,0 +1,95 @@
+"""Tables of predictions, as CSV and as JSON lines."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.inference.prediction import Prediction
+
+COLUMNS = Prediction._fields
+
+
+def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> Iterator[Prediction]:
+  """Writes predictions to a CSV or JSON-lines file, which appears only when it is complete.
+
+  Args:
+    path: of the file; JSON lines if it ends with .jsonl.
+    predictions: from `predict`.
+    count: number of predictions, for the progress bar.
+
+  Yields:
+    The predictions.
+
+  Raises:
+    InputError: if the file cannot be written, before the first image is scored.
+  """
+  partial = path.with_name(f'.{path.name}.partial')
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # File names need not be text: what is none is kept as it is.
+    file = partial.open('w', newline='', encoding='utf-8', errors='surrogateescape')
+  except OSError as error:
+    raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
+  try:
+    with file:
+      write = writer_of(path, file, header=True)
+      for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
+        write(p)
+        yield p
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def paths_in(table: Path) -> set[str]:
+  """The paths in a table that `watch` wrote before.
+
+  Raises:
+    InputError: if it did not write it.
+  """
+  if not table.exists():
+    return set()
+  try:
+    with table.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+      rows = map(json.loads, file) if table.suffix == '.jsonl' else csv.DictReader(file)
+      return {row['path'] for row in rows}
+  except (ValueError, KeyError, TypeError, csv.Error):
+    raise InputError(
+      f'{table} is no table of predictions, or was cut short; move it away or choose another '
+      '--output'
+    ) from None
+
+
+def writer_of(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
+  """The function that writes a row, in the form that the name of the table asks for."""
+  return json_writer(file) if path.suffix == '.jsonl' else csv_writer(file, header=header)
+
+
+def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], None]:
+  """Writes the header, and gives the function that writes a row."""
+  writer = csv.writer(file, lineterminator='\n')
+  if header:
+    writer.writerow(COLUMNS)
+
+  def write(p: Prediction) -> None:
+    score = '' if math.isnan(p.score) else f'{p.score:.8g}'
+    writer.writerow([p.path, score, p.decision, f'{p.seconds:.4f}', p.error, p.map])
+
+  return write
+
+
+def json_writer(file: IO[str]) -> Callable[[Prediction], None]:
+  """Gives the function that writes a line; a score that there is not is null."""
+
+  def write(p: Prediction) -> None:
+    score = None if math.isnan(p.score) else p.score
+    file.write(json.dumps({**p._asdict(), 'score': score, 'seconds': round(p.seconds, 4)}) + '\n')
+
+  return write

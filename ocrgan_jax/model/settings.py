@@ -1,0 +1,62 @@
+"""The one place where a config becomes the objects that the code works with."""
+
+import ml_collections
+
+from ocrgan_jax.configs import default
+from ocrgan_jax.core.checks import flat_fields, read, require, seed_bound
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.framing import has_counts
+from ocrgan_jax.data.settings import DataSettings
+from ocrgan_jax.density.gaussian import Density
+from ocrgan_jax.forging.augmentation import Augmentation
+from ocrgan_jax.forging.cutpaste import Forgery
+from ocrgan_jax.model.ocrgan import OCRGAN
+from ocrgan_jax.networks.architecture import Architecture
+from ocrgan_jax.optimization.losses import Loss
+from ocrgan_jax.optimization.optimizer import Optimizer
+from ocrgan_jax.optimization.schedule import Schedule
+from ocrgan_jax.scoring.anomaly_score import Score
+
+
+def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
+  """Checks a whole config and builds the static description of its model.
+
+  Args:
+    config: as in `configs/default.py`.
+
+  Returns:
+    The model; no arrays are made.
+
+  Raises:
+    InputError: naming the field that is out of bounds, and what it must be.
+  """
+  _refuse_unknown_fields(config)
+  require('seed', config.seed, seed_bound)
+  read(DataSettings, config.data)
+  schedule = read(Schedule, config.train)
+  networks = read(Architecture, config.model)
+  return OCRGAN(
+    generator=networks.generator(),
+    discriminator=networks.discriminator(),
+    optimizer=read(Optimizer, config.train),
+    image_size=config.image_size,
+    branches=networks.branches,
+    bands=networks.kept_bands(),
+    withhold_low=config.model.withhold_low,
+    generator_input=config.train.generator_input,
+    trains=schedule.trains,
+    loss=read(Loss, config.loss),
+    forgery=read(Forgery, config.forgery),
+    augmentation=read(Augmentation, config.augmentation),
+    density=read(Density, config.density),
+    score=read(Score, config.score),
+    has_counts=has_counts(config),
+  )
+
+
+def _refuse_unknown_fields(config: ml_collections.ConfigDict) -> None:
+  """Stops at a field that a user's own config file added by a slip of the pen."""
+  known = flat_fields(default.get_config())
+  for name in flat_fields(config):
+    if name not in known:
+      raise InputError(f'unknown config field {name}; configs/default.py lists all fields')

@@ -1,0 +1,177 @@
+"""The losses of training, Eq. 9-12 (III-D).
+
+Logits are high for images that D takes for real ones. Every loss function returns a
+float32 scalar, the mean over the batch.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ocrgan_jax.core.checks import at_least, check, one_of
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.scoring.similarity import ssim
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+  """The config's section `loss`: the weights of Eq. 12 and its adversarial term.
+
+  A term of weight 0 is not computed.
+
+  Attributes:
+    content: λ_con, the weight of Eq. 9.
+    adversarial: λ_adv, the weight of the adversarial term for G.
+    latent: λ_lat, the weight of Eq. 11.
+    ssim: the weight of 1 - SSIM, the mean over windows and colours.
+    pixels: the weight for G of the loss of a D that judges pixels, so that G restores what
+      helps it.
+    adversarial_form: 'bce', binary cross-entropy on logits with real = 1 (what
+      the release and Skip-GANomaly use; G non-saturating), or 'expectation',
+      Eq. 10 as printed.
+    discriminator_latent: weight of Eq. 11 in D's loss, 1 in the release.
+    defects: weight of the defective pixels against that of the normal ones in the loss of
+      a D that judges pixels.
+
+  Raises:
+    InputError: if a field is out of bounds, or G has no loss at all.
+  """
+
+  content: float = at_least(0)
+  adversarial: float = at_least(0)
+  latent: float = at_least(0)
+  ssim: float = at_least(0)
+  pixels: float = at_least(0)
+  adversarial_form: str = one_of('bce', 'expectation')
+  discriminator_latent: float = at_least(0)
+  defects: float = at_least(0)
+
+  def __post_init__(self) -> None:
+    check(self, 'loss')
+    terms = generator_terms(self)
+    if not any(term.weight > 0 for term in terms.values()):
+      raise InputError(f'loss.{", loss.".join(terms)} are all 0: G has no loss')
+
+
+class Outputs(NamedTuple):
+  """What a term of G's loss can look at; D's outputs are None where no term needs them.
+
+  Attributes:
+    real: the images to reconstruct, [batch, size, size, 3].
+    fake: the reconstructions Î, shaped alike.
+    fake_logits: D's logits of the reconstructions, [batch].
+    real_latent: `D_lat` of the images, [batch, 100].
+    fake_latent: `D_lat` of the reconstructions, [batch, 100].
+    pixel_logits: of a D that judges pixels, [batch, size / 2, size / 2].
+    mask: what was forged, shaped alike.
+  """
+
+  real: jax.Array
+  fake: jax.Array
+  fake_logits: Any = None
+  real_latent: Any = None
+  fake_latent: Any = None
+  pixel_logits: Any = None
+  mask: Any = None
+
+
+class Term(NamedTuple):
+  """One term of Eq. 12.
+
+  Attributes:
+    weight: its λ.
+    function: of the outputs, a scalar.
+    needs_discriminator: whether it looks at D's outputs.
+  """
+
+  weight: float
+  function: Callable[[Outputs], jax.Array]
+  needs_discriminator: bool = False
+
+
+def generator_terms(loss: Loss) -> dict[str, Term]:
+  """The terms of G's loss by name, Eq. 12; the names are those of the log."""
+  return {
+    'content': Term(loss.content, lambda x: content_loss(x.real, x.fake)),
+    'ssim': Term(loss.ssim, lambda x: 1 - ssim(x.real, x.fake).mean()),
+    'adversarial': Term(
+      loss.adversarial,
+      lambda x: generator_adversarial_loss(x.fake_logits, loss.adversarial_form),
+      needs_discriminator=True,
+    ),
+    'latent': Term(
+      loss.latent, lambda x: latent_loss(x.real_latent, x.fake_latent), needs_discriminator=True
+    ),
+    'pixels': Term(
+      loss.pixels,
+      lambda x: pixel_loss(x.pixel_logits, x.mask, loss.defects),
+      needs_discriminator=True,
+    ),
+  }
+
+
+def content_loss(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
+  """Eq. 9: the mean absolute difference of [batch, size, size, 3] images."""
+  return jnp.abs(images - reconstructions).mean()
+
+
+def latent_loss(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array:
+  """Eq. 11: the mean squared difference of `D_lat` features [batch, 100]."""
+  return jnp.square(latent - reconstructed_latent).mean()
+
+
+def generator_adversarial_loss(fake_logits: jax.Array, form: str) -> jax.Array:
+  """What G minimises of Eq. 10, given D's logits of reconstructions, [batch].
+
+  With 'expectation' D is trained to raise its output for anomalous images, as
+  Eq. 10 has it, and G lowers it; with 'bce' real images are the high ones.
+  """
+  if form == 'bce':
+    return cross_entropy(fake_logits, real=True)
+  return fake_logits.mean()
+
+
+def discriminator_adversarial_loss(
+  real_logits: jax.Array, fake_logits: list[jax.Array], form: str
+) -> jax.Array:
+  """What D minimises of Eq. 10.
+
+  Args:
+    real_logits: of normal images, [batch].
+    fake_logits: of reconstructions and, unless forging is off, of forged images,
+      [batch] each.
+    form: 'bce' or 'expectation'.
+
+  Returns:
+    The sum of one mean per kind of image.
+  """
+  if form == 'bce':
+    return cross_entropy(real_logits, real=True) + sum(
+      cross_entropy(logits, real=False) for logits in fake_logits
+    )
+  return real_logits.mean() - sum(logits.mean() for logits in fake_logits)
+
+
+def pixel_loss(logits: jax.Array, mask: jax.Array, defects: float) -> jax.Array:
+  """What a D that judges pixels minimises: balanced cross-entropy with a soft mask.
+
+  Args:
+    logits: high for defects, [batch, h, w].
+    mask: what was forged, from 0 to 1, shaped alike.
+    defects: the weight of defective pixels.
+
+  Returns:
+    The mean over the normal pixels, and `defects` times that over the defective ones.
+  """
+  normal = jax.nn.softplus(logits) * (1 - mask)
+  defective = jax.nn.softplus(-logits) * mask
+  # One pixel more, for batches in which nothing was forged.
+  return normal.sum() / (1 - mask).sum() + defects * defective.sum() / (mask.sum() + 1)
+
+
+def cross_entropy(logits: jax.Array, *, real: bool) -> jax.Array:
+  """Mean binary cross-entropy of logits [batch] that are all real, or all fake."""
+  return jax.nn.softplus(-logits if real else logits).mean()

@@ -1,0 +1,63 @@
+"""The optimiser of G and D, as a setting that can be compared and hashed."""
+
+import dataclasses
+
+import optax
+
+from ocrgan_jax.core.checks import at_least, between, check, one_of
+from ocrgan_jax.core.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+  """Torch's Adam, from the config's section `train` (IV-A2), and what makes it end well.
+
+  Attributes:
+    learning_rate: step size.
+    weight_decay: L2 weight, added to the gradient before the moments see it; 0 leaves
+      it out.
+    beta1: decay of the first moment.
+    beta2: decay of the second moment.
+    warmup: steps over which the rate rises from 0.
+    decay: 'none', or 'cosine', by which the rate falls to 0 at the last step.
+    steps: of the whole run, which the cosine follows.
+    clip: the largest norm of a network's gradient, longer ones are shortened to it; 0
+      leaves them as they are.
+    average: share of the average weights that a step keeps; 0 keeps no average. Where
+      there is one, it is what is validated and what scores.
+
+  Raises:
+    InputError: if a field is out of bounds, or the cosine has no end.
+  """
+
+  learning_rate: float = at_least(0)
+  weight_decay: float = at_least(0)
+  beta1: float
+  beta2: float
+  warmup: int = at_least(0)
+  decay: str = one_of('none', 'cosine')
+  steps: int = at_least(0)
+  clip: float = at_least(0)
+  average: float = between(0, 1)
+
+  def __post_init__(self) -> None:
+    check(self, 'train')
+    if self.decay == 'cosine' and self.steps <= self.warmup:
+      raise InputError(
+        f"train.decay is 'cosine', which needs train.steps above train.warmup = {self.warmup}; "
+        f'it is {self.steps}'
+      )
+
+  def transformation(self) -> optax.GradientTransformation:
+    """The optax optimiser."""
+    clipped = [optax.clip_by_global_norm(self.clip)] if self.clip else []
+    coupled = [optax.add_decayed_weights(self.weight_decay)] if self.weight_decay else []
+    adam = optax.adam(self._rate(), b1=self.beta1, b2=self.beta2, eps=1e-8)
+    return optax.chain(*clipped, *coupled, adam)
+
+  def _rate(self) -> float | optax.Schedule:
+    if self.decay == 'cosine':
+      return optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, self.warmup, self.steps)
+    if self.warmup:
+      return optax.linear_schedule(0.0, self.learning_rate, self.warmup)
+    return self.learning_rate

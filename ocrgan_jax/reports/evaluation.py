@@ -1,0 +1,185 @@
+"""Evaluates a trained model on its test set."""
+
+import functools
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrgan_jax.core.checks import read
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import write_json, write_text
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.examples import UNLABELLED
+from ocrgan_jax.data.images import Images, hold_out, load_images
+from ocrgan_jax.data.masks import load_masks
+from ocrgan_jax.inference.loading import load_each
+from ocrgan_jax.inference.recalibration import fit_statistics, with_score
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.optimization.schedule import Schedule
+from ocrgan_jax.reports import several_runs
+from ocrgan_jax.reports.leaks import count_leaked
+from ocrgan_jax.reports.report import write_report
+from ocrgan_jax.reports.scored_test_set import score_test_set
+from ocrgan_jax.reports.summary import scores_table, summarize
+from ocrgan_jax.reports.trivial import BAND_STATISTICS
+from ocrgan_jax.runs import run_folder
+from ocrgan_jax.scoring.metrics import image_auroc
+from ocrgan_jax.training.log import read_lines
+
+ORACLE_NOTE = (
+  'oracle: the checkpoint was chosen by its AUROC on this very test set, as the release of the '
+  'paper does; none of the numbers below can be expected on other images'
+)
+
+
+def evaluate(
+  workdir: str | Path,
+  *,
+  protocol: str = 'last',
+  data_dir: str = '',
+  test_dir: str = '',
+  score: dict[str, Any] | None = None,
+  output: str | Path = '',
+  pictures: bool = True,
+  statistics: bool = True,
+) -> dict[str, Any]:
+  """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
+
+  Args:
+    workdir: the run's folder.
+    protocol: which checkpoint: 'last', the headline; 'validation', the best by
+      held-out normal images against their forged copies; or 'oracle', the best on
+      the test set of those that were kept.
+    data_dir: where the dataset is, if not where it was in training.
+    test_dir: where the test images of the dataset `folder` are, if elsewhere.
+    score: fields of the config's section `score` to change; the scale and the
+      threshold are then fitted to the held-out images again.
+    output: where the results go; the run's folder by default, its subfolder
+      `validation` or `oracle` for these protocols.
+    pictures: whether figures and the report are made.
+    statistics: whether band statistics are fitted to the run's images, to stand beside.
+
+  Returns:
+    The content of `metrics.json`.
+
+  Raises:
+    InputError: if the run, its data, the protocol or the score cannot be used.
+  """
+  workdir = Path(workdir)
+  if score and not output:
+    raise InputError("--score differs from the run's: name a folder for its results with --output")
+  folder = output_folder(workdir, protocol, output)
+  config = run_folder.load_config(workdir)
+  config.data.test_dir = test_dir or config.data.test_dir
+  dataset = prepare_dataset(data_dir or config.data_dir, config.data)
+  test = dataset.test
+  if not test.names:
+    raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
+  trained_on, shared = run_folder.training_set(workdir), run_folder.shared_with_test(workdir)
+  num_leaked = count_leaked(trained_on, shared, dataset)
+  load_split = functools.partial(
+    load_images,
+    framing=run_folder.load_framing(workdir, config),
+    memory_gib=config.data.memory_gib,
+  )
+  images = load_split(test, description='decoding test images')
+  scorers = load_each(workdir, protocol)
+  if score:
+    run_folder.check_training_set(workdir, dataset.train.digests)
+  # If nothing was trained, it is band statistics that are scored.
+  normal, beside = None, statistics and read(Schedule, config.train).trains
+  if (score or beside) and trained_on == dataset.train.digests:
+    parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
+    normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
+  elif beside:
+    print('warning: no band statistics: the training images have changed', file=sys.stderr)
+  if score and normal:
+    scorers = (with_score(scorer, score, *normal) for scorer in scorers)
+  scorer = next(scorers)
+  oracle: dict[str, Any] = {}
+  if protocol == 'oracle':
+    scorer, oracle = best_on_test_set(itertools.chain([scorer], scorers), images, test)
+
+  masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
+  tested = score_test_set(scorer, test, images, masks, pictures=pictures)
+  if normal and beside:
+    tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
+  metrics = {
+    'protocol': protocol,
+    **oracle,
+    'step': int(scorer.state.step),
+    'seed': config.seed,
+    'score': scorer.config.score.to_dict(),
+    **summarize(tested, scorer.calibration),
+    'num_test_images_trained_on': num_leaked,
+  }
+  write_json(folder / 'metrics.json', metrics)
+  write_text(folder / 'scores.csv', scores_table(test, tested.scores, scorer.calibration))
+  if pictures:
+    log = read_lines(workdir / 'metrics.jsonl')
+    write_report(folder, tested, scorer=scorer, metrics=metrics, log=log)
+  return metrics
+
+
+def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
+  """Where the results of a protocol go unless an output is given."""
+  return Path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
+
+
+def best_on_test_set(
+  scorers: Iterator[Scorer], images: Images, test: Split
+) -> tuple[Scorer, dict[str, Any]]:
+  """Chooses a checkpoint by the test set: only for the protocol `oracle`.
+
+  Args:
+    scorers: of the checkpoints.
+    images: of the test set.
+    test: the test set.
+
+  Returns:
+    The scorer with the highest AUROC, the later of equals, and what
+    `metrics.json` says about the choice.
+
+  Raises:
+    InputError: if there is no AUROC to choose by.
+  """
+  known = test.labels != UNLABELLED
+  best, aurocs = None, {}
+  for scorer in scorers:
+    auroc = image_auroc(test.labels[known], scorer.score(images)[known])
+    if auroc is None:
+      raise InputError('the test set lacks a labelled class: there is no AUROC to choose by')
+    aurocs[int(scorer.state.step)] = auroc
+    if auroc >= max(aurocs.values()):
+      best = scorer
+  assert best is not None
+  note = f'{ORACLE_NOTE} ({len(aurocs)} checkpoints were kept)'
+  return best, {'oracle_note': note, 'oracle_aurocs': aurocs}
+
+
+def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **options: Any) -> str:
+  """Evaluates the runs below a folder, and writes their table.
+
+  Args:
+    workdir: the folder of the runs.
+    folders: of the runs.
+    protocol: of `evaluate`.
+    **options: of `evaluate`.
+
+  Returns:
+    The table as text.
+
+  Raises:
+    InputError: as `evaluate`, naming the run.
+  """
+  evaluated = {}
+  for folder in folders:
+    print(f'evaluating {folder}', file=sys.stderr)
+    try:
+      evaluated[folder] = evaluate(folder, protocol=protocol, **options)
+    except InputError as error:
+      raise InputError(f'{folder}: {error}') from None
+  return several_runs.write(workdir, several_runs.table_of(workdir, evaluated), protocol)

@@ -1,0 +1,113 @@
+"""A test set and what one checkpoint makes of it: all that an evaluation reports on."""
+
+import functools
+from collections import defaultdict
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.decoding import upright_size
+from ocrgan_jax.data.images import Images, Photographs, of_photographs, parts_of
+from ocrgan_jax.inference.map_views import small_map
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.reports.trivial import trivial_scores
+
+SMALL = 96  # the longer side of a small map, at most, in pixels
+
+
+class ScoredTestSet(NamedTuple):
+  """A test set, scored.
+
+  Attributes:
+    split: names, labels and defect types of the images.
+    images: from `load_images`; where photographs are tiles, there are more than names.
+    shown: index of the image to show of each photograph, the one with the highest score.
+    masks: from `load_masks`; empty if pixels are not judged.
+    scores: raw, float32 [photographs].
+    features: D's latent features, float32 [photographs, 100].
+    trivial: name → trivial scores, float32 [photographs].
+    maps: anomaly maps over the whole photographs with a mask, in order, float32
+      [masks, size, size].
+    small_maps: of all photographs in their aspect, for pictures: uint8, 255 at MAP_RANGE
+      times the limit; none if no pictures are wanted.
+  """
+
+  split: Split
+  images: Images
+  shown: np.ndarray
+  masks: dict[int, np.ndarray]
+  scores: np.ndarray
+  features: np.ndarray
+  trivial: dict[str, np.ndarray]
+  maps: np.ndarray
+  small_maps: list[np.ndarray]
+
+
+def score_test_set(
+  scorer: Scorer,
+  split: Split,
+  images: Images,
+  masks: dict[int, np.ndarray],
+  *,
+  pictures: bool,
+) -> ScoredTestSet:
+  """Scores all images once.
+
+  Args:
+    scorer: of the checkpoint.
+    split: the test set.
+    images: of the test set.
+    masks: from `load_masks`.
+    pictures: whether small maps are made.
+
+  Returns:
+    The test set with its scores.
+  """
+  size = scorer.model.image_size
+  parts = parts_of(images)
+  outputs = ('score', 'features', 'map') if masks or pictures else ('score', 'features')
+  columns: dict[str, list[np.ndarray]] = defaultdict(list)
+  trivial: dict[str, list[np.ndarray]] = defaultdict(list)
+  maps, small_maps, of_one = [], [], []
+  photograph = 0
+  with tqdm(None, 'scoring', len(images), unit='image', leave=False) as bar:
+    for batch, values in scorer.batches(images, outputs):
+      count = len(values['score'])
+      for name in ('score', 'features'):
+        columns[name].append(values[name])
+      for name, scores in jax.device_get(trivial_scores(batch)).items():
+        trivial[name].append(scores[:count])
+      for single in values.get('map', ()):
+        of_one.append(single)
+        if len(of_one) < len(parts[photograph]):
+          continue
+        stack, shape = np.stack(of_one), size_of(images, split, photograph)
+        if photograph in masks:
+          maps.append(scorer.framing.on_photograph(stack, shape, (size, size)))
+        if pictures:
+          small_maps.append(small_map(scorer, stack, shape, SMALL))
+        photograph, of_one = photograph + 1, []
+      bar.update(count)
+  scores = np.concatenate(columns['score'])
+  mean = functools.partial(of_photographs, images, how=np.add)
+  return ScoredTestSet(
+    split=split,
+    images=images,
+    shown=np.array([part[np.argmax(scores[part])] for part in parts]),
+    masks=masks,
+    scores=of_photographs(images, scores),
+    features=mean(np.concatenate(columns['features'])),
+    trivial={name: mean(np.concatenate(values)) for name, values in trivial.items()},
+    maps=np.stack(maps) if maps else np.zeros((0, size, size), np.float32),
+    small_maps=small_maps,
+  )
+
+
+def size_of(images: Images, split: Split, photograph: int) -> tuple[int, int]:
+  """Width and height of a photograph in pixels."""
+  if isinstance(images, Photographs):
+    return images.sizes[photograph]
+  return upright_size(split.records[photograph]['image'])

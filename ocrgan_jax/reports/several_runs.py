@@ -1,0 +1,116 @@
+"""The results of several runs in one table: means over seeds, with their standard errors."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ocrgan_jax.core.files import write_text
+from ocrgan_jax.drawing import pages
+from ocrgan_jax.runs import run_folder
+
+TEMPLATE = Path(__file__).parent / 'templates' / 'table.html.jinja'
+METRICS = {
+  'image_auroc': 'image AUROC',
+  'image_ap': 'average precision',
+  'aupro': 'AUPRO',
+  'recall': 'caught',
+  'false_alarm_rate': 'false alarms',
+}
+
+
+class Row(NamedTuple):
+  """The runs of one category, or of all.
+
+  Attributes:
+    name: of the category.
+    runs: folder of each, as seen from the table, its seed and its image AUROC.
+    means: metric → mean and standard error of the mean over them; None where there is none.
+  """
+
+  name: str
+  runs: list[tuple[str, int, float | None]]
+  means: dict[str, tuple[float, float | None] | None]
+
+
+def run_folders(workdir: Path) -> list[Path]:
+  """The folders of the runs below a folder that holds none itself, in order."""
+  return sorted(path.parent for path in workdir.rglob('training_set.json'))
+
+
+def table_of(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row]:
+  """Means over the seeds of each category, and over the means of several.
+
+  Args:
+    workdir: the folder of the runs.
+    evaluated: folder of a run → its `metrics.json`.
+
+  Returns:
+    A row for each category and, of several, one for their average.
+  """
+  groups: dict[str, list[Path]] = defaultdict(list)
+  for folder in evaluated:
+    data = run_folder.load_config(folder).data
+    groups[f'{data.dataset} {data.category}'.strip()].append(folder)
+  rows = []
+  for name, folders in groups.items():
+    found = [evaluated[folder] for folder in folders]
+    of_runs = [
+      (str(folder.relative_to(workdir)), metrics['seed'], metrics['image_auroc'])
+      for folder, metrics in zip(folders, found, strict=True)
+    ]
+    means = {metric: mean_and_error([x[metric] for x in found]) for metric in METRICS}
+    rows.append(Row(name, of_runs, means))
+  if len(rows) > 1:
+    first = lambda row, metric: row.means[metric] and row.means[metric][0]
+    averages = {metric: mean_and_error([first(row, metric) for row in rows]) for metric in METRICS}
+    rows.append(Row(f'average of {len(rows)}', [], averages))
+  return rows
+
+
+def mean_and_error(values: Sequence[float | None]) -> tuple[float, float | None] | None:
+  """The mean and its standard error, None of a single value; None if a value is missing."""
+  if not values or any(value is None for value in values):
+    return None
+  known = np.array(values, float)
+  error = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else None
+  return float(known.mean()), error
+
+
+def shown(value: tuple[float, float | None] | None) -> str:
+  """A mean with its standard error, as '0.913 ± 0.004'."""
+  if value is None:
+    return '–'
+  mean, error = value
+  return f'{mean:.3f}' + (f' ± {error:.3f}' if error is not None else '')
+
+
+def write(workdir: Path, rows: Sequence[Row], protocol: str) -> str:
+  """Writes `table.csv` and `table.html`, and gives the table as text.
+
+  Args:
+    workdir: the folder of the runs.
+    rows: from `table_of`.
+    protocol: of the evaluations.
+
+  Returns:
+    Lines of a Markdown table.
+  """
+  file = io.StringIO()
+  writer = csv.writer(file, lineterminator='\n')
+  writer.writerow(['category', 'runs', *(f'{n}{x}' for n in METRICS for x in ('', '_error'))])
+  for row in rows:
+    cells = [value or ('', '') for value in row.means.values()]
+    writer.writerow([row.name, len(row.runs), *(x for cell in cells for x in cell)])
+  write_text(workdir / 'table.csv', file.getvalue())
+  page = pages.render(TEMPLATE, rows=rows, metrics=METRICS, shown=shown, protocol=protocol)
+  write_text(workdir / 'table.html', page)
+  lines = ['| | runs | ' + ' | '.join(METRICS.values()) + ' |', '|---' * (len(METRICS) + 2) + '|']
+  for row in rows:
+    cells_ = ' | '.join(shown(value) for value in row.means.values())
+    lines.append(f'| {row.name} | {len(row.runs) or ""} | {cells_} |')
+  return '\n'.join(lines)

@@ -1,0 +1,174 @@
+"""A run's folder: the run that it belongs to, and its config."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from ocrgan_jax.core.checks import flat_fields
+from ocrgan_jax.configs import default
+from ocrgan_jax.data.framing import (Framing, framing_of, read_region, region_png)
+from ocrgan_jax.core.errors import (Damaged, InputError)
+from ocrgan_jax.runs.ownership import LOCK
+from ocrgan_jax.core.files import (write_bytes, write_json)
+
+REGION = 'region.png'  # white where defects count
+
+# What may change when a run goes on: how long it trains, where the images lie (they are
+# compared by content) and how they are fetched.
+CHANGEABLE = (
+  'train.epochs',
+  'train.steps',
+  'train.keep_checkpoints',
+  'train.pictures',
+  'train.track',
+  'data_dir',
+  'data.test_dir',
+  'data.prepared_dir',
+  'data.memory_gib',
+  'data.workers',
+)
+
+
+def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
+  """Checks that a folder is free for a run, or is this run's already.
+
+  Args:
+    workdir: need not exist.
+    config: the run's resolved config.
+
+  Raises:
+    InputError: if the folder is not empty and not of a run with this config, or
+      cannot be written to.
+  """
+  there = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+  if not there.is_dir():
+    raise InputError(f'{there} is a file; --workdir must be a folder')
+  if not os.access(there, os.W_OK):
+    raise InputError(f'cannot write to {there}; use another --workdir')
+  if (workdir / 'config.json').exists():
+    saved, wanted = flat_fields(load_config(workdir)), flat_fields(config)
+    changed = [
+      name
+      for name in sorted(saved.keys() | wanted.keys())
+      if saved.get(name) != wanted.get(name) and name not in CHANGEABLE
+    ]
+    if changed:
+      name = changed[0]
+      raise InputError(
+        f'{workdir} holds a run of another config ({name} is {saved.get(name)!r} there, '
+        f'{wanted.get(name)!r} here, {len(changed)} field(s) differ); use another --workdir'
+      )
+  elif workdir.exists() and any(path.name != LOCK for path in workdir.iterdir()):
+    raise InputError(f'{workdir} is not empty and holds no run; use another --workdir')
+
+
+def check_training_set(workdir: Path, digests: list[str]) -> None:
+  """Checks that a run, if there is one already, was trained on these images.
+
+  Args:
+    workdir: the run's folder.
+    digests: of the pixels of the normal training images, held-out ones included.
+
+  Raises:
+    InputError: if the images have changed since the run began.
+  """
+  saved = training_set(workdir)
+  if saved and saved != digests:
+    raise InputError(
+      f'the training images are not those that the run in {workdir} began with '
+      f'({len(saved)} then, {len(digests)} now); use another --workdir'
+    )
+
+
+def training_set(workdir: Path) -> list[str]:
+  """The digests of the images that a run was trained on; empty before it began."""
+  return _read_digests(workdir / 'training_set.json')
+
+
+def shared_with_test(workdir: Path) -> list[str] | None:
+  """The digests among them that were in the test set, too, when the run began.
+
+  Returns:
+    The digests; None if that is not known, of a run of an earlier version.
+  """
+  path = workdir / 'shared_with_test.json'
+  return _read_digests(path) if path.exists() else None
+
+
+def _read_digests(path: Path) -> list[str]:
+  if not path.exists():
+    return []
+  digests = _read_json(path)
+  if not isinstance(digests, list) or not all(isinstance(x, str) for x in digests):
+    raise Damaged(f'{path} is damaged: it is no list of digests; use another --workdir')
+  return digests
+
+
+def _read_json(path: Path) -> Any:
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise Damaged(f'{path} is damaged: {error}; restore it, or use another --workdir') from None
+
+
+def claim(
+  workdir: Path,
+  config: ml_collections.ConfigDict,
+  digests: list[str],
+  shared: list[str],
+  framing: Framing,
+) -> None:
+  """Makes a checked folder the run's: its config and its training set, perhaps `region.png`."""
+  write_json(workdir / 'config.json', config.to_dict())
+  if not (workdir / 'training_set.json').exists():  # the run begins
+    write_json(workdir / 'shared_with_test.json', shared)
+  write_json(workdir / 'training_set.json', digests)
+  if framing.region is not None:
+    write_bytes(workdir / REGION, region_png(framing.region))
+
+
+def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
+  """How photographs become images of a run, with its region of interest if it has one."""
+  path = workdir / REGION
+  return framing_of(config, read_region(str(path)) if path.exists() else None)
+
+
+def load_config(workdir: Path) -> ml_collections.ConfigDict:
+  """Reads the config of a run.
+
+  Args:
+    workdir: the run's folder.
+
+  Returns:
+    The resolved config: the saved values over today's defaults, which stand in for
+    fields that there were not when the run began.
+
+  Raises:
+    InputError: if the folder holds no run, or its config has a field that is unknown.
+  """
+  path = workdir / 'config.json'
+  if not path.is_file():
+    raise InputError(f'no run in {workdir} (it has no config.json); train one with --workdir')
+  config = default.get_config().copy_and_resolve_references()
+  fields = flat_fields(config)
+  saved = _read_json(path)
+  try:
+    found = flat_fields(ml_collections.ConfigDict(saved))
+  except (TypeError, ValueError, AttributeError):
+    raise Damaged(f'{path} is damaged: it holds no settings; use another --workdir') from None
+  for name, value in found.items():
+    if name not in fields:
+      raise InputError(
+        f'{path} has an unknown field {name!r}: the run is of another version of ocrgan_jax; '
+        'use that version'
+      )
+    fields[name] = value
+  try:
+    config.update_from_flattened_dict(fields)
+  except (TypeError, ValueError) as error:
+    reason = str(error).partition('\n')[0]
+    raise Damaged(f'{path} is damaged: {reason}; restore it, or use another --workdir') from None
+  return config

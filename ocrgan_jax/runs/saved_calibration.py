@@ -1,0 +1,101 @@
+"""Calibrations as arrays, and `calibrations/<n>`: what `ocrgan calibrate` chose."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import CheckpointManager
+
+from ocrgan_jax.scoring.calibration import Calibration
+from ocrgan_jax.runs.checkpoint_files import (brief, silence_echoes, told_if_full)
+from ocrgan_jax.density.gaussian import Gaussians
+from ocrgan_jax.core.errors import Damaged
+
+CALIBRATIONS = 'calibrations'
+
+
+def save_calibration(
+  workdir: Path, step: int, calibration: Calibration, score: ml_collections.ConfigDict
+) -> None:
+  """Saves another calibration of a checkpoint, instead of an earlier one.
+
+  Args:
+    workdir: the run's folder.
+    step: of the checkpoint.
+    calibration: of its scores.
+    score: the config's section `score` that it was made by.
+
+  Raises:
+    InputError: if the disk takes nothing more.
+  """
+  folder = workdir / CALIBRATIONS
+  with told_if_full(folder, 'a calibration'), _open_calibrations(workdir) as manager:
+    manager.save(
+      (manager.latest_step() or 0) + 1,
+      args=ocp.args.Composite(
+        calibration=ocp.args.StandardSave(to_arrays(calibration)),
+        rule=ocp.args.JsonSave({'step': step, 'score': score.to_dict()}),
+      ),
+    )
+
+
+def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int] | None:
+  """The calibration that was saved last.
+
+  Args:
+    workdir: the run's folder.
+
+  Returns:
+    It, the fields of the config's section `score`, and the step of the checkpoint that it
+    is of; None if there is none.
+  """
+  if not (workdir / CALIBRATIONS).exists():
+    return None
+  silence_echoes()
+  with _open_calibrations(workdir) as manager:
+    if manager.latest_step() is None:
+      return None
+    items = {'calibration': ocp.args.StandardRestore(), 'rule': ocp.args.JsonRestore()}
+    try:
+      restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+      rule = restored['rule']
+    except Exception as error:  # orbax and tensorstore raise what they please
+      raise Damaged(
+        f'{workdir / CALIBRATIONS} is damaged: {brief(error)[:200]}; run ocrgan calibrate '
+        'again, or with --as_trained to go back'
+      ) from None
+  return to_calibration(restored['calibration']), rule['score'], rule['step']
+
+
+def remove_calibrations(workdir: Path) -> None:
+  """Goes back to the calibrations that the checkpoints have themselves."""
+  shutil.rmtree(workdir / CALIBRATIONS, ignore_errors=True)
+
+
+def _open_calibrations(workdir: Path) -> CheckpointManager:
+  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+  return CheckpointManager((workdir / CALIBRATIONS).absolute(), options=options)
+
+
+def to_arrays(calibration: Calibration) -> dict[str, Any]:
+  """A calibration as nested dicts of arrays; what it has not is left out."""
+  fields = calibration._asdict()
+  fitted = fields.pop('density')
+  if fitted is not None:
+    fields['density'] = {str(i): part._asdict() for i, part in enumerate(fitted)}
+  return jax.tree.map(np.asarray, fields)
+
+
+def to_calibration(fields: dict[str, Any]) -> Calibration:
+  """The reverse of `to_arrays`."""
+  fields = jax.tree.map(np.asarray, fields)
+  fitted = fields.pop('density', None)
+  if fields['map_unit'].ndim == 2:  # of a version in which there was one map
+    fields['map_unit'] = fields['map_unit'][None]
+  values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
+  parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None
+  return Calibration(**values, density=parts)

@@ -1,0 +1,82 @@
+"""The normal images of a run: those that it trains on, and those held out."""
+
+import functools
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+
+from ocrgan_jax.runs import run_folder
+from ocrgan_jax.core import sharding
+from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.framing import (Framing, framing_of, read_region)
+from ocrgan_jax.data.images import (Images, StreamedImages, hold_out, load_images)
+from ocrgan_jax.data.region import find_region
+
+# The photographs that a region of interest is found from, and their size for that.
+REGION_IMAGES, REGION_SIZE = 200, 256
+
+
+class TrainingImages(NamedTuple):
+  """The normal images of a run.
+
+  Attributes:
+    images: to train on.
+    held_out: for the scale, the threshold and validation.
+    digests: of the pixels of both.
+    framing: how photographs became images.
+    names: of the photographs that are trained on.
+    shared: digests that are among the test images, too.
+  """
+
+  images: Images
+  held_out: Images
+  digests: list[str]
+  framing: Framing
+  names: list[str]
+  shared: list[str]
+
+
+def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> TrainingImages:
+  """Prepares the dataset of a run and loads its normal images.
+
+  Args:
+    config: resolved.
+    workdir: of the run, which goes on with the images that it began with.
+
+  Returns:
+    The images, see `pipeline.load_images`.
+
+  Raises:
+    InputError: if the dataset cannot be used, or has changed since the run began.
+  """
+  # On one disk the others find what the first has prepared; on disks of their own they do it.
+  with sharding.first_process_first('dataset'):
+    dataset = prepare_dataset(config.data_dir, config.data)
+  for warning in dataset.report['warnings']:
+    print(f'warning: {warning}', file=sys.stderr)
+  digests = dataset.train.digests
+  chosen, held_out = hold_out(len(digests), config.data.validation_share, config.seed)
+  run_folder.check_training_set(workdir, digests)
+  framing = run_folder.load_framing(workdir, config)
+  if config.data.region and framing.region is None:  # the run has not begun
+    framing = framing_of(config, _choose_region(config, dataset.train, chosen))
+  load = functools.partial(load_images, dataset.train, framing, memory_gib=config.data.memory_gib)
+  shared = sorted(set(digests) & set(dataset.test.digests))
+  names = [dataset.train.names[i] for i in chosen]
+  return TrainingImages(load(chosen=chosen), load(chosen=held_out), digests, framing, names, shared)
+
+
+def _choose_region(
+  config: ml_collections.ConfigDict, train: Split, chosen: np.ndarray
+) -> np.ndarray:
+  if config.data.region != 'auto':
+    return read_region(config.data.region)
+  some = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), REGION_IMAGES)).astype(int)]
+  whole = StreamedImages(train.records, some, Framing(REGION_SIZE))
+  found = find_region(whole[np.arange(len(some))])
+  # A region all the same: the model of this config takes images that say what counts.
+  return np.ones((1, 1), bool) if found is None else found

@@ -1,0 +1,80 @@
+"""Serves a run at an address of this machine."""
+
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.scoring.calibration import describe_threshold
+
+TOKEN = 'OCRGAN_TOKEN'
+
+
+def is_loopback(host: str) -> bool:
+  """Whether an address is reached from this machine alone."""
+  try:
+    return ipaddress.ip_address(host).is_loopback
+  except ValueError:
+    return host == 'localhost'
+
+
+def bind(host: str, port: int) -> socket.socket:
+  """Takes an address before anything long begins.
+
+  Raises:
+    InputError: if it cannot be had.
+  """
+  family = socket.AF_INET6 if ':' in host else socket.AF_INET
+  taken = socket.socket(family, socket.SOCK_STREAM)
+  taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+  try:
+    taken.bind((host, port))
+  except (OSError, OverflowError) as error:
+    taken.close()
+    raise InputError(
+      f'cannot serve at {host}:{port} ({error}); choose another --port or --host'
+    ) from None
+  return taken
+
+
+def serve(
+  workdir: str | Path, *, protocol: str = 'last', host: str, port: int, max_mib: float
+) -> None:
+  """Serves a run until it is interrupted.
+
+  Args:
+    workdir: the run's folder.
+    protocol: which checkpoint: 'last' or 'validation'.
+    host: address to serve at.
+    port: 0 for any that is free.
+    max_mib: larger uploads are refused; MiB.
+
+  Raises:
+    InputError: if the run or the address cannot be had, or packages are missing.
+  """
+  try:
+    import uvicorn
+
+    from ocrgan_jax.serving.server import create_app
+  except ImportError as error:
+    raise InputError(
+      f'serving needs more packages ({error.name}): pip install fastapi prometheus-client uvicorn'
+    ) from None
+  token = os.environ.get(TOKEN, '')
+  if not is_loopback(host) and not token:
+    raise InputError(
+      f'--host={host} is reached from other machines: set a token in the environment, '
+      f'{TOKEN}=…, or serve at 127.0.0.1'
+    )
+  address = bind(host, port)
+  scorer = load(workdir, protocol=protocol)
+  print(describe_threshold(scorer.calibration, scorer.model.score), file=sys.stderr)
+  print('compiling', file=sys.stderr)
+  app = create_app(scorer, token=token, max_mib=max_mib)
+  port = address.getsockname()[1]
+  print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C ends)', flush=True)
+  server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False))
+  server.run(sockets=[address])

@@ -1,0 +1,257 @@
+"""The HTTP server of a trained model: a page for people, an API for machines.
+
+  POST /score     the bytes of an image → score, decision; ?map=true adds the anomaly map
+  POST /preview   the bytes of an image → a JPEG that any browser shows
+  GET  /model     threshold, scale, scores of held-out normal images
+  GET  /health    whether it is there
+  GET  /metrics   Prometheus' text form
+  GET  /          the page
+
+What cannot be used gets 4xx and one line, `{"error": …}`. No image, name or token is logged.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hmac
+import io
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from PIL import Image
+from prometheus_client import (
+  CONTENT_TYPE_LATEST,
+  CollectorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  generate_latest,
+)
+from scipy.stats import ks_2samp
+
+from ocrgan_jax import __version__
+from ocrgan_jax.data.decoding import open_image, to_rgb
+from ocrgan_jax.data.framing import decode_frames
+from ocrgan_jax.drawing import pages
+from ocrgan_jax.inference.map_views import drawing_settings, small_map
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.serving.batching import Batcher
+
+SIZES = (1, 4, 8, 16)  # of batches, times the number of devices
+RECENT = 200  # scores that drift is judged by
+WAITING = 256  # requests at a time; more are told to come again
+MAP_SIDE = 512  # the longer side of a map, at most, in pixels
+PREVIEW_SIDE = 1600
+PAGE = Path(__file__).parent / 'templates' / 'page.html.jinja'
+
+
+class Refused(Exception):  # noqa: N818
+  """What a request cannot have: a status and one line."""
+
+  def __init__(self, status: int, message: str, **headers: str):
+    """Keeps them."""
+    super().__init__(message)
+    self.status, self.message, self.headers = status, message, headers
+
+
+def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> FastAPI:
+  """Makes the application, with its model compiled.
+
+  Args:
+    scorer: the model.
+    token: that requests must bring as `Authorization: Bearer …`; '' for none.
+    max_mib: larger uploads are refused; MiB.
+
+  Returns:
+    The application, for any ASGI server.
+  """
+  batcher = Batcher(scorer, [size * scorer.mesh.size for size in SIZES])
+  meters = Meters(scorer.scale(scorer.calibration.held_out))
+
+  @contextlib.asynccontextmanager
+  async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await asyncio.to_thread(batcher.close)
+
+  app = FastAPI(title='OCR-GAN', version=__version__, lifespan=lifespan, docs_url='/docs')
+
+  @app.exception_handler(Refused)
+  async def refuse(request: Request, error: Refused) -> JSONResponse:
+    return JSONResponse({'error': error.message}, error.status, error.headers)
+
+  @app.middleware('http')
+  async def count(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await go_on(request)
+    if request.url.path == '/score':
+      meters.requests.labels(str(response.status_code)).inc()
+    return response
+
+  def authorise(request: Request) -> None:
+    given = request.headers.get('authorization', '').removeprefix('Bearer ')
+    if token and not hmac.compare_digest(given.encode(), token.encode()):
+      raise Refused(401, 'this server asks for its token, as Authorization: Bearer …')
+
+  async def body(request: Request) -> bytes:
+    """The uploaded bytes; reading stops where they are too many."""
+    parts, total = [], 0
+    async for part in request.stream():
+      total += len(part)
+      if total > max_mib * 2**20:
+        raise Refused(413, f'the image has over {max_mib:g} MiB', connection='close')
+      parts.append(part)
+    if not total:
+      raise Refused(400, 'no image: send its bytes as the body')
+    return b''.join(parts)
+
+  @app.post('/score')
+  async def score(request: Request, map: bool = False) -> dict[str, Any]:
+    authorise(request)
+    if meters.waiting >= WAITING:
+      raise Refused(503, 'too many requests at a time', **{'retry-after': '1'})
+    with meters.one_more_waiting():
+      content = await body(request)
+      begun = time.perf_counter()
+      try:
+        limit = scorer.config.data.max_megapixels
+        frames, size = await asyncio.to_thread(decode_frames, content, scorer.framing, limit)
+      except ValueError as error:
+        raise Refused(400, f'cannot read the image: {error}') from None
+      values = await asyncio.wrap_future(batcher.submit(frames))
+      value = float(scorer.scale(values['score'].max().astype(np.float64)))
+      decision = 'anomalous' if value > scorer.calibration.limit else 'normal'
+      found: dict[str, Any] = {
+        'score': value,
+        'decision': decision,
+        'threshold': scorer.calibration.limit,
+        'width': size[0],
+        'height': size[1],
+      }
+      if map:
+        picture = await asyncio.to_thread(map_png, scorer, values['map'], size)
+        found['map'] = base64.b64encode(picture).decode()
+      found['seconds'] = round(time.perf_counter() - begun, 4)
+      meters.add(value, decision, found['seconds'])
+      return found
+
+  @app.post('/preview')
+  async def preview(request: Request) -> Response:
+    authorise(request)
+    content = await body(request)
+    try:
+      limit = scorer.config.data.max_megapixels
+      picture = await asyncio.to_thread(preview_jpeg, content, limit)
+    except ValueError as error:
+      raise Refused(400, f'cannot read the image: {error}') from None
+    return Response(picture, media_type='image/jpeg')
+
+  @app.get('/model')
+  async def model(request: Request) -> dict[str, Any]:
+    authorise(request)
+    return describe(scorer)
+
+  @app.get('/health')
+  async def health() -> dict[str, str]:
+    return {'status': 'ok', 'version': __version__}
+
+  @app.get('/metrics')
+  async def metrics(request: Request) -> Response:
+    authorise(request)
+    return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
+
+  @app.get('/', response_class=HTMLResponse)
+  async def page() -> str:
+    return pages.render(PAGE)
+
+  return app
+
+
+def describe(scorer: Scorer) -> dict[str, Any]:
+  """What the page has to know of a model to decide, colour and draw by itself."""
+  data = scorer.config.data
+  return {
+    'name': f'{data.dataset} {data.category}'.strip(),
+    'step': int(scorer.state.step),
+    'image_size': scorer.model.image_size,
+    'fit': scorer.framing.fit,
+    'held_out': scorer.scale(scorer.calibration.held_out).tolist(),
+    **drawing_settings(scorer),
+  }
+
+
+def map_png(scorer: Scorer, maps: np.ndarray, size: tuple[int, int]) -> bytes:
+  """The anomaly map over a whole photograph as a grey PNG, see `overlay.grey_map`."""
+  grey = small_map(scorer, maps, size, MAP_SIDE)
+  file = io.BytesIO()
+  Image.fromarray(grey).save(file, 'PNG')
+  return file.getvalue()
+
+
+def preview_jpeg(content: bytes, max_megapixels: float) -> bytes:
+  """A photograph in a form that browsers show.
+
+  Raises:
+    ValueError: with the reason, if it cannot be decoded.
+  """
+  image = to_rgb(open_image(content, max_megapixels))
+  image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+  file = io.BytesIO()
+  image.save(file, 'JPEG', quality=88)
+  return file.getvalue()
+
+
+class Meters:
+  """What is counted, for /metrics."""
+
+  def __init__(self, held_out: np.ndarray):
+    """Begins at zero.
+
+    Args:
+      held_out: scaled scores of held-out normal images.
+    """
+    registry = self.registry = CollectorRegistry()
+    last = f'Of the last {RECENT} images'
+    self.requests = Counter('ocrgan_requests', 'To /score', ['status'], registry=registry)
+    self._seconds = Histogram('ocrgan_seconds', 'From image to score', registry=registry)
+    self._anomalous = Counter('ocrgan_anomalous', 'Images called anomalous', registry=registry)
+    self._share = Gauge('ocrgan_recent_anomalous_share', last, registry=registry)
+    self._median = Gauge('ocrgan_recent_median_score', last, registry=registry)
+    self._drift = Gauge(
+      'ocrgan_drift',
+      f'Kolmogorov-Smirnov distance of the last {RECENT} scores from held-out normal ones',
+      registry=registry,
+    )
+    self._held_out = held_out
+    self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT)
+    self.waiting = 0
+
+  @contextlib.contextmanager
+  def one_more_waiting(self) -> Iterator[None]:
+    """While a request is served."""
+    self.waiting += 1
+    try:
+      yield
+    finally:
+      self.waiting -= 1
+
+  def add(self, score: float, decision: str, seconds: float) -> None:
+    """Counts one scored image."""
+    anomalous = decision == 'anomalous'
+    self._seconds.observe(seconds)
+    self._anomalous.inc(anomalous)
+    self._recent.append((score, anomalous))
+
+  def text(self) -> bytes:
+    """Prometheus' text form."""
+    if self._recent:
+      scores, anomalous = map(np.array, zip(*self._recent, strict=True))
+      self._share.set(anomalous.mean())
+      self._median.set(np.median(scores))
+      if len(self._held_out):
+        self._drift.set(ks_2samp(scores, self._held_out).statistic)
+    return generate_latest(self.registry)

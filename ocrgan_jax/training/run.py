@@ -1,0 +1,322 @@
+"""One run while it trains: its data, its state, its log and its checkpoints."""
+
+import contextlib
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+from jax.stages import Compiled
+from orbax.checkpoint import CheckpointManager
+
+from ocrgan_jax.core import sharding
+from ocrgan_jax.core.checks import read
+from ocrgan_jax.core.files import absolute
+from ocrgan_jax.core.signals import Interrupted, Interruption, deferred
+from ocrgan_jax.data.batches import TrainingBatches
+from ocrgan_jax.data.images import parts_of
+from ocrgan_jax.model.inputs import forged_step
+from ocrgan_jax.model.ocrgan import OCRGAN
+from ocrgan_jax.model.score_step import jit_explain_step
+from ocrgan_jax.model.state import State, create_state
+from ocrgan_jax.optimization.schedule import Schedule, choose_batch_size
+from ocrgan_jax.runs import checkpoint, run_folder
+from ocrgan_jax.runs.ownership import LOCK, owned
+from ocrgan_jax.runs.training_images import TrainingImages, load_training_images
+from ocrgan_jax.scoring.calibration import Calibration, map_limit
+from ocrgan_jax.training import outlook, snapshots
+from ocrgan_jax.training.divergence import report_stalled, stop_if_not_finite
+from ocrgan_jax.training.log import TrainingLog, read_lines
+from ocrgan_jax.training.step import train_step
+from ocrgan_jax.training.tracking import open_tracker
+from ocrgan_jax.training.validation import calibrates_by_all, fit_before_training, make_validation
+
+SIGNAL_SECONDS = 0.5  # for a signal to reach this process when it has reached another
+
+
+class TrainingRun:
+  """A run that is being trained. Open one with `open_run`.
+
+  Attributes:
+    state: where training begins, or goes on from.
+    step: the steps already done.
+    num_steps: the steps of the whole run.
+    batch_size: images a step, over all devices.
+    batches: the iterator over batches of training images, from `step` on.
+    save_at: the steps after which to validate and save.
+    log: where the losses go, while `logging`.
+  """
+
+  log: TrainingLog
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    model: OCRGAN,
+    mesh: Mesh,
+    data: TrainingImages,
+    batch_size: int,
+    checkpoints: CheckpointManager,
+  ):
+    """Takes up a run from its last checkpoint, or begins it; see `open_run`."""
+    images, held_out = data.images, data.held_out
+    schedule, count = read(Schedule, config.train), len(images)
+    self.batch_size = batch_size
+    self.num_steps = schedule.num_steps(count, self.batch_size)
+    self.batches = TrainingBatches(
+      images,
+      self.batch_size,
+      config.seed,
+      workers=config.data.workers,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    new = new_state(model, mesh)(config.seed)
+    last = checkpoint.restore_training(checkpoints, new, sharding.replicated(mesh), self.batches)
+    self.state, self._begun = new if last is None else last, last is not None
+    self.step = int(self.state.step)
+    if last is None and read_lines(workdir / 'metrics.jsonl'):
+      print(f'warning: no checkpoint is left in {workdir}: training begins anew', file=sys.stderr)
+    if last is None and model.sees_deviations:
+      self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
+    self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
+    self._mesh, self._model, self._data = mesh, model, data
+    # Of photographs: it is their scores that set the threshold, also where tiles are scored.
+    self._num_held_out = len(parts_of(held_out))
+    self._num_for_threshold = self._num_held_out + count * calibrates_by_all(model, images)
+    self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
+    self.save_at = schedule.checkpoint_steps(count, self.batch_size)
+    self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
+
+  @property
+  def finished(self) -> bool:
+    """Whether there is nothing left to train."""
+    return self._begun and self.step >= self.num_steps
+
+  @contextlib.contextmanager
+  def logging(self, *, shows_progress: bool = True) -> Iterator[None]:
+    """Opens the log where the run stands."""
+    if self.step:
+      print(f'going on from step {self.step}', file=sys.stderr)
+    first = sharding.is_first_process()
+    self._tells_time = shows_progress and first
+    self.log = TrainingLog(
+      self._workdir,
+      step=self.step,
+      num_steps=self.num_steps,
+      batch_size=self.batch_size,
+      num_images=self._num_images,
+      writes=first,
+      shows=shows_progress,
+      tracker=sharding.in_first_process(
+        lambda: open_tracker(self._track, self._workdir, self._config)
+      ),
+    )
+    self.log.text('config', json.dumps(self._config.to_dict(), indent=2))
+    try:
+      yield
+    finally:
+      self.log.close()
+
+  def tell_outlook(self) -> None:
+    """Says on what the run computes, how much it has to do, and what makes its result weak."""
+    if not sharding.is_first_process():
+      return
+    line = outlook.describe(
+      self._mesh,
+      self.state,
+      num_steps=self.num_steps,
+      batch_size=self.batch_size,
+      num_images=self._num_images,
+      num_held_out=self._num_held_out,
+    )
+    print(line, file=sys.stderr)
+    for doubt in outlook.doubts(self.num_steps, self._num_for_threshold):
+      print(f'warning: {doubt}', file=sys.stderr)
+
+  def log_step(self, step: int, metrics: dict[str, jax.Array], models: int = 1) -> None:
+    """Takes the losses of a step that so many models made; writes a line where one is due.
+
+    Raises:
+      InputError: if a loss since the last line is not finite.
+    """
+    self.log.add(metrics, models)
+    if step == self.step + 1:
+      self._since = time.perf_counter()
+    if self._tells_time and step == self.step + 1 + outlook.MEASURED_STEPS:
+      each = (time.perf_counter() - self._since) / outlook.MEASURED_STEPS
+      self.log.message(outlook.describe_time(each * (self.num_steps - step), self._mesh))
+    if step % self._log_every == 0 or step in self.save_at:
+      self._flush(step)
+
+  def train_to(self, state: State, until: int) -> State:
+    """Trains from where the run stands, alone, while `logging`.
+
+    Args:
+      state: of the run; it is used up.
+      until: the last step to be done.
+
+    Returns:
+      The state after it.
+    """
+    with self.log.untimed():
+      train_one = compile_step(self._model, self._mesh, state, self.batch_size)
+    metrics: dict[str, jax.Array] = {}
+    with deferred() as interruption:
+      for step in range(self.step + 1, until + 1):
+        images = self.next_batch(interruption)
+        if images is None:
+          if step - 1 > self.step:
+            self.save_interrupted(step - 1, state)
+          raise Interrupted(interruption.number, interruption.told_after(step - 1))
+        batch = sharding.put_batch(images, self._mesh)
+        # Run one step ahead of the device, so that it never waits, but no further.
+        jax.block_until_ready(metrics)
+        state, metrics = train_one(state, batch)
+        self.log_step(step, metrics)
+        if step in self.save_at:
+          with self.log.untimed():
+            self.validate_and_save(state)
+        if step < self.num_steps and interruption.agreed(step):
+          self.save_interrupted(step, state)
+          raise Interrupted(interruption.number, interruption.told_after(step))
+    self._flush(until)
+    return state
+
+  def next_batch(self, interruption: Interruption) -> np.ndarray | None:
+    """The next batch; None if its workers were ended, too, by the signal that ends training."""
+    try:
+      return next(self.batches)
+    except RuntimeError:
+      time.sleep(SIGNAL_SECONDS)
+      if not interruption.number:
+        raise
+      return None
+
+  def save_interrupted(self, step: int, state: State) -> None:
+    """Saves a state to go on from, but not to score by, unless that was just done."""
+    if step not in self.save_at:
+      self._flush(step)
+      checkpoint.save_interrupted(self._checkpoints, state, self.batches)
+
+  def _flush(self, step: int) -> None:
+    """Writes a line of the log.
+
+    Raises:
+      InputError: if a loss since the last line is not finite.
+    """
+    window = self.log.flush(step)
+    report_stalled(self.log, step, window)
+    stop_if_not_finite(self._workdir, step, window, self.batches, self._data)
+
+  def validate_and_save(self, state: State) -> None:
+    """Validates a state on the held-out images and saves it as a checkpoint."""
+    calibration, auroc, densities = self._validate(state)
+    compared = {f'density {channels}': value for channels, value in densities.items()}
+    self.log.write(int(state.step), {checkpoint.VALIDATION: auroc, **compared})
+    for name, value in compared.items():
+      self.log.message(f'{name}: validation AUROC {value:.3f}')
+    checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
+    if self._config.train.pictures and self._model.trains and jax.process_count() == 1:
+      self._draw(state, calibration)
+
+  def _draw(self, state: State, calibration: Calibration) -> None:
+    """Shows in TensorBoard what a few held-out images and their forged copies become."""
+    count = min(snapshots.COUNT, len(self._data.held_out))
+    images = self._data.held_out[np.arange(count)]
+    parts = {'held_out': images}
+    if self._model.validates_by_forgeries:
+      parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
+    explain = jit_explain_step(self._model, self._mesh)
+    limit = map_limit(calibration, self._model.score, calibration.limit)
+    for name, part in parts.items():
+      padding = [(0, self.batch_size - count)] + [(0, 0)] * 3
+      batch = sharding.put_batch(np.pad(part, padding), self._mesh)
+      views = explain(state, calibration.reference, batch)
+      views = {view: np.asarray(x)[:count] for view, x in views.items()}
+      self.log.picture(int(state.step), name, snapshots.snapshot(views, limit))
+
+  def save_untrained(self) -> None:
+    """Finishes a run that trains nothing: it is validated and saved as it begins."""
+    with self.logging():
+      self.validate_and_save(self.state)
+
+
+@contextlib.contextmanager
+def open_run(
+  config: ml_collections.ConfigDict, workdir: Path, model: OCRGAN, mesh: Mesh
+) -> Iterator[TrainingRun]:
+  """Opens a run where it stands, or begins it.
+
+  Args:
+    config: resolved.
+    workdir: the run's folder.
+    model: of the config.
+    mesh: of the devices.
+
+  Yields:
+    The run, ready to be trained.
+
+  Raises:
+    InputError: if the data or the folder cannot be used. Nothing has been written then.
+    InUse: if the run is being trained already.
+  """
+  run_folder.check(workdir, config)
+  with contextlib.ExitStack() as stack:
+    writes = sharding.is_first_process()
+    sharding.in_first_process(lambda: stack.enter_context(owned(workdir / LOCK)))
+    run_folder.check(workdir, config)  # another run may have begun there meanwhile
+    data = load_training_images(config, workdir)
+    batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
+    if writes and not run_folder.training_set(workdir):  # not begun yet
+      run_folder.claim(workdir, config, data.digests, data.shared, data.framing)
+    checkpoints = stack.enter_context(
+      checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
+    )
+    run = TrainingRun(config, workdir, model, mesh, data, batch_size, checkpoints)
+    if writes and not run.finished:  # perhaps with more epochs than before
+      run_folder.claim(workdir, config, data.digests, data.shared, data.framing)
+    yield run
+
+
+def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:
+  """Compiles the training step: (state, batch) → (state, losses); the state given is used up."""
+  print('compiling the training step', file=sys.stderr)
+  step = sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
+  shape = batch_size, model.image_size, model.image_size, model.channels
+  return step.lower(state, jax.ShapeDtypeStruct(shape, np.uint8)).compile()
+
+
+@functools.cache
+def _forging(model: OCRGAN) -> Callable[..., jax.Array]:
+  """The compiled function (state, draw, images) → the images forged."""
+  return jax.jit(functools.partial(forged_step, model=model))
+
+
+@functools.cache
+def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
+  """The compiled function that draws a state from a seed."""
+  return jax.jit(
+    functools.partial(create_state, model),
+    out_shardings=sharding.replicated(mesh),
+    # It runs once. The default, 3, gives the same bits and compiles for longer.
+    compiler_options={'xla_backend_optimization_level': 1},
+  )
+
+
+def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """The config of a run as it is saved: free of references, its folders absolute."""
+  config = ml_collections.ConfigDict(config.copy_and_resolve_references())
+  config.data_dir = absolute(config.data_dir)
+  config.data.test_dir = absolute(config.data.test_dir)
+  config.data.prepared_dir = absolute(config.data.prepared_dir)
+  if config.data.region != 'auto':
+    config.data.region = absolute(config.data.region)
+  return config

@@ -1,0 +1,31 @@
+"""Pictures of what a model makes of a few fixed images, to be watched while it trains."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ocrgan_jax.drawing.figures import heated, to_uint8
+from ocrgan_jax.drawing.overlay import tinted
+
+COUNT = 4  # held-out images, and as many forged copies of them
+
+
+def snapshot(views: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
+  """What a model makes of images, one below the other.
+
+  Args:
+    views: of the images, from `score_step.explain_step`.
+    limit: the value of the map from which a place is anomalous.
+
+  Returns:
+    uint8 [rows · size, images · size, 3]: the images, their reconstructions, the anomaly maps
+    (full brightness at the limit), and these over the images.
+  """
+  limit = max(limit, 1e-12)
+  shown = to_uint8(views['input'])
+  rows = [shown]
+  if 'reconstruction' in views:
+    rows.append(to_uint8(views['reconstruction']))
+  rows.append(np.stack([heated(x, limit) for x in views['map']]))
+  rows.append(np.stack([tinted(*pair) for pair in zip(shown, views['map'] / limit, strict=True)]))
+  return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])

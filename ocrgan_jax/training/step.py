@@ -1,0 +1,228 @@
+"""One step of training: a pure function of arrays, no I/O."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ocrgan_jax.forging.augmentation import augment
+from ocrgan_jax.forging.mixtures import visible_change
+from ocrgan_jax.model.inputs import (
+  counts_of,
+  deviations_of,
+  forge_batch,
+  given,
+  half_size,
+  split,
+  summed,
+  to_float,
+)
+from ocrgan_jax.model.ocrgan import OCRGAN
+from ocrgan_jax.model.state import NetworkState, State
+from ocrgan_jax.optimization import losses
+
+
+class Batch(NamedTuple):
+  """What one step learns from.
+
+  Attributes:
+    real: the normal images, which G should reconstruct, float [batch, size, size, 3].
+    bands: what G is given, one array shaped as `real` a branch.
+    forged: the forged images, shaped as `real`; None where nothing is forged.
+    mask: what really changed in them, [batch, size / 2, size / 2]; None for a D that does
+      not judge pixels.
+    deviations: of the forged images from the density in the state, [batch, size / 2,
+      size / 2, c], if D is given them.
+  """
+
+  real: jax.Array
+  bands: list[jax.Array]
+  forged: Any = None
+  mask: Any = None
+  deviations: Any = None
+
+
+def train_step(
+  state: State, images: jax.Array, *, model: OCRGAN
+) -> tuple[State, dict[str, jax.Array]]:
+  """Updates G and D once, both from the parameters before the step (III-A has them alternate).
+
+  D's passes over the same image in G's and in D's loss are the same computation,
+  which the compiler does once. Losses of weight 0 are not computed.
+
+  Args:
+    state: the state; its `step` seeds the forgeries.
+    images: uint8 [batch, size, size, 3 or 4], normal ones.
+    model: the static description.
+
+  Returns:
+    The state after the step, and float32 scalars: each loss that was computed,
+    unweighted, and G's and D's totals.
+  """
+  batch = prepare_batch(state, images, model=model)
+  generator, fake, metrics = update_generator(state, batch, model=model)
+  discriminator = state.discriminator
+  if model.trains_discriminator:
+    discriminator, more = update_discriminator(state, batch, fake, model=model)
+    metrics |= more
+  state = state.replace(step=state.step + 1, generator=generator, discriminator=discriminator)
+  return state, metrics
+
+
+def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
+  """Augments, forges and splits the images of one step.
+
+  Args:
+    state: whose `step` seeds the draws.
+    images: uint8 [batch, size, size, 3 or 4], normal ones.
+    model: the static description.
+
+  Returns:
+    What the step learns from.
+  """
+  key = state.random_key(state.step)
+  normal = to_float(images)
+  if not model.augmentation.is_off:
+    # A key of its own, so that what is forged does not depend on it.
+    normal = augment(jax.random.fold_in(key, 2), normal, model.augmentation)
+  normal_bands, real = split(model, normal)
+  if not model.forges:
+    return Batch(real, given(model, normal_bands))
+  forged = forge_batch(model, key, normal)
+  if (counts := counts_of(images)) is not None:  # a defect in the background is none
+    forged = jnp.where(counts[..., None], forged, normal)
+  forged_bands, forged = split(model, forged)
+  mask, deviations = None, None
+  if model.judges_pixels:
+    mask = half_size(visible_change(real, forged))
+    deviations = deviations_of(model, state, forged)
+  bands = forged_bands if model.generator_input == 'forged' else normal_bands
+  return Batch(real, given(model, bands), forged, mask, deviations)
+
+
+def update_generator(
+  state: State, batch: Batch, *, model: OCRGAN
+) -> tuple[NetworkState, jax.Array, dict[str, jax.Array]]:
+  """One update of G by Eq. 12, with D as it stands in the state.
+
+  Args:
+    state: the state, left as it is.
+    batch: of the step.
+    model: the static description.
+
+  Returns:
+    G after the update, the reconstruction Î before it, and the losses.
+  """
+  gradients = jax.grad(_generator_loss, has_aux=True)
+  gradient, (fake, batch_stats, metrics) = gradients(state.generator.params, state, batch, model)
+  return _update(model, state.step, state.generator, gradient, batch_stats), fake, metrics
+
+
+def update_discriminator(
+  state: State, batch: Batch, fake: jax.Array, *, model: OCRGAN
+) -> tuple[NetworkState, dict[str, jax.Array]]:
+  """One update of D, by its side of Eq. 10 or, where it judges pixels, by `losses.pixel_loss`.
+
+  Args:
+    state: the state, left as it is.
+    batch: of the step.
+    fake: the reconstructions, shaped as `batch.real`; no gradient goes through them.
+    model: the static description.
+
+  Returns:
+    D after the update, and its loss.
+  """
+  loss = _pixel_discriminator_loss if model.judges_pixels else _discriminator_loss
+  gradient, (batch_stats, metrics) = jax.grad(loss, has_aux=True)(
+    state.discriminator.params, state, batch, fake, model
+  )
+  return _update(model, state.step, state.discriminator, gradient, batch_stats), metrics
+
+
+def _judge(
+  model: OCRGAN, params: Any, batch_stats: Any, *inputs: Any
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+  """D with batch statistics: what it gives, and its new running statistics."""
+  variables = {'params': params, 'batch_stats': batch_stats}
+  outputs, changes = model.discriminator.apply(
+    variables, *inputs, train=True, mutable=['batch_stats']
+  )
+  return outputs, changes.get('batch_stats', batch_stats)
+
+
+def _judge_pixels(
+  model: OCRGAN, params: Any, batch_stats: Any, batch: Batch, fake: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+  """The same of a D that judges pixels, of the forged images and what G makes of them."""
+  return _judge(model, params, batch_stats, batch.forged, fake, batch.deviations)
+
+
+def _generator_loss(
+  params: Any, state: State, batch: Batch, model: OCRGAN
+) -> tuple[jax.Array, tuple[jax.Array, Any, dict[str, jax.Array]]]:
+  """Eq. 12 for G, and (Î, the new batch statistics, the terms by name)."""
+  variables = {'params': params, 'batch_stats': state.generator.batch_stats}
+  made, changes = model.generator.apply(variables, batch.bands, train=True, mutable=['batch_stats'])
+  fake = summed(made)
+  outputs = losses.Outputs(batch.real, fake)
+  terms = {n: t for n, t in losses.generator_terms(model.loss).items() if t.weight > 0}
+  if any(term.needs_discriminator for term in terms.values()):
+    d = state.discriminator
+    if model.judges_pixels:
+      (logits, _), _ = _judge_pixels(model, d.params, d.batch_stats, batch, fake)
+      outputs = outputs._replace(pixel_logits=logits, mask=batch.mask)
+    else:
+      (fake_logits, fake_latent), _ = _judge(model, d.params, d.batch_stats, fake)
+      (_, real_latent), _ = _judge(model, d.params, d.batch_stats, batch.real)
+      outputs = losses.Outputs(batch.real, fake, fake_logits, real_latent, fake_latent)
+  values = {name: term.function(outputs) for name, term in terms.items()}
+  total = summed([terms[name].weight * value for name, value in values.items()])
+  return total, (fake, changes['batch_stats'], {**values, 'generator': total})
+
+
+def _discriminator_loss(
+  params: Any, state: State, batch: Batch, fake: jax.Array, model: OCRGAN
+) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+  """D's loss, and (its new batch statistics, the loss by name).
+
+  Each kind of image is normalised by its own statistics; the running ones see
+  them in the order real, reconstructed, forged.
+  """
+  batch_stats = state.discriminator.batch_stats
+  (real_logits, real_latent), batch_stats = _judge(model, params, batch_stats, batch.real)
+  fake_logits, fake_latents = [], []
+  for shown in [fake] if batch.forged is None else [fake, batch.forged]:
+    (logits, latent), batch_stats = _judge(model, params, batch_stats, shown)
+    fake_logits.append(logits)
+    fake_latents.append(latent)
+  form, weight = model.loss.adversarial_form, model.loss.discriminator_latent
+  total = losses.discriminator_adversarial_loss(real_logits, fake_logits, form)
+  if weight > 0:
+    total += weight * losses.latent_loss(real_latent, fake_latents[0])
+  return total, (batch_stats, {'discriminator': total})
+
+
+def _pixel_discriminator_loss(
+  params: Any, state: State, batch: Batch, fake: jax.Array, model: OCRGAN
+) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+  """The loss of a D that judges pixels, and (its new batch statistics, the loss by name)."""
+  batch_stats = state.discriminator.batch_stats
+  (logits, _), batch_stats = _judge_pixels(model, params, batch_stats, batch, fake)
+  loss = losses.pixel_loss(logits, batch.mask, model.loss.defects)
+  return loss, (batch_stats, {'discriminator': loss})
+
+
+def _update(
+  model: OCRGAN, step: jax.Array, network: NetworkState, gradient: Any, batch_stats: Any
+) -> NetworkState:
+  optimizer = model.optimizer.transformation()
+  updates, opt_state = optimizer.update(gradient, network.opt_state, network.params)
+  params = optax.apply_updates(network.params, updates)
+  average = network.average
+  if model.optimizer.average > 0:
+    # Shorter at the beginning, or the weights before training would stay in it for long.
+    kept = jnp.minimum(model.optimizer.average, (1 + step) / (10 + step))
+    new = {'params': params, 'batch_stats': batch_stats}
+    average = optax.incremental_update(new, average, 1 - kept)
+  return NetworkState(params, batch_stats, opt_state, average)

@@ -1,0 +1,39 @@
+"""Trains a model, from its config to its last checkpoint."""
+
+import sys
+from pathlib import Path
+
+import ml_collections
+
+from ocrgan_jax.core import sharding
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import State
+from ocrgan_jax.training.run import open_run, resolve
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
+  """Trains a model to the end of its config's epochs.
+
+  Args:
+    config: as in `configs/default.py`.
+    workdir: the run's folder: config, metrics, TensorBoard events, checkpoints.
+
+  Returns:
+    The last state.
+
+  Raises:
+    InputError: if the config, the data or the folder cannot be used. Nothing has
+      been written then.
+  """
+  mesh, config = sharding.make_mesh(), resolve(config)
+  model = build_model(config)
+  with open_run(config, Path(workdir), model, mesh) as run:
+    if run.finished:
+      print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
+      return run.state
+    run.tell_outlook()
+    if not model.trains:
+      run.save_untrained()
+      return run.state
+    with run.logging():
+      return run.train_to(run.state, run.num_steps)

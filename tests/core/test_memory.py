@@ -1,0 +1,36 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ocrgan_jax.core import memory
+
+SHOW = f'import os; print(os.environ.get({memory.VARIABLE!r}))'
+PROGRAM = f"""
+from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
+start_again_with_huge_pages()
+tell_if_started_again()
+{SHOW}
+"""
+
+
+@pytest.mark.skipif(not memory.is_of_use(), reason='no huge pages for a CPU here')
+@pytest.mark.parametrize(
+  ('arguments', 'variable', 'seen'),
+  [
+    ([], None, memory.SETTING),
+    (['--nohuge_pages'], None, 'None'),
+    ([], 'glibc.malloc.check=0', 'glibc.malloc.check=0'),
+  ],
+)
+def test_it_starts_again_once_and_leaves_what_the_user_has_set(
+  arguments: list[str], variable: str | None, seen: str
+) -> None:
+  environment = {name: value for name, value in os.environ.items() if name != memory.VARIABLE}
+  if variable:
+    environment[memory.VARIABLE] = variable
+  command = [sys.executable, '-c', PROGRAM, *arguments]
+  done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+  assert done.stdout.strip() == seen
+  assert done.stderr.count('started again') == (seen == memory.SETTING)

@@ -1,0 +1,42 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ocrgan_jax.core.sharding import jit_over_batch, make_mesh
+from ocrgan_jax.networks.convolutions import strided_conv
+from tests.conftest import REPOSITORY
+
+
+@pytest.mark.slow
+def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
+  """Five steps, with batch statistics over the whole batch wherever its parts lie."""
+  done = subprocess.run(
+    [sys.executable, '-m', 'tests.devices', str(trained), str(tmp_path / 'out.npz')],
+    env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8'},
+    cwd=REPOSITORY,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  with np.load(tmp_path / 'out.npz') as results:
+    names = [name.removeprefix('1/') for name in results if name.startswith('1/')]
+    assert len(names) > 300
+    for name in names:
+      found, expected = results[f'8/{name}'], results[f'1/{name}']
+      np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_barriers_are_kept_where_a_cpu_compiles() -> None:
+  """They are what keeps it from computing a layer's gradient again for the kernel's."""
+  gradient = jax.grad(lambda kernel, x: jnp.tanh(strided_conv(x, kernel)).sum())
+  mesh = make_mesh(jax.devices('cpu')[:1])
+  arguments = jnp.zeros((4, 4, 4, 8)), jnp.zeros((2, 32, 32, 4))
+  compiled = jit_over_batch(gradient, mesh).lower(*arguments).compile()
+  assert 'opt-barrier' in (compiled.as_text() or '')

@@ -1,0 +1,119 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ocrgan_jax.forging import mixtures
+from ocrgan_jax.forging.mixtures import (
+  FAMILIES,
+  TRAINING_FAMILIES,
+  VALIDATION_FAMILIES,
+  forge_mixtures,
+)
+from ocrgan_jax.forging.shapes import draw_shapes
+from ocrgan_jax.model.inputs import forge_batch, forged_step
+from ocrgan_jax.model.state import create_state
+from ocrgan_jax.networks import frequency_decoupling
+from tests.conftest import tiny_model
+
+
+def images(batch: int = 8, size: int = 64) -> jax.Array:
+  rng = np.random.default_rng(0)
+  small = rng.uniform(-0.9, 0.9, (batch, 8, 8, 3)).astype(np.float32)
+  return jnp.clip(jax.image.resize(small, (batch, size, size, 3), 'bilinear'), -1, 1)
+
+
+@functools.partial(jax.jit, static_argnames='families')
+def forge(key: int, x: jax.Array, families: tuple[str, ...]) -> tuple[jax.Array, jax.Array]:
+  return forge_mixtures(jax.random.key(key), frequency_decoupling(x, 3), families)
+
+
+def test_the_mask_is_zero_exactly_where_nothing_changed() -> None:
+  x = images(64)
+  forged, mask = forge(0, x, tuple(FAMILIES))
+  assert forged.shape == x.shape and mask.shape == x.shape[:3]
+  assert forged.min() >= -1 and forged.max() <= 1
+  # Bands add up to the image but for rounding, which is no change to be learned.
+  changed = np.abs(np.asarray(forged - sum(frequency_decoupling(x, 3)))).max(-1) > 0
+  np.testing.assert_array_equal(np.asarray(mask) > 0, changed)
+  assert (changed.mean((1, 2)) < 0.6).all() and changed.any((1, 2)).mean() > 0.9
+  assert mask.max() <= 1
+
+
+def test_the_mask_falls_with_the_opacity(monkeypatch: pytest.MonkeyPatch) -> None:
+  x, masks = images(), {}
+  for opacity in (1.0, 0.3, 0.1):
+    monkeypatch.setattr(mixtures, 'OPACITY', (opacity, opacity))
+    bands = frequency_decoupling(x, 3)
+    masks[opacity] = np.asarray(forge_mixtures(jax.random.key(0), bands, ('other',))[1])
+  assert (masks[1.0] >= masks[0.3]).all() and (masks[0.3] >= masks[0.1]).all()
+  assert masks[1.0].sum() > masks[0.3].sum() > masks[0.1].sum() > 0
+
+
+def test_forgeries_come_from_their_key() -> None:
+  x, families = images(64), tuple(FAMILIES)
+  first, again, other = (forge(key, x, families)[0] for key in (0, 0, 1))
+  np.testing.assert_array_equal(first, again)
+  assert (first != other).any()
+
+
+def test_grey_images_stay_grey() -> None:
+  x = images(64).mean(-1, keepdims=True) * jnp.ones(3)
+  forged = np.asarray(forge(0, x, tuple(FAMILIES))[0])
+  np.testing.assert_allclose(forged[..., 0], forged[..., 2], atol=1e-5)
+  # While colours of coloured images change: plain ones are among the families.
+  coloured = np.asarray(forge(0, images(64), ('plain',))[0])
+  assert np.abs(coloured - np.asarray(images(64))).max() > 0.5
+
+
+def test_families_of_validation_are_not_those_of_training() -> None:
+  assert len(VALIDATION_FAMILIES) >= 2
+  assert not set(VALIDATION_FAMILIES) & set(TRAINING_FAMILIES)
+  assert set(VALIDATION_FAMILIES) | set(TRAINING_FAMILIES) == set(FAMILIES)
+
+
+def test_shapes_are_small_and_large_thin_and_thick() -> None:
+  keys = jax.random.split(jax.random.key(0), 200)
+  masks = np.asarray(jax.jit(jax.vmap(lambda key: draw_shapes(key, 128)))(keys))
+  assert masks.min() == 0 and masks.max() == 1
+  assert ((masks > 0) & (masks < 1)).any()  # soft borders
+  areas = masks.mean((1, 2))
+  assert np.quantile(areas, 0.1) < 0.003 and 0.05 < np.quantile(areas, 0.95) < 0.4
+
+
+def test_training_forges_mixtures_and_leaves_a_share_unforged() -> None:
+  model = tiny_model(
+    forgery__cutpaste=False,
+    forgery__cutout=False,
+    forgery__mixtures=True,
+    forgery__unforged=0.5,
+    train__generator_input='forged',
+  )
+  x = images(64, 32)
+  forged = jax.jit(functools.partial(forge_batch, model))(jax.random.key(0), x)
+  untouched = (np.asarray(forged) == np.asarray(x)).all((1, 2, 3))
+  assert 16 < untouched.sum() < 48
+  # What the paper forges does not depend on these settings.
+  paper, mixed = tiny_model(), tiny_model(forgery__unforged=0.5)
+  first, second = (forge_batch(m, jax.random.key(0), x) for m in (paper, mixed))
+  same = (np.asarray(first) == np.asarray(second)).all((1, 2, 3))
+  assert 16 < same.sum() < 48
+
+
+@pytest.mark.slow
+def test_validation_sees_families_that_training_does_not_use() -> None:
+  """Of an image that only swapped cells would change: noise and tints change it, others not."""
+  plain = jnp.full((8, 32, 32, 3), 128, jnp.uint8)
+  changed = {}
+  for trains_on_mixtures in (False, True):
+    model = tiny_model(forgery__validation='unseen', forgery__mixtures=trains_on_mixtures)
+    state = jax.jit(functools.partial(create_state, model))(0)
+    step = jax.jit(functools.partial(forged_step, model=model))
+    copies = np.concatenate([step(state, np.uint32(n), plain) for n in range(8)])
+    grey = copies.mean((1, 2, 3))
+    changed[trains_on_mixtures] = (copies != 128).any((1, 2, 3)).mean()
+    assert len(np.unique(grey)) > 4  # copies differ
+  # Of all families, most leave a plain image as it is; of the unseen ones two in three change it.
+  assert changed[True] > 0.5 > changed[False]

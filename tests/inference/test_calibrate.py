@@ -1,0 +1,74 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.inference.export import export
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.recalibration import calibrate
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.training.train import train
+from tests.conftest import run_module, tiny_config
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+  """A copy of a run that a test may calibrate."""
+  return Path(shutil.copytree(trained, tmp_path / 'run'))
+
+
+@pytest.mark.slow
+def test_what_was_chosen_is_used_by_all(run: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+  before = load(run)
+  calibrate(run, {'threshold': 0.25})
+  scorer = load(run)
+  assert scorer.calibration.limit == pytest.approx(0.25)
+  images = sorted((mvtec_folder / 'tile/test').rglob('*.png'))
+  for p in scorer.score_files(images):
+    assert p.decision == ('anomalous' if p.score > 0.25 else 'normal')
+  assert evaluate(run, pictures=False)['threshold'] == pytest.approx(0.25)
+  assert export(run, tmp_path / 'out')['threshold'] == pytest.approx(0.25)
+
+  # Another way to set it takes the place of the first; and back.
+  calibrate(run, {'false_alarms': 0.5})
+  held_out = before.calibration.held_out
+  assert load(run).calibration.threshold == held_out[1]  # of two: rank ceil(0.5 * 3)
+  assert load(run).config.score.threshold is None
+  calibrate(run, {}, as_trained=True)
+  assert load(run).calibration.threshold == before.calibration.threshold
+  assert load(run).config.score == before.config.score
+
+
+def test_another_score_is_fitted_to_the_training_images(run: Path) -> None:
+  calibrate(run, {'kind': 'map', 'map_units': 'pixel', 'false_alarms': 0.3})
+  scorer = load(run)
+  assert scorer.model.score.kind == 'map'
+  assert scorer.calibration.map_unit.std() > 0 and len(scorer.calibration.held_out) == 2
+  # The threshold again, without the images: the score stays.
+  calibrate(run, {'threshold_quantile': 0.0})
+  again = load(run)
+  assert again.model.score.kind == 'map' and again.calibration.limit == 0
+  np.testing.assert_array_equal(again.calibration.map_unit, scorer.calibration.map_unit)
+  metrics = evaluate(run, pictures=False)
+  assert metrics['score']['kind'] == 'map' and metrics['threshold'] == 0
+
+
+def test_a_run_that_went_on_says_that_the_choice_was_of_an_earlier_step(
+  run: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+  calibrate(run, {'threshold': 9.0})
+  train(tiny_config(mvtec_folder, train__keep_checkpoints=True, train__epochs=3), run)
+  capsys.readouterr()
+  assert load(run).calibration.limit != 9
+  assert 'what calibrate chose is of step 5, and this is step 7' in capsys.readouterr().err
+
+
+def test_the_command_says_what_holds(run: Path) -> None:
+  done = run_module('ocrgan_jax.calibrate', f'--workdir={run}', '--score.false_alarms=0.01')
+  assert done.returncode == 0, done.stderr
+  assert 'threshold: 1.000, for 0.01 false alarms, of which 2 held-out images' in done.stdout
+  assert load(run).config.score.false_alarms == 0.01
+  with pytest.raises(InputError, match='both given'):
+    calibrate(run, {'threshold': 1.0, 'false_alarms': 0.1})

@@ -1,0 +1,319 @@
+import csv
+import dataclasses
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import check_writable
+from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.decoding import decode_image
+from ocrgan_jax.data.framing import Framing
+from ocrgan_jax.data.images import StreamedImages
+from ocrgan_jax.drawing import overlay
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.predict_files import find_images
+from ocrgan_jax.inference.prediction import Prediction
+from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.inference.tables import write_table
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.scoring.anomaly_score import map_score
+from tests.conftest import REPOSITORY, run_module
+
+
+@pytest.fixture(scope='module')
+def scorer(trained: Path) -> Scorer:
+  return load(trained)
+
+
+@pytest.fixture(scope='module')
+def paths(mvtec_folder: Path) -> list[Path]:
+  return find_images([str(mvtec_folder / 'tile/test')])
+
+
+def test_an_image_scores_the_same_alone_in_a_batch_in_predict_and_in_evaluate(
+  scorer: Scorer, paths: list[Path], trained: Path
+) -> None:
+  images = np.stack([decode_image(path.read_bytes(), 32) for path in paths])
+  together = scorer.score(images)
+  assert together.shape == (11,) and together.dtype == np.float32
+  np.testing.assert_allclose(scorer.score(images[::-1])[::-1], together, rtol=1e-5)
+  alone = [scorer.score(images[i : i + 1])[0] for i in range(11)]
+  np.testing.assert_allclose(alone, together, rtol=1e-5)
+  predicted = scorer.score_files(paths)
+  assert [p.path for p in predicted] == [str(path) for path in paths]
+  scaled = scorer.scale(together)
+  np.testing.assert_allclose([p.score for p in predicted], scaled, rtol=1e-4)
+  evaluate(trained, pictures=False)
+  with (trained / 'scores.csv').open() as file:
+    evaluated = {row['path']: float(row['score']) for row in csv.DictReader(file)}
+  for path, score in zip(paths, scaled, strict=True):
+    name = f'test/{path.parent.name}/{path.name}'
+    assert evaluated[name] == pytest.approx(score, rel=1e-4)
+  assert scorer.score(images[:0]).shape == (0,)
+
+
+def test_decisions_are_taken_at_the_models_threshold_or_at_ones_own(
+  scorer: Scorer, paths: list[Path]
+) -> None:
+  limit = scorer.calibration.limit
+  for p in scorer.stream_files(paths):
+    assert p.decision == ('anomalous' if p.score > limit else 'normal')
+    assert p.seconds > 0
+  assert {p.decision for p in scorer.stream_files(paths, threshold=-1e9)} == {'anomalous'}
+  assert {p.decision for p in scorer.stream_files(paths, threshold=1e9)} == {'normal'}
+
+
+RIGHT = np.zeros((3, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+  ('images', 'given'),
+  [
+    (RIGHT.astype(np.float32), 'float32 [images, 32, 32, 3]'),
+    (RIGHT[:, :16], 'uint8 [images, 16, 32, 3]'),
+    (RIGHT[..., :1], 'uint8 [images, 32, 32, 1]'),
+    (RIGHT[..., 0], 'uint8 [images, 32, 32]'),
+    (RIGHT[0], 'uint8 [images, 32, 3]'),
+  ],
+)
+def test_images_of_another_form_are_refused_in_one_line(
+  images: np.ndarray, given: str, scorer: Scorer
+) -> None:
+  for use in (
+    scorer.score,
+    scorer.maps,
+    scorer.explain,
+    scorer.score_batch,
+    lambda images: list(scorer.batches(images)),
+  ):
+    with pytest.raises(InputError) as error:
+      use(images)
+    message = str(error.value)
+    assert message.startswith('images must be uint8 [images, 32, 32, 3], RGB')
+    assert f'these are {given}' in message and '\n' not in message
+
+
+def test_streamed_images_of_another_size_are_refused(scorer: Scorer, mvtec_folder: Path) -> None:
+  test = prepare_dataset(str(mvtec_folder), scorer.config.data).test
+  assert scorer.score(StreamedImages(test.records, np.arange(3), Framing(32))).shape == (3,)
+  with pytest.raises(InputError, match=r'these are uint8 \[images, 64, 64, 3\]'):
+    scorer.score(StreamedImages(test.records, np.arange(3), Framing(64)))
+
+
+def test_an_unreadable_image_is_reported_in_its_row_and_the_rest_goes_on(
+  scorer: Scorer, paths: list[Path], tmp_path: Path
+) -> None:
+  (tmp_path / 'bad.png').write_text('no image')
+  mixed = [*paths[:3], tmp_path / 'bad.png', tmp_path / 'gone.png', *paths[3:]]
+  found = list(scorer.stream_files(mixed))
+  assert len(found) == 13
+  assert found[3].error == 'not an image' and 'No such file' in found[4].error
+  assert math.isnan(found[3].score) and found[3].decision == ''
+  whole = [p.score for p in found if not p.error]
+  np.testing.assert_allclose(whole, [p.score for p in scorer.stream_files(paths)], rtol=1e-4)
+
+
+def test_files_folders_and_patterns(mvtec_folder: Path) -> None:
+  test = mvtec_folder / 'tile/test'
+  one = test / 'good/000.png'
+  assert find_images([str(one)]) == [one]
+  assert len(find_images([str(test)])) == 11
+  assert len(find_images([str(test / 'scratch/*.png'), str(test)])) == 11  # each once
+  with pytest.raises(InputError, match='no images at /no/such'):
+    find_images(['/no/such'])
+
+
+def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+  """Photographs of another size than the model's, one unreadable, one with an odd name."""
+  photographs = tmp_path / 'photographs'
+  photographs.mkdir()
+  wide = Image.open(mvtec_folder / 'tile/test/scratch/000.png').resize((90, 40))
+  wide.save(photographs / 'wide.png')
+  odd = photographs / os.fsdecode(b'f\xfcr.png')
+  wide.save(odd)
+  wide.save(photographs / f'{"long" * 60}.png')
+  wide.save(photographs / f'{"瓶" * 80}.png')
+  (photographs / 'bad.png').write_text('no image')
+  arguments = [
+    f'--workdir={trained}',
+    f'--output={photographs}/out.csv',
+    '--threshold=-1e9',
+    '--fail-on-anomaly',
+    '--maps',
+  ]
+  everything = [str(mvtec_folder / 'tile/test'), str(photographs)]
+  done = run_module('ocrgan_jax.predict', *arguments, *everything)
+  assert done.returncode == 3, done.stderr
+  assert '16 images, 15 anomalous (score over -1000000000.000' in done.stdout
+  assert '1 could not be read' in done.stderr
+  with (photographs / 'out.csv').open(errors='surrogateescape') as file:
+    rows = {Path(row['path']).name: row for row in csv.DictReader(file)}
+  assert rows['bad.png']['error'] == 'not an image' and rows['bad.png']['score'] == ''
+  assert rows['bad.png']['map'] == '' and rows['bad.png']['decision'] == ''
+  assert odd.name in rows
+  # The worst ones, the highest score first, on the terminal too.
+  named = [float(line.split()[0]) for line in done.stdout.splitlines() if ' anomalous  ' in line]
+  every = sorted((float(r['score']) for r in rows.values() if r['score']), reverse=True)
+  np.testing.assert_allclose(named[:3], every[:3], atol=0.006)
+  assert len(named) == 10
+  with Image.open(rows['wide.png']['map']) as picture:
+    assert picture.size == (90, 40 + 18)  # the photograph's own size, and the strip
+  page = (photographs / 'out_maps/index.html').read_text()
+  assert page.count('<figure>') == 15 and 'bad.png: not an image' in page
+  # Again: its own pictures are no photographs.
+  done = run_module('ocrgan_jax.predict', *arguments[:2], *everything)
+  assert '16 images' in done.stdout and done.returncode == 0, done.stderr
+
+
+def test_tables_of_json_lines(scorer: Scorer, paths: list[Path], tmp_path: Path) -> None:
+  found = [*scorer.stream_files(paths[:2]), Prediction('gone.png', math.nan, '', 0.1, 'why')]
+  assert list(write_table(tmp_path / 'out.jsonl', found, 3)) == found
+  lines = [json.loads(line) for line in (tmp_path / 'out.jsonl').read_text().splitlines()]
+  assert [line['score'] for line in lines] == [found[0].score, found[1].score, None]
+  assert [line['path'] for line in lines] == [p.path for p in found]
+
+
+def test_what_cannot_work_is_told_before_anything_is_scored(
+  trained: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  nothing = run_module('ocrgan_jax.predict', f'--workdir={trained}')
+  assert nothing.returncode == 1 and nothing.stderr.startswith('error: no images given')
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'a_maps').write_text('')
+  (tmp_path / 'table.csv').write_text('what,ever\n1,2\n')
+  before = sorted(tmp_path.rglob('*'))
+  for flags, message in (
+    (['--threshold=nan'], '--threshold is nan; it must be a number'),
+    (['--output=.'], 'cannot write .: it is a folder; choose another --output'),
+    (['--output=a.csv', '--maps'], 'cannot write a_maps/index.html: '),
+    (['--output=table.csv', '--watch'], 'table.csv is no table of predictions, or was cut'),
+  ):
+    done = run_module(
+      'ocrgan_jax.predict',
+      f'--workdir={trained}',
+      *flags,
+      str(mvtec_folder / 'tile/test'),
+      cwd=tmp_path,
+    )
+    assert done.returncode == 1 and done.stderr.startswith(f'error: {message}'), done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not done.stdout
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize(
+  'name, why',
+  [
+    ('file/out.csv', 'file is no folder'),
+    ('folder', 'it is a folder'),
+    ('a' * 300, 'File name too long'),
+  ],
+)
+def test_what_cannot_be_written_is_told_and_nothing_is_created(
+  name: str, why: str, tmp_path: Path
+) -> None:
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'folder').mkdir()
+  with pytest.raises(InputError, match=f'cannot write .*{why}; choose another --output'):
+    check_writable(tmp_path / name, '--output')
+  check_writable(tmp_path / 'new/folders/out.csv', '--output')
+  assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_a_photograph_that_is_gone_when_it_is_drawn_on_costs_its_picture_alone(
+  scorer: Scorer,
+  paths: list[Path],
+  tmp_path: Path,
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  copies = [tmp_path / path.name for path in paths[:3]]
+  for path, copy in zip(paths, copies, strict=False):
+    copy.write_bytes(path.read_bytes())
+  score = Scorer.score_photographs
+
+  def score_and_remove(*arguments: Any) -> list[dict[str, np.ndarray]]:
+    copies[1].unlink()
+    return score(*arguments)
+
+  monkeypatch.setattr(Scorer, 'score_photographs', score_and_remove)
+  found = list(scorer.stream_files(copies, maps=tmp_path / 'maps'))
+  assert [bool(p.map) for p in found] == [True, False, True]
+  assert not math.isnan(found[1].score) and f'no picture of {copies[1]}' in capsys.readouterr().err
+
+
+def test_a_score_that_is_no_number_is_never_called_normal(
+  scorer: Scorer, paths: list[Path]
+) -> None:
+  broken = scorer.state.replace(
+    generator=jax.tree.map(lambda value: value * np.float32(np.nan), scorer.state.generator)
+  )
+  with pytest.raises(InputError, match='a score is not finite'):
+    list(dataclasses.replace(scorer, state=broken).stream_files(paths))
+
+
+def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) -> None:
+  """By a map's score: over the limit there is an outline, at or under it there is none."""
+  rng = np.random.default_rng(0)
+  grey = np.full((64, 96, 3), 128, np.uint8)
+  for level in (0.5, 0.9, 1.1, 3.0):
+    found = rng.random((32, 32)).astype(np.float32) * level
+    score = float(map_score(found[None], 200)[0])
+    decision = 'anomalous' if score > 1 else 'normal'
+    picture = overlay.draw(grey, found, 1.0, decision, score)[:64]
+    assert (picture == 255).all(-1).any() == (decision == 'anomalous')
+  calm = overlay.draw(grey, np.full((32, 32), 0.69, np.float32), 1.0, 'normal', 0.5)
+  np.testing.assert_array_equal(calm[:64], grey)  # a sound part looks as it is
+
+
+@pytest.mark.slow
+def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+  """Files that come one after the other, one of them slowly; and once more after a stop."""
+  line, table = tmp_path / 'line', tmp_path / 'line/out.csv'  # and its pictures beside it
+  line.mkdir()
+  content = (mvtec_folder / 'tile/test/scratch/000.png').read_bytes()
+  (line / 'first.png').write_bytes(content)
+  command = [sys.executable, '-m', 'ocrgan_jax.predict', f'--workdir={trained}']
+  command += [f'--output={table}', '--watch', '--threshold=-1e9', '--fail-on-anomaly', '--maps']
+  command += [str(line)]
+  options = {'cwd': REPOSITORY, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+  with subprocess.Popen(command, **options) as process:
+    assert process.stdout.readline().startswith('waiting for photographs in')
+    assert process.stdout.readline().endswith('first.png\n')
+    with (line / 'slow.png').open('wb') as file:
+      for start in range(0, len(content), 400):
+        file.write(content[start : start + 400])
+        file.flush()
+        time.sleep(0.2)
+    assert re.match(r' +\S+  anomalous  .*slow.png$', process.stdout.readline())
+    (line / 'bad.jpg').write_text('no image')
+    assert 'bad.jpg: not an image' in process.stdout.readline()
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=30)
+  assert process.returncode == 3 and 'Traceback' not in errors
+  again = subprocess.Popen(command, **options)
+  (line / 'last.png').write_bytes(content)
+  lines = [again.stdout.readline() for _ in range(2)]
+  again.send_signal(2)
+  assert lines[1].endswith('last.png\n') and '3 images are in' in again.communicate(timeout=30)[1]
+  with table.open() as file:
+    rows = list(csv.DictReader(file))
+  names = [Path(row['path']).name for row in rows]
+  assert names == ['first.png', 'slow.png', 'bad.jpg', 'last.png']
+  assert rows[0]['score'] == rows[1]['score'] and rows[2]['error'] == 'not an image'
+  assert [Path(row['map']).name for row in rows if row['map']] == [
+    '000000_first.jpg',
+    '000001_slow.jpg',
+    '000003_last.jpg',
+  ]

@@ -1,0 +1,135 @@
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.decoding import decode_image, decode_mask
+from ocrgan_jax.data.images import hold_out
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.reports.report import FIGURES
+from ocrgan_jax.reports.summary import summary_text
+from ocrgan_jax.scoring.metrics import image_auroc, pixel_metrics
+from tests.conftest import run_module
+
+
+def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
+  metrics = evaluate(trained)
+  assert metrics == json.loads((trained / 'metrics.json').read_text())
+  assert metrics['protocol'] == 'last'
+  assert (metrics['num_normal'], metrics['num_anomalous']) == (5, 6)
+  assert 0 <= metrics['image_auroc'] <= 1
+  trivial = {'mean_brightness', 'mean_energy', 'largest_high_frequency'}
+  assert set(metrics['trivial']) == trivial | {'band_statistics'}
+  assert all(0.5 <= auroc <= 1 for auroc in metrics['trivial'].values())
+  # White bars on smooth images: the high band alone tells them apart.
+  assert metrics['trivial']['largest_high_frequency'] == 1
+  assert metrics['trivial_direction']['largest_high_frequency'] == 'high'
+
+  with (trained / 'scores.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  labels = np.array([int(row['label']) for row in rows])
+  scores = np.array([float(row['score']) for row in rows])
+  assert rows[0]['path'] == 'test/good/000.png'
+  assert image_auroc(labels, scores) == pytest.approx(metrics['image_auroc'])
+  limit = metrics['threshold']
+  assert metrics['recall'] == np.mean(scores[labels == 1] > limit)
+  for name in FIGURES:
+    with Image.open(trained / f'figures/{name}.png') as picture:
+      assert picture.width > 200 and len(picture.convert('RGB').getcolors(2**24)) > 10
+  text = summary_text(metrics)
+  assert 'anomalous if high' in text and f'{metrics["image_auroc"]:.3f}' in text
+
+
+def test_scores_do_not_depend_on_the_other_images(
+  trained: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  evaluate(trained, pictures=False)
+  everything = {r.split(',')[0]: r for r in (trained / 'scores.csv').read_text().splitlines()}
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  shutil.rmtree(tmp_path / 'data/tile/test/good')
+  metrics = evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+  assert metrics['image_auroc'] is None and metrics['num_normal'] == 0  # one class: no AUROC
+  assert 'lacks a labelled class' in summary_text(metrics)
+  rows = (trained / 'scores.csv').read_text().splitlines()
+  assert len(rows) == 7
+  for row in rows[1:]:
+    path, _, score = row.split(',')
+    assert float(score) == pytest.approx(float(everything[path].split(',')[2]), rel=1e-4)
+
+
+def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) -> None:
+  with pytest.raises(InputError, match='last, validation, oracle'):
+    evaluate(trained, protocol='best')
+  with pytest.raises(InputError, match='no run in'):
+    evaluate(tmp_path)
+
+
+def test_masks_are_compared_with_the_maps(trained: Path) -> None:
+  metrics = evaluate(trained, pictures=False)
+  assert metrics['num_masks'] == 6
+  # Computed anew from the public pieces: images and masks read here, maps from the scorer.
+  scorer = load(trained)
+  folder = Path(scorer.config.data_dir) / 'tile'
+  read = lambda path: decode_image(path.read_bytes(), 32)
+  images = [read(path) for path in sorted((folder / 'test').glob('*/*.png'))]
+  mask = decode_mask((folder / 'ground_truth/scratch/000.png').read_bytes(), 32)
+  masks = np.stack([np.zeros_like(mask)] * 5 + [mask] * 6)
+  expected = pixel_metrics(scorer.maps(np.stack(images)), masks)
+  for name, value in expected.items():
+    assert metrics[name] == pytest.approx(value, abs=1e-6), name
+  assert 'by 6 masks' in summary_text(metrics)
+
+
+def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
+  metrics = evaluate(trained, protocol='oracle')
+  aurocs = metrics['oracle_aurocs']
+  assert len(aurocs) == 2  # the fixture keeps both its checkpoints
+  assert metrics['image_auroc'] == pytest.approx(max(aurocs.values()))
+  assert 'chosen by its AUROC on this very test set' in summary_text(metrics)
+  assert json.loads((trained / 'oracle/metrics.json').read_text())['protocol'] == 'oracle'
+  report = (trained / 'oracle/report.html').read_text()
+  assert 'chosen by its AUROC on this very test set' in report
+  assert 'oracle' not in summary_text(evaluate(trained, pictures=False))
+  with pytest.raises(InputError, match='only evaluation has it'):
+    load(trained, protocol='oracle')
+
+
+def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Path) -> None:
+  """As if it had been trained with that score: the map's has no part in training."""
+  with pytest.raises(InputError, match='--output'):
+    evaluate(trained, score={'kind': 'map'})
+  metrics = evaluate(
+    trained, score={'kind': 'map', 'map_units': 'pixel'}, output=tmp_path, pictures=False
+  )
+  assert metrics['score']['kind'] == 'map' and metrics['score']['map_top'] == 200
+  with (tmp_path / 'scores.csv').open() as file:
+    scores = [float(row['score']) for row in csv.DictReader(file)]
+  # By hand: in units of the held-out images at each pixel, the mean of the three largest
+  # (200 at 256 pixels) of each map.
+  scorer = load(trained)
+  folder = Path(scorer.config.data_dir) / 'tile'
+  read = lambda pattern: np.stack(
+    [decode_image(path.read_bytes(), 32) for path in sorted(folder.glob(pattern))]
+  )
+  _, held_out = hold_out(20, 0.1, 0)
+  normal = scorer.maps(read('train/good/*.png')[held_out])
+  unit = np.maximum(normal.mean(0), 0.1 * normal.mean())
+  of = lambda maps: np.sort((maps / unit).reshape(len(maps), -1))[:, -3:].mean(1)
+  least, most = of(normal).min(), of(normal).max()
+  expected = (of(scorer.maps(read('test/*/*.png'))) - least) / (most - least)
+  np.testing.assert_allclose(scores, expected, rtol=1e-3)
+  with pytest.raises(InputError, match="score.kind is 'best'"):
+    evaluate(trained, score={'kind': 'best'}, output=tmp_path, pictures=False)
+
+
+def test_unknown_fields_of_the_score_are_one_line() -> None:
+  done = run_module('ocrgan_jax.evaluate', '--workdir=anywhere', '--score.knd=map')
+  assert done.returncode == 1
+  assert re.fullmatch(r'error: --score has no such field; .* kind, .*\n', done.stderr), done.stderr

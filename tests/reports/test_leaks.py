@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.builder import Prepared, Records, Split
+from ocrgan_jax.reports.leaks import count_leaked
+
+
+def split_of(digests: list[str]) -> Split:
+  names = [f'{digest}.png' for digest in digests]
+  return Split(Records('', ''), names, np.zeros(len(names), int), ['good'] * len(names), digests)
+
+
+def test_what_was_in_both_is_counted_and_what_came_since_stops(
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  dataset = Prepared(split_of(['a', 'b', 'c']), split_of(['d', 'c', 'b']), {})
+  assert count_leaked(['a', 'b', 'c'], ['b', 'c'], dataset) == 2
+  assert 'warning: 2 test images, c.png the first, are also' in capsys.readouterr().err
+  assert count_leaked(['e'], [], dataset) == 0
+  with pytest.raises(InputError, match=r'1 test images, b.png the first.* when it began'):
+    count_leaked(['a', 'b', 'c'], ['c'], dataset)
+  # The run was trained on other images than the dataset now has: it was split differently.
+  with pytest.raises(InputError, match=r'2 test images, d.png the first'):
+    count_leaked(['a', 'b', 'd'], [], dataset)

@@ -1,0 +1,111 @@
+import json
+import shutil
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+import pytest
+
+from ocrgan_jax.core.errors import (Damaged, InputError)
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.training.train import train
+from tests.conftest import tiny_config
+
+
+def test_other_configs_and_foreign_folders_are_left_alone(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  before = sorted(trained.rglob('*'))
+  with pytest.raises(InputError, match=r'another config \(model.discriminator_width is 2'):
+    train(tiny_config(mvtec_folder, model__width=4), trained)
+  assert sorted(trained.rglob('*')) == before
+  (tmp_path / 'letter.txt').write_text('mine')
+  with pytest.raises(InputError, match='is not empty and holds no run'):
+    train(tiny_config(mvtec_folder), tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ['letter.txt']
+
+
+def test_a_finished_run_is_left_as_it_is(
+  mvtec_folder: Path, trained: Path, capsys: pytest.CaptureFixture
+) -> None:
+  before = {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')}
+  state = train(tiny_config(mvtec_folder, train__epochs=1), trained)
+  assert 'nothing left to train' in capsys.readouterr().err and int(state.step) == 5
+  assert {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')} == before
+
+
+def test_a_run_goes_on_with_its_own_images_only(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  # The same images elsewhere will do; other ones will not.
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  train(tiny_config(tmp_path / 'data'), trained)
+  (tmp_path / 'data/tile/train/good/003.png').unlink()
+  with pytest.raises(InputError, match=r'not those that the run .* began with \(20 then, 19 now'):
+    train(tiny_config(tmp_path / 'data'), trained)
+  # Were a training image to come into the test set by a new split, evaluation would stop.
+  moved = mvtec_folder / 'tile/train/good/003.png'
+  shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
+  with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
+    evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+
+
+def test_a_checkpoint_has_what_those_of_earlier_versions_had(trained: Path) -> None:
+  """Orbax restores nothing else: a part that the paper's recipe has not must not be asked for."""
+  step = max(int(path.name) for path in (trained / 'checkpoints').iterdir())
+  state = ocp.StandardCheckpointer().restore(trained / f'checkpoints/{step}/state')
+  assert set(state) == {'step', 'key', 'generator', 'discriminator'}
+  for network in ('generator', 'discriminator'):
+    assert set(state[network]) == {'params', 'batch_stats', 'opt_state'}
+
+
+def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(trained, tmp_path / 'run')
+  path = tmp_path / 'run/config.json'
+  config = json.loads(path.read_text())
+  del config['score']['map'], config['train']['log_every']
+  path.write_text(json.dumps(config))
+  assert load(tmp_path / 'run').config.score.map == 'difference'
+  # It goes on, too.
+  assert int(train(tiny_config(mvtec_folder), tmp_path / 'run').step) == 5
+  config['score']['mapp'] = 'difference'
+  path.write_text(json.dumps(config))
+  with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
+    load(tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+  'name, content, told',
+  [
+    ('config.json', '{"seed": 0, "tra', 'config.json is damaged: .*; restore it, or use another'),
+    ('config.json', '[]', 'config.json is damaged: it holds no settings'),
+    ('config.json', '{"seed": "nil"}', 'config.json is damaged: .*; restore it, or use another'),
+    ('config.json', '\x00', 'config.json is damaged'),
+    ('training_set.json', '["a", ', 'training_set.json is damaged'),
+    ('training_set.json', '{"a": 1}', 'training_set.json is damaged: it is no list of digests'),
+  ],
+)
+def test_damaged_files_of_a_run_are_named_in_one_line(
+  name: str, content: str, told: str, mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(trained, tmp_path / 'run')
+  (tmp_path / 'run' / name).write_text(content)
+  for use in (evaluate, lambda workdir: train(tiny_config(mvtec_folder), workdir)):
+    with pytest.raises(Damaged, match=told) as caught:
+      use(tmp_path / 'run')
+    assert '\n' not in str(caught.value)
+
+
+def test_an_image_copied_from_training_into_the_test_set_stops_the_evaluation(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  shutil.copytree(mvtec_folder, tmp_path / 'data')
+  copied = tmp_path / 'data/tile/test/good/copied.png'
+  shutil.copy(mvtec_folder / 'tile/train/good/003.png', copied)
+  with pytest.raises(InputError, match=r'1 test images, test/good/copied.png the first'):
+    evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+  # Where it was there from the start, a run is told and counts it.
+  train(tiny_config(tmp_path / 'data', train__epochs=1), tmp_path / 'run')
+  assert evaluate(tmp_path / 'run', pictures=False)['num_test_images_trained_on'] == 1

@@ -1,0 +1,56 @@
+import jax
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from ocrgan_jax.scoring.anomaly_score import (
+  LEAST_UNIT,
+  at_size,
+  content_error,
+  difference_map,
+  latent_error,
+  map_score,
+  map_unit,
+  smooth,
+)
+
+
+def test_errors_are_per_image() -> None:
+  images = np.zeros((2, 2, 2, 3), np.float32)
+  made = images.copy()
+  made[1] = 0.5
+  np.testing.assert_allclose(content_error(images, made, 'l1'), [0, 0.5])
+  np.testing.assert_allclose(content_error(images, made, 'squared'), [0, 0.25])
+  np.testing.assert_allclose(latent_error(np.zeros((2, 4)), np.array([[2.0] * 4, [0] * 4])), [4, 0])
+
+
+@pytest.mark.parametrize('sigma', [0.0, 4.0, 16.0])
+def test_the_map_is_the_difference_smoothed_as_scipy_does_it(sigma: float) -> None:
+  rng = np.random.default_rng(0)
+  images, made = rng.uniform(-1, 1, (2, 3, 64, 64, 3)).astype(np.float32)
+  difference = np.abs(images - made).mean(-1)
+  # The sigma is given at 256 pixels: at 64 it is a quarter.
+  expected = [gaussian_filter(d, sigma / 4) if sigma else d for d in difference]
+  found = smooth(difference_map(images, made), sigma)
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_score_of_a_map_is_the_mean_of_its_largest_values() -> None:
+  maps = np.random.default_rng(0).random((2, 64, 64), dtype=np.float32)
+  # 200 pixels at 256 are 12.5 at 64, rounded to 12.
+  expected = np.sort(maps.reshape(2, -1))[:, -12:].mean(1)
+  np.testing.assert_allclose(map_score(maps, 200), expected, rtol=1e-6)
+  np.testing.assert_allclose(map_score(maps, 1), maps.max((1, 2)))  # at least one pixel
+  np.testing.assert_allclose(map_score(maps, 10**6), maps.mean((1, 2)), rtol=1e-5)
+
+
+def test_the_unit_of_a_map_is_what_normal_images_show() -> None:
+  mean_map = np.array([[0.0, 2.0], [2.0, 4.0]])  # 2 over all
+  np.testing.assert_array_equal(map_unit(mean_map, 'overall'), [[2, 2], [2, 2]])
+  np.testing.assert_allclose(map_unit(mean_map, 'pixel'), [[2 * LEAST_UNIT, 2], [2, 4]])
+
+
+def test_maps_are_enlarged_as_jax_does_it() -> None:
+  maps = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+  expected = jax.image.resize(maps, (3, 16, 16), 'bilinear')
+  np.testing.assert_allclose(at_size(maps, 16), expected, atol=1e-6)

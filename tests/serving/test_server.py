@@ -1,0 +1,166 @@
+"""The server, over HTTP and in a browser."""
+
+import base64
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.training.train import train
+from tests.conftest import REPOSITORY, run_module, tiny_config
+from tests.density.test_statistics import STATISTICS
+from tests.reports.test_report import CHROMIUM
+
+
+@pytest.fixture(scope='module')
+def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+  workdir = tmp_path_factory.mktemp('served') / 'run'
+  train(tiny_config(mvtec_folder, **STATISTICS, data__validation_share=0.4), workdir)
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def paths(mvtec_folder: Path) -> list[Path]:
+  return sorted((mvtec_folder / 'tile/test').rglob('*.png'))
+
+
+def start(run: Path, *flags: str, token: str = '') -> tuple[subprocess.Popen[str], str]:
+  """Starts the command; gives the process and its address."""
+  command = [sys.executable, '-m', 'ocrgan_jax.serve', f'--workdir={run}', '--port=0', *flags]
+  environment = {**os.environ, 'OCRGAN_TOKEN': token}
+  process = subprocess.Popen(
+    command,
+    cwd=REPOSITORY,
+    env=environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  line = process.stdout.readline()
+  found = re.search(r'http://\S+', line)
+  assert found, process.stderr.read()
+  return process, found.group(0)
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+  """Ends it as Ctrl-C does; gives what it wrote to stderr."""
+  process.send_signal(2)
+  _, errors = process.communicate(timeout=30)
+  return errors
+
+
+@pytest.fixture(scope='module')
+def server(run: Path) -> Iterator[str]:
+  process, address = start(run, '--max_mib=0.1')
+  yield address
+  assert 'Traceback' not in stop(process)
+
+
+def test_scores_are_those_of_predict_also_when_many_ask_at_once(
+  server: str, run: Path, paths: list[Path]
+) -> None:
+  expected = {p.path: p for p in load(run).score_files(paths)}
+  with httpx.Client(base_url=server, timeout=60) as client, ThreadPoolExecutor(8) as pool:
+    ask = lambda path: client.post('/score', content=path.read_bytes()).json()
+    many = [path for path in paths for _ in range(9)]
+    for path, found in zip(many, pool.map(ask, many), strict=True):
+      assert found['score'] == pytest.approx(expected[str(path)].score, rel=1e-4)
+      assert found['decision'] == expected[str(path)].decision
+      assert (found['width'], found['height']) == (40, 40)
+    metrics = client.get('/metrics').text
+  assert 'ocrgan_requests_total{status="200"} 99.0' in metrics
+  anomalous = 9 * sum(p.decision == 'anomalous' for p in expected.values())
+  assert f'ocrgan_anomalous_total {anomalous}.0' in metrics
+  drift = float(re.search(r'^ocrgan_drift (\S+)', metrics, re.MULTILINE).group(1))
+  assert 0.4 < drift <= 1  # half of these photographs are scratched
+
+
+def test_the_map_lies_on_the_whole_photograph(server: str, run: Path, paths: list[Path]) -> None:
+  scratched = Image.open(paths[-1]).resize((90, 40))
+  file = io.BytesIO()
+  scratched.save(file, 'PNG')
+  found = httpx.post(f'{server}/score?map=true', content=file.getvalue()).json()
+  grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(found['map']))))
+  assert grey.shape == (40, 90)
+  assert grey[16:24].mean() > 1.5 * grey[:8].mean()  # the scratch, rows 18 to 22
+
+
+@pytest.mark.parametrize(
+  ('content', 'status', 'message'),
+  [
+    (b'', 400, 'no image: send its bytes as the body'),
+    (b'no image', 400, 'cannot read the image: not an image'),
+    (bytes(200_000), 413, 'the image has over 0.1 MiB'),
+  ],
+)
+def test_bad_uploads_get_one_line(server: str, content: bytes, status: int, message: str) -> None:
+  answer = httpx.post(f'{server}/score', content=content)
+  assert (answer.status_code, answer.json()) == (status, {'error': message})
+  assert httpx.get(f'{server}/health').json()['status'] == 'ok'
+
+
+def test_a_token_is_asked_for_and_in_no_log(run: Path, paths: list[Path]) -> None:
+  process, address = start(run, token='secret-token')
+  content = paths[0].read_bytes()
+  assert httpx.post(f'{address}/score', content=content).status_code == 401
+  wrong = {'Authorization': 'Bearer wröng'.encode()}
+  assert httpx.get(f'{address}/model', headers=wrong).status_code == 401
+  right = {'Authorization': 'Bearer secret-token'}
+  assert httpx.post(f'{address}/score', content=content, headers=right).status_code == 200
+  assert 'secret' not in stop(process)
+  open_to_all = run_module('ocrgan_jax.serve', f'--workdir={run}', '--host=0.0.0.0')
+  assert open_to_all.returncode == 1
+  assert open_to_all.stderr.startswith('error: --host=0.0.0.0 is reached from other machines')
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium on this machine')
+def test_in_a_browser_dropped_photographs_are_decided_anew_as_the_slider_moves(
+  server: str, run: Path, paths: list[Path], tmp_path: Path
+) -> None:
+  sync_api = pytest.importorskip('playwright.sync_api')
+  (tmp_path / 'bad.png').write_text('no image')
+  with sync_api.sync_playwright() as playwright:
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=['--no-sandbox'])
+    page = browser.new_page(viewport={'width': 1400, 'height': 900})
+    faults: list[str] = []
+    page.on('pageerror', lambda error: faults.append(str(error)))
+    page.goto(server)
+    page.set_input_files('#files', [*paths, tmp_path / 'bad.png'])
+    page.wait_for_function('/^[0-9]+ of 11 anomalous, 1 could/.test($("summary").textContent)')
+    expected = load(run).score_files(paths)
+    count = sum(p.decision == 'anomalous' for p in expected)
+    assert page.inner_text('#summary') == f'{count} of 11 anomalous, 1 could not be scored'
+    assert 'not an image' in page.inner_text('.card .error')
+    shown = [float(text.split()[-1]) for text in page.locator('.verdict').all_inner_texts()]
+    np.testing.assert_allclose(shown, sorted((p.score for p in expected), reverse=True), atol=0.006)
+    # The slider decides anew without asking the server.
+    asked: list[str] = []
+    page.on('request', lambda request: asked.append(request.url))
+    middle = sorted(p.score for p in expected)[3] + 1e-3
+    page.fill('#threshold-number', f'{middle:.4f}')
+    page.press('#threshold-number', 'Tab')
+    page.wait_for_function('document.querySelectorAll(".card.anomalous").length === 7')
+    page.eval_on_selector(
+      '#threshold', 'e => { e.value = e.max; e.dispatchEvent(new Event("input")); }'
+    )
+    page.wait_for_function('document.querySelectorAll(".card.anomalous").length === 0')
+    assert not asked
+    with page.expect_download() as download:
+      page.click('#export')
+    with open(download.value.path()) as file:
+      rows = {row['name']: row for row in csv.DictReader(file)}
+    assert rows['bad.png']['error'].endswith('not an image')
+    assert {row['decision'] for row in rows.values()} == {'normal', ''}
+    browser.close()
+  assert not faults
