@@ -20,7 +20,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     'score.map': 'density',
     'density.channels': 'energy,colour + energy,colour,bands,directions',
     'score.map_sigma': 0.0,
-    'score.map_units': 'overall',
     'forgery.validation': 'unseen',
     'forgery.copies': 3,
   },
@@ -103,7 +102,6 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
   model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and losses are float32
-  model.withhold_low = False  # G is given nothing for the lowest band (beyond the paper)
   model.channel_selection = True  # CS at every encoder stage (III-C, Table V)
 
   config.loss = loss = ml_collections.ConfigDict()
@@ -113,7 +111,6 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   loss.adversarial_form = 'bce'  # or 'expectation', Eq. 10 as printed
   loss.ssim = 0.0  # weight of 1 - SSIM beside Eq. 9 (beyond the paper)
   loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; 1 in the release
-  loss.pixels = 0.0  # weight for G of the loss of a D that judges pixels (beyond the paper)
   loss.defects = 0.1  # weight in that loss of forged pixels against that of normal ones
 
   config.forgery = forgery = ml_collections.ConfigDict()
@@ -125,11 +122,6 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # or 'unseen', mixtures of bands, of families that training does not use; how many each.
   forgery.validation = 'same'
   forgery.copies = 1
-
-  # Small changes of the training images (beyond the paper).
-  config.augmentation = augmentation = ml_collections.ConfigDict()
-  augmentation.shift = 0.0  # the largest along each axis; pixels at 256
-  augmentation.brightness = 0.0  # the largest share by which an image gets brighter or darker
 
   config.train = train = ml_collections.ConfigDict()
   # Passes over the training images: the release's, the paper states none. With 0, and no
@@ -156,10 +148,9 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.pictures = True  # in TensorBoard, of held-out images, at each validation of networks
   train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
 
-  # Of what normal images show at each position (ocrgan_jax/density.py). Distances by the lists
-  # of statistics are added at '+'; of alternatives apart by ';' validation keeps the best.
-  # Statistics: 'energy', 'colour', 'bands', 'directions', 'residual' (energies of I - Î),
-  # 'encoder' (G's features after CS), 'pixels' (the last features of a D that judges pixels).
+  # Of what normal images show at each position (ocrgan_jax/density). Distances by the lists
+  # of statistics are added at '+'. Statistics: 'energy', 'colour', 'bands', 'directions', and
+  # 'pixels' (the last features of a D that judges pixels).
   config.density = density = ml_collections.ConfigDict()
   density.channels = PRESETS['statistics']['density.channels']
   # Positions are judged given an image's mean statistics over so many regions a side, by so
@@ -167,22 +158,16 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   density.regions = 2
   density.context = 40
   density.ridge = 0.05  # added to their unit variances
-  density.mean_smoothing = 0.0  # of the means, over positions at half the resolution
   density.covariance_smoothing = 0.5  # of the covariances, over cells of 2×2 positions
   density.shrinkage = 0.02  # of a covariance towards its mean variance
 
   config.score = score = ml_collections.ConfigDict()
   score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
-  # What the anomaly map is: 'difference', 'gradient' (the difference of gradient magnitudes at
-  # two scales), 'density' (the distance from it), 'pixels' (of a D that judges them), or several
-  # of these added: 'density+pixels'.
-  score.map = 'difference'
+  score.map = 'difference'  # the anomaly map: |I - Î|, or 'density', the distance from it
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
-  # The 'difference' is |I - Î|. Sizes are given at 256 pixels and keep their share of the image
-  # at other sizes.
+  # Sizes are given at 256 pixels and keep their share of the image at other sizes.
   score.map_sigma = 4.0  # standard deviation of the Gaussian; pixels
-  score.map_units = 'overall'  # 1 is what normal images show over all, or 'pixel': at that pixel
   score.map_top = 200  # k, the largest values that 'map' is the mean of; pixels
   # An image is anomalous above the threshold, which lies at a quantile of held-out normal
   # scores, or where false alarms are at most so frequent (0: by the quantile), or at a score,

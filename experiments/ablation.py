@@ -23,7 +23,6 @@ import numpy as np
 from absl import flags
 
 from experiments.runner import KEPT, append
-from ocrgan_jax.configs import default
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_text
@@ -46,7 +45,6 @@ SETS = {
 }
 DEVELOPMENT = ('bottle', 'dagm', 'elpv', 'tile')
 CIFAR_SIZE = 32  # of its images, whatever size is asked for
-BANDS = default.PRESETS['statistics']['density.channels']
 ALONE = 'band statistics alone'  # which is a preset of its own
 # What is changed: name → fields of the config.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -54,10 +52,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
   ALONE: {},
   'no band statistics in the density': {'density.channels': 'pixels', 'model.deviations': False},
   'D is given no deviations': {'model.deviations': False},
-  "D's own map instead of its features": {
-    'density.channels': BANDS,
-    'score.map': 'density+pixels',
-  },
   # Nothing is unseen then that is kept for validation: that number is of all families.
   'CutPaste and CutOut instead of mixtures': {
     'forgery.mixtures': False,
@@ -69,11 +63,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
   # Adam divides a gradient by its size or by 1e-8, and this one is far less.
   'G is not trained': {'loss.content': 1e-20, 'loss.ssim': 0.0},
   'no cosine, no average': {'train.decay': 'none', 'train.average': 0.0},
-  'G helps D': {'loss.pixels': 1.0},
-  'the low band withheld': {'model.withhold_low': True},
-  'shifts and brightness': {'augmentation.shift': 4.0, 'augmentation.brightness': 0.1},
-  "with G's encoder features": {'density.channels': f'{BANDS} + pixels + encoder'},
-  'with the residual': {'density.channels': f'{BANDS} + pixels + residual'},
   # Of as many parameters as the two.
   'one U-Net, no bands': {'model.branches': 1, 'model.width': 6},
   'bands without CS': {'model.channel_selection': False},
@@ -88,7 +77,7 @@ def main() -> int:
     if unknown := [name for name in given if name not in known]:
       raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(known)}')
   failed = 0
-  for seed in command_line.whole_numbers('seeds', values.seeds):
+  for seed in command_line.parse_ints('seeds', values.seeds):
     for variant in values.variants or VARIANTS:
       for name in values.sets:
         try:

@@ -25,8 +25,8 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError, InUse
 from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.decode_cache import cache_decoded_images
 from ocrgan_jax.data.images import hold_out
-from ocrgan_jax.data.keeping import decoding_once
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.runs import checkpoint, run_folder
@@ -129,7 +129,7 @@ def _here(
 ) -> Iterator[list[Row]]:
   """Runs in this process, and waits for what others are at."""
   waiting = list(_groups(to_do, together))
-  with decoding_once():
+  with cache_decoded_images():
     while waiting:
       busy = []
       for group in waiting:

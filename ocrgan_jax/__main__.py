@@ -1,25 +1,25 @@
-"""The command `ocrgan`: each of its commands is also `python -m ocrgan_jax.<command>`."""
+"""The command `ocrgan`. Each subcommand also runs as `python -m ocrgan_jax.<command>`."""
 
 import runpy
 import sys
 
 from ocrgan_jax import __version__
-from ocrgan_jax.core.memory import start_again_with_huge_pages
+from ocrgan_jax.core.memory import restart_with_huge_pages
 
-# name → what it does, and an example.
+# name → (description, example arguments)
 COMMANDS = {
   'data': ('checks a dataset', '--config=folder --config.data_dir=my/photos'),
   'train': ('trains a model', '--config=folder --config.data_dir=my/photos --workdir=runs/mine'),
-  'evaluate': ('measures it on its test set', '--workdir=runs/mine'),
-  'calibrate': ('chooses its threshold', '--workdir=runs/mine --score.false_alarms=0.05'),
-  'predict': ('scores any photographs', '--workdir=runs/mine new/photos'),
-  'serve': ('opens a page and an HTTP API for it', '--workdir=runs/mine'),
-  'export': ('writes it as StableHLO and ONNX', '--workdir=runs/mine'),
+  'evaluate': ('evaluates the model on its test set', '--workdir=runs/mine'),
+  'calibrate': ('sets its threshold', '--workdir=runs/mine --score.false_alarms=0.05'),
+  'predict': ('scores photographs', '--workdir=runs/mine new/photos'),
+  'serve': ('serves a web page and an HTTP API', '--workdir=runs/mine'),
+  'export': ('exports the model as StableHLO and ONNX', '--workdir=runs/mine'),
 }
 
 
 def usage() -> str:
-  """What `ocrgan` and `ocrgan --help` print."""
+  """The text that `ocrgan` and `ocrgan --help` print."""
   lines = [f'  ocrgan {name} {example}\n      {text}' for name, (text, example) in COMMANDS.items()]
   return '\n'.join(
     [
@@ -27,8 +27,8 @@ def usage() -> str:
       '',
       *lines,
       '',
-      '`ocrgan <command> --help` lists the flags of a command; every field of a config, as in',
-      "--config.image_size=128, is told in configs/default.py, which lies in the package's folder.",
+      '`ocrgan <command> --help` lists the flags of a command. Every config field, such as',
+      "--config.image_size=128, is documented in configs/default.py in the package's folder.",
     ]
   )
 
@@ -43,10 +43,10 @@ def main() -> int:
     print(__version__)
     return 0
   if name not in COMMANDS:
-    print(f'error: no command {name!r}; there are {", ".join(COMMANDS)}', file=sys.stderr)
+    print(f'error: no command {name!r}; the commands are {", ".join(COMMANDS)}', file=sys.stderr)
     return 1
   if not {'--help', '-?', '--helpfull'} & {*sys.argv} and name != 'data':
-    start_again_with_huge_pages()  # before anything large is imported
+    restart_with_huge_pages()  # before slow imports
   sys.argv[:2] = [f'ocrgan {name}']
   runpy.run_module(f'ocrgan_jax.{name}', run_name='__main__', alter_sys=True)
   return 0

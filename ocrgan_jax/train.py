@@ -24,9 +24,9 @@ def main() -> None:
   if values.distributed or values.coordinator:
     sharding.start_processes(values.coordinator, values.num_processes, values.process_id)
   for flag in ('categories', 'seeds'):
-    command_line.no_duplicates(flag, getattr(values, flag))
+    command_line.refuse_duplicates(flag, getattr(values, flag))
   names = values.categories or [values.config.data.category]
-  seeds = command_line.whole_numbers('seeds', values.seeds) or [values.config.seed]
+  seeds = command_line.parse_ints('seeds', values.seeds) or [values.config.seed]
   configs, workdirs = [], []
   for category, seed in itertools.product(names, seeds):
     config = ml_collections.ConfigDict(values.config.copy_and_resolve_references())

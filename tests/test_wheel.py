@@ -57,6 +57,8 @@ def test_installed_elsewhere_it_trains_by_a_configs_name(
   assert done.returncode == 0 and '11 images' in done.stdout, done.stderr
   assert {path.name for path in empty.iterdir()} == {'run', 'scores.csv'}
   mistake = ocrgan('train', '--config=mvtek', '--workdir=run')
-  assert mistake.returncode == 1 and 'by name there are cifar10, ' in mistake.stderr
+  assert mistake.returncode == 1 and 'the named configs are cifar10, ' in mistake.stderr
   unknown = ocrgan('trane')
-  assert unknown.returncode == 1 and "no command 'trane'; there are data, train" in unknown.stderr
+  assert (
+    unknown.returncode == 1 and "no command 'trane'; the commands are data, train" in unknown.stderr
+  )

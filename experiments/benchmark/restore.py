@@ -47,12 +47,12 @@ def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
     return added(state, np.int32(batch), images)
 
   def fit(lists: tuple[str, ...], of: Moments) -> tuple[gaussian.Gaussians, ...]:
-    return gaussian.fit(of, model.density, '+'.join(lists), model.statistics)
+    return gaussian.fit(of, model.density, lists, model.statistics)
 
-  bands = fit(model.density.lists(learned=False), moments(learned=False))
+  bands = fit(model.density.lists_of_bands, moments(learned=False))
   bands = gaussian.of_fixed_shape(bands, model.density.context)
   state = state.replace(density=jax.device_put(bands, everywhere))
-  learned = fit(model.density.lists(learned=True), moments(learned=True))
+  learned = fit(model.density.lists_of_networks, moments(learned=True))
   mib = sum(x.nbytes for x in jax.tree.leaves((bands, learned))) / 2**20
   print(f'restore {size}: the density takes {mib:.1f} MiB')
   reference = jax.device_put(Reference(np.ones((1, size, size), np.float32), learned), everywhere)

@@ -42,7 +42,7 @@ def benchmark_statistics(shape: Shape) -> list[dict[str, Any]]:
   rows = [report_rate(f'statistics {name}', rate(lambda: add(state, np.int32(32), images)))]
   moments = add(state, np.int32(shape.batch), images)
   start = time.perf_counter()
-  fitted = gaussian.fit(moments, model.density, model.density.candidates[0])
+  fitted = gaussian.fit(moments, model.density, model.density.lists)
   seconds, size = time.perf_counter() - start, sum(x.nbytes for x in jax.tree.leaves(fitted))
   print(f'fit {shape.size}: {seconds:.2f} s; the density takes {size / 2**20:.1f} MiB')
   rows.append({'name': 'fit', 'seconds': seconds, 'mib': size / 2**20})

@@ -41,7 +41,7 @@ def main(made: Experiment, draw: Draw | None = None) -> None:
 def _run(made: Experiment, draw: Draw | None) -> int:
   values = flags.FLAGS
   for flag in ('seeds', 'categories'):
-    command_line.no_duplicates(flag, getattr(values, flag))
+    command_line.refuse_duplicates(flag, getattr(values, flag))
   if values.cluster and values.together > 1:
     raise InputError('--cluster makes a job of each run: leave out --together')
   path = Path(values.workdir, made.name)
@@ -51,7 +51,7 @@ def _run(made: Experiment, draw: Draw | None) -> int:
     Path(values.workdir),
     values.data_dir,
     recipes=[*RECIPES] if values.recipe == 'both' else [values.recipe],
-    seeds=command_line.whole_numbers('seeds', values.seeds),
+    seeds=command_line.parse_ints('seeds', values.seeds),
     categories=values.categories,
     overrides=values.override,
     oracle=values.oracle,

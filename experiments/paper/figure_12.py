@@ -35,10 +35,10 @@ def views_of(results: Results, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.n
   views = scorer.explain(images[chosen])
   difference = np.abs(views['input'] - views['reconstruction']).mean(-1)
   photographs = [
-    figures.outlined(image, masks.get(int(i)))
+    figures.with_outline(image, masks.get(int(i)))
     for image, i in zip(figures.to_uint8(views['input']), chosen, strict=True)
   ]
-  heated = [figures.heated(x, BRIGHT) for x in difference]
+  heated = [figures.colorize_map(x, BRIGHT) for x in difference]
   return np.stack(photographs), figures.to_uint8(views['reconstruction']), np.stack(heated)
 
 

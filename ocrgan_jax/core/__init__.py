@@ -1,4 +1,4 @@
-"""What every room needs: errors, checks of settings, files, signals, devices, the command line.
+"""Shared foundations: errors, settings checks, files, signals, devices, the command line.
 
 Nothing here knows about anomalies.
 """

@@ -1,7 +1,7 @@
-"""Bounds of settings, written beside the fields they apply to.
+"""Bounds of settings, declared next to the fields they apply to.
 
-A settings type is a frozen dataclass that stands for one section of the config. Its
-defaults are in `configs/default.py`; its bounds are here:
+A settings type is a frozen dataclass for one section of the config. Defaults are in
+`configs/default.py`; bounds are declared like this:
 
   @dataclasses.dataclass(frozen=True, kw_only=True)
   class Loss:
@@ -20,7 +20,7 @@ import ml_collections
 from ocrgan_jax.core.errors import InputError
 
 Settings = TypeVar('Settings')
-# A value → what it must be, or '' if it is that already.
+# Maps a value to '' if it is allowed, else to the rule it breaks.
 Bound = Callable[[Any], str]
 
 
@@ -30,19 +30,19 @@ def at_least(least: float) -> Any:
 
 
 def between(low: float, high: float) -> Any:
-  """A field with a lower and an upper bound, both allowed."""
+  """A field with a lower and an upper bound, both inclusive."""
   return _bounded(
     lambda value: '' if low <= value <= high else f'it must lie between {low} and {high}'
   )
 
 
 def one_of(*known: str, name: str = '') -> Any:
-  """A field with a fixed list of choices; `name` is its full name if it is not section.field."""
+  """A field with fixed choices; `name` overrides the name `section.field` in messages."""
   return _bounded(one_of_bound(*known), name)
 
 
 def one_of_bound(*known: str) -> Bound:
-  """The bound of a fixed list of choices."""
+  """The bound for a fixed list of choices."""
   return lambda value: '' if value in known else f'it must be one of {", ".join(known)}'
 
 
@@ -52,7 +52,7 @@ def seed() -> Any:
 
 
 def seed_bound(value: int) -> str:
-  """The bound of seeds, which JAX takes as 32-bit integers."""
+  """The bound for seeds, which JAX takes as 32-bit integers."""
   if value < 0:
     return 'it must be at least 0'
   return '' if value < 2**31 else 'it must be under 2**31'
@@ -75,14 +75,14 @@ def _bounded(bound: Bound, name: str = '') -> Any:
 
 
 def check(settings: Any, section: str = '') -> None:
-  """Checks each field of a settings type against its bound.
+  """Checks every field of a settings instance against its bound.
 
   Args:
     settings: the dataclass instance.
-    section: of the config, for the message.
+    section: its section of the config, for the message.
 
   Raises:
-    InputError: naming the first field that is out of bounds, and what it must be.
+    InputError: names the first field that is out of bounds, and its bound.
   """
   for field in dataclasses.fields(settings):
     if 'bound' in field.metadata:
@@ -102,7 +102,7 @@ def require(name: str, value: Any, bound: Bound) -> None:
 
 
 def read(settings_type: type[Settings], section: ml_collections.ConfigDict) -> Settings:
-  """A settings type from its section of the config, which may have fields of other types too.
+  """Builds a settings type from a section of the config; the section may have more fields.
 
   Raises:
     InputError: if a field is out of bounds.
@@ -112,7 +112,7 @@ def read(settings_type: type[Settings], section: ml_collections.ConfigDict) -> S
 
 
 def flat_fields(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """All fields of a config by their full names, as in `train.epochs`."""
+  """All fields of a config by full name, e.g. `train.epochs`."""
   fields: dict[str, Any] = {}
   for name, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):

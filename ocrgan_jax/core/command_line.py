@@ -1,4 +1,4 @@
-"""How the commands start, and how they report what the user can fix: in one line."""
+"""Starts the commands, and reports anything the user can fix in one line."""
 
 import re
 import signal
@@ -15,11 +15,11 @@ from ml_collections import config_flags
 import ocrgan_jax
 from ocrgan_jax.configs import default
 from ocrgan_jax.core.cache import user_cache
-from ocrgan_jax.core.errors import InputError, is_full, is_out_of_memory
-from ocrgan_jax.core.memory import start_again_with_huge_pages, tell_if_started_again
+from ocrgan_jax.core.errors import InputError, is_disk_full, is_out_of_memory
+from ocrgan_jax.core.memory import report_restart, restart_with_huge_pages
 from ocrgan_jax.core.signals import Interrupted, raise_on_sigterm
 
-# What absl and ml_collections raise for wrong flags and config files.
+# Raised by absl and ml_collections for wrong flags and config files.
 MISTAKES = (
   flags.Error,
   AttributeError,
@@ -35,7 +35,7 @@ EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
 CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
 
-flags.DEFINE_bool('huge_pages', True, 'on a CPU, start again with memory in huge pages')
+flags.DEFINE_bool('huge_pages', True, 'on a CPU, restart the process with memory in huge pages')
 
 
 def run(
@@ -45,11 +45,11 @@ def run(
 
   Args:
     main: the command; returns the exit status.
-    takes_arguments: whether `main` takes a list of the arguments that are not flags.
-    computes: whether it is worth starting again for faster memory.
+    takes_arguments: whether `main` takes a list of the non-flag arguments.
+    computes: whether the command computes enough to be worth a restart with faster memory.
 
-  An InputError, a wrong flag, a faulty config file or an interrupt ends with one line
-  on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
+  An InputError, a wrong flag, a faulty config file or an interrupt ends the command with one
+  line on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
   """
 
   def call(arguments: list[str]) -> int | None:
@@ -61,8 +61,8 @@ def run(
 
   def start(arguments: list[str]) -> int | None:
     if computes:
-      start_again_with_huge_pages()
-    tell_if_started_again()
+      restart_with_huge_pages()
+    report_restart()
     return _guarded(lambda: call(arguments))
 
   _list_in_help()
@@ -70,7 +70,7 @@ def run(
 
 
 def _list_in_help() -> None:
-  """Lists what other modules define for a command in its own --help, too."""
+  """Includes flags that other modules define in the command's --help."""
   for module, found in flags.FLAGS.flags_by_module_dict().items():
     if module.startswith(('ocrgan_jax.', 'experiments.')):
       for flag in found:
@@ -78,30 +78,30 @@ def _list_in_help() -> None:
 
 
 def define_score_flags() -> None:
-  """Defines `--score.…`, the fields of the config's section `score`."""
+  """Defines `--score.…` flags for the fields of the config's section `score`."""
   score = default.get_config().score
-  try:  # ml_collections looks for --score.… on the command line here already
+  try:  # ml_collections already looks for --score.… on the command line here
     config_flags.DEFINE_config_dict('score', score, 'fields of score to change', lock_config=True)
   except AttributeError:
     sys.exit(f'error: --score has no such field; its fields are {", ".join(sorted(score))}')
 
 
-def whole_numbers(flag: str, texts: list[str]) -> list[int]:
-  """The values of a flag that is a list of whole numbers.
+def parse_ints(flag: str, texts: list[str]) -> list[int]:
+  """Parses the values of a list flag as whole numbers.
 
   Raises:
-    InputError: if one is none.
+    InputError: if a value is not a whole number.
   """
   if not all(text.isdecimal() for text in texts):
-    raise InputError(f'--{flag}={",".join(texts)}: give whole numbers, as in --{flag}=0,1,2')
+    raise InputError(f'--{flag}={",".join(texts)}: pass whole numbers, e.g. --{flag}=0,1,2')
   return [int(text) for text in texts]
 
 
-def no_duplicates(flag: str, values: list[str]) -> None:
-  """Checks that a flag that is a list names nothing twice.
+def refuse_duplicates(flag: str, values: list[str]) -> None:
+  """Checks that the values of a list flag are distinct.
 
   Raises:
-    InputError: naming the first that is there twice.
+    InputError: names the first duplicate.
   """
   for i, value in enumerate(values):
     if value in values[:i]:
@@ -120,9 +120,9 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
   except InputError as error:
     return _fail(str(error))
   except OSError as error:
-    if not is_full(error):
+    if not is_disk_full(error):
       raise
-    return _fail(f'{error}: free some space, and start the same command again')
+    return _fail(f'{error}: free some space and run the same command again')
   except jax.errors.JaxRuntimeError as error:
     if not is_out_of_memory(error):
       raise
@@ -137,7 +137,7 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
 
 
 def _with_paths(arguments: list[str]) -> list[str]:
-  """The arguments with the path of a config where it was given by its name."""
+  """Replaces a config given by name with its path."""
   found = list(arguments)
   for i, argument in enumerate(arguments):
     flag, equals, value = argument.partition('=')
@@ -154,7 +154,7 @@ def _with_paths(arguments: list[str]) -> list[str]:
 def _parse(arguments: list[str]) -> list[str]:
   try:
     rest = flags.FLAGS(_with_paths(arguments))
-    # A config file that failed to load raises its error only when it is used.
+    # A config file that fails to load raises its error only on first use.
     for name in flags.FLAGS:
       getattr(flags.FLAGS, name)
     if 'config' in flags.FLAGS and not hasattr(flags.FLAGS.config, 'to_dict'):
@@ -169,10 +169,10 @@ def _parse(arguments: list[str]) -> list[str]:
 
 
 def _config_mistake(error: BaseException | None) -> str:
-  """Describes an error raised in a config file or in a file that it imports.
+  """Describes an error raised in a config file or a file it imports.
 
   Args:
-    error: the exception, with the original one among its causes.
+    error: the exception; the original one is among its causes.
 
   Returns:
     One line with file and line number, or '' if the error comes from elsewhere.
@@ -185,7 +185,7 @@ def _config_mistake(error: BaseException | None) -> str:
     if frames:
       place, message = frames[-1], '. '.join(_lines(error))
       if isinstance(error, ValueError) and (place.line or '').startswith('raise '):
-        return message  # a message that the file itself has for its user
+        return message  # the config file raised it deliberately, for its user
       return f'{place.filename}:{place.lineno}: {name}: {message}'.removesuffix(': ')
     error = error.__cause__ or error.__context__
   return ''
@@ -203,7 +203,7 @@ def _is_users(filename: str | None) -> bool:
 
 
 def _flag_mistake(error: Exception) -> str:
-  """Describes a wrong flag in one line, given what absl or ml_collections raised."""
+  """Describes an absl or ml_collections error about a flag in one line."""
   text = str(error)
   missing = re.findall(r'Flag --(\w+) must have a value other than None', text)
   if 'config' in missing and flags.FLAGS['config'].present:
@@ -212,7 +212,7 @@ def _flag_mistake(error: Exception) -> str:
   if missing:
     names = ' and '.join(f'--{name}' for name in missing)
     examples = ' '.join(f'--{name}={EXAMPLES.get(name, "…")}' for name in missing)
-    return f'missing {names}: give for example {examples}'
+    return f'missing {names}; for example: {examples}'
   if isinstance(error, AttributeError) and error.name == 'get_config':
     path = error.obj.__file__  # type: ignore[attr-defined]
     return f'{path} has no function get_config; see configs/mvtec.py'
@@ -220,7 +220,7 @@ def _flag_mistake(error: Exception) -> str:
   if isinstance(error, AttributeError | KeyError):
     return f'no such config field: {". ".join(lines)}'
   if isinstance(error, OSError):
-    return f'cannot load the config: {lines[-1]}; by name there are {", ".join(CONFIG_NAMES)}'
+    return f'cannot load the config: {lines[-1]}; the named configs are {", ".join(CONFIG_NAMES)}'
   lines = [line for line in lines if not line.startswith('Pass --help')]
   if len(lines) > 3:  # the flag, a traceback, the error
     lines = [lines[0].removesuffix('Error whilst parsing config file:').strip(), lines[-1]]
@@ -228,9 +228,9 @@ def _flag_mistake(error: Exception) -> str:
 
 
 def _lines(error: BaseException) -> list[str]:
-  """The lines of an exception's message, without the quotes that a KeyError puts around it."""
+  """The lines of an exception's message, without the quotes that a KeyError adds."""
   if isinstance(error, AttributeError) and error.args and isinstance(error.args[0], KeyError):
-    error = error.args[0]  # as ml_collections raises it for an unknown field
+    error = error.args[0]  # ml_collections wraps the KeyError of an unknown field
   text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
   return [line.strip() for line in text.splitlines() if line.strip()]
 

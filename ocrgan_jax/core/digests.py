@@ -1,4 +1,4 @@
-"""Checksums of saved arrays, so that what is read is what was written."""
+"""Checksums of saved arrays, to detect damage when they are read back."""
 
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +9,16 @@ import numpy as np
 
 
 def digests_of(tree: Any) -> dict[str, str]:
-  """The CRC-32 of each array of a tree, by its path.
+  """The CRC-32 of each array in a tree.
 
   Args:
-    tree: of arrays that every process holds whole, or numbers.
+    tree: arrays that every process holds in full, or numbers.
 
   Returns:
-    Path → eight hexadecimal digits, of the array's type, shape and bytes.
+    Path in the tree → CRC-32 of the array's dtype, shape and bytes, as eight hex digits.
   """
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-  with ThreadPoolExecutor() as threads:  # zlib works outside of Python's lock
+  with ThreadPoolExecutor() as threads:  # zlib releases the GIL
     found = threads.map(lambda leaf: _digest(np.asarray(leaf[1])), leaves)
     return {
       jax.tree_util.keystr(path, simple=True, separator='/'): digest

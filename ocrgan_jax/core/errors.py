@@ -1,36 +1,36 @@
-"""The exceptions that stand for a user's mistake rather than ours."""
+"""Exceptions for problems that the user can fix, as opposed to bugs."""
 
 import errno
 
-# A disk that is full, over a quota or a limit, or read-only.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# What tensorstore and array_record, which know no error numbers, say of it.
-SAID = ('RESOURCE_EXHAUSTED', 'No space left', 'File too large', 'Read-only file', 'quota')
+# The disk is full, over a quota or limit, or read-only.
+FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# How tensorstore and array_record report it; they set no errno.
+FULL_MESSAGES = ('RESOURCE_EXHAUSTED', 'No space left', 'File too large', 'Read-only file', 'quota')
 
 
 class InputError(ValueError):
-  """Something the user gave cannot be used.
+  """The user's input cannot be used.
 
-  Its message is one line: what is wrong, where, and what to do. The commands
-  print it without a traceback and exit with status 1.
+  The message is one line: what is wrong, where, and what to do. The commands print it
+  without a traceback and exit with status 1.
   """
 
 
 class InUse(InputError):
-  """Another process is at work there."""
+  """Another process is using the folder."""
 
 
 class Damaged(InputError):
-  """What was saved cannot be read again, or is not what was written."""
+  """A saved file cannot be read back, or differs from what was written."""
 
 
-def is_full(error: BaseException) -> bool:
-  """Whether an error is that of a disk that takes nothing more."""
-  if isinstance(error, OSError) and error.errno in FULL:
+def is_disk_full(error: BaseException) -> bool:
+  """Whether an error says that the disk accepts no more data."""
+  if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
     return True
-  return not is_out_of_memory(error) and any(words in str(error) for words in SAID)
+  return not is_out_of_memory(error) and any(words in str(error) for words in FULL_MESSAGES)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-  """Whether an error is that of a device whose memory does not do, as JAX words it."""
+  """Whether a JAX error says that a device ran out of memory."""
   return 'RESOURCE_EXHAUSTED' in str(error) and 'ut of memory' in str(error)

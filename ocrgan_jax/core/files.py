@@ -1,4 +1,4 @@
-"""Reads files from disks that fail now and then, and writes files whole or not at all."""
+"""Reads files with retries, and writes files atomically."""
 
 import errno
 import io
@@ -14,42 +14,42 @@ from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
 
-# What goes away by itself; a file that is not there, or may not be read, does not.
-PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENETDOWN)
-PAUSES = (0.2, 1.0, 5.0)  # before each further attempt; seconds
+# Errors that pass by themselves, unlike a missing file or missing permission.
+TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENETDOWN)
+RETRY_PAUSES = (0.2, 1.0, 5.0)  # before each retry; seconds
 
 
 def read_file(path: Path) -> bytes:
-  """The content of a file, read again where the disk failed for a moment, which is told.
+  """Reads a file. Retries transient disk errors, with a warning on stderr.
 
   Raises:
-    OSError: if it cannot be read, or not after the last attempt.
+    OSError: if the error is permanent, or the last retry fails.
   """
-  for pause in PAUSES:
+  for pause in RETRY_PAUSES:
     try:
       return path.read_bytes()
     except OSError as error:
-      if error.errno not in PASSING:
+      if error.errno not in TRANSIENT:
         raise
-      print(f'warning: {path}: {error.strerror}; read again in {pause} s', file=sys.stderr)
+      print(f'warning: {path}: {error.strerror}; retrying in {pause} s', file=sys.stderr)
     time.sleep(pause)
   return path.read_bytes()
 
 
 def absolute(path: str) -> str:
-  """Makes a path of the config absolute; '' stays ''."""
+  """Makes a path from the config absolute; '' stays ''."""
   return str(Path(path).expanduser().absolute()) if path else ''
 
 
 def check_writable(path: Path, flag: str) -> None:
-  """Checks before long work that a file can be written at its end; creates nothing.
+  """Checks, before long work, that its output file can be written. Creates nothing.
 
   Args:
-    path: of the file.
-    flag: by which another can be chosen.
+    path: the output file.
+    flag: the flag that sets it, for the message.
 
   Raises:
-    InputError: if the path is a folder, or its folder cannot be made or written in.
+    InputError: if the path is a folder, or its folder cannot be created or written to.
   """
   why = ''
   try:
@@ -57,22 +57,22 @@ def check_writable(path: Path, flag: str) -> None:
     if path.is_dir():
       why = 'it is a folder'
     elif not folder.is_dir():
-      why = f'{folder} is no folder'
+      why = f'{folder} is not a folder'
     elif path.exists() and not os.access(path, os.W_OK):
-      why = 'it cannot be written to'
+      why = 'it is not writable'
     elif not os.access(folder, os.W_OK | os.X_OK):
-      why = f'{folder} cannot be written in'
-  except OSError as error:  # a name that is too long
+      why = f'{folder} is not writable'
+  except OSError as error:  # e.g. the name is too long
     why = error.strerror or str(error)
   if why:
     raise InputError(f'cannot write {path}: {why}; choose another {flag}')
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-  """Writes a file whole or not at all, and creates its folders.
+  """Writes a file atomically, and creates its folders.
 
   Raises:
-    InputError: if it cannot be written there.
+    InputError: if it cannot be written.
   """
   partial = path.with_name(f'.{path.name}.partial')
   try:
@@ -85,17 +85,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-  """Writes a text file whole or not at all."""
+  """Writes a text file atomically."""
   write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-  """Writes a JSON file whole or not at all."""
+  """Writes a JSON file atomically."""
   write_text(path, json.dumps(content, indent=2) + '\n')
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> None:
-  """Writes a uint8 image [height, width, 3] as a JPEG, whole or not at all."""
+  """Writes a uint8 image [height, width, 3] as a JPEG, atomically."""
   file = io.BytesIO()
   Image.fromarray(image).save(file, 'JPEG', quality=92)
   write_bytes(path, file.getvalue())

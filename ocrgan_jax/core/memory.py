@@ -1,4 +1,4 @@
-"""Memory in huge pages, which makes a CPU's steps faster: it has to be asked for at the start."""
+"""Huge pages, which make steps faster on a CPU. A process must request them when it starts."""
 
 import os
 import sys
@@ -6,36 +6,36 @@ from pathlib import Path
 
 VARIABLE = 'GLIBC_TUNABLES'
 SETTING = 'glibc.malloc.hugetlb=1'
-STARTED_AGAIN = 'OCRGAN_STARTED_AGAIN'
+RESTARTED = 'OCRGAN_STARTED_AGAIN'
 REFUSED = ('--nohuge_pages', '--huge_pages=false')
 PAGES = Path('/sys/kernel/mm/transparent_hugepage/enabled')
 ACCELERATORS = ('/dev/nvidiactl', '/dev/kfd', '/dev/accel0', '/dev/vfio')
 
 
-def start_again_with_huge_pages() -> None:
-  """Replaces this process by the same command with huge pages.
+def restart_with_huge_pages() -> None:
+  """Replaces this process with the same command, with huge pages enabled.
 
-  Where that has no use or is not wanted it does nothing: not under Linux's glibc, on a machine
-  with an accelerator, where the kernel does not leave the choice to programs, where the
-  variable is set already, or with --nohuge_pages. What it brings: docs/performance.md.
+  Does nothing where that is useless or unwanted: without glibc on Linux, with an accelerator,
+  where the kernel does not let programs choose, if the variable is already set, or with
+  --nohuge_pages. Measurements: docs/performance.md.
   """
-  if not is_of_use() or VARIABLE in os.environ or {*REFUSED} & {*sys.argv}:
+  if not huge_pages_help() or VARIABLE in os.environ or {*REFUSED} & {*sys.argv}:
     return
   command = [sys.executable, *sys.orig_argv[1:]]
-  os.execve(sys.executable, command, {**os.environ, VARIABLE: SETTING, STARTED_AGAIN: '1'})
+  os.execve(sys.executable, command, {**os.environ, VARIABLE: SETTING, RESTARTED: '1'})
 
 
-def tell_if_started_again() -> None:
-  """Says on stderr, once, that this process was started again."""
-  if os.environ.pop(STARTED_AGAIN, ''):
+def report_restart() -> None:
+  """Says once on stderr that this process was restarted."""
+  if os.environ.pop(RESTARTED, ''):
     print(
-      f'started again with {VARIABLE}={SETTING}, faster on a CPU; --nohuge_pages leaves it',
+      f'restarted with {VARIABLE}={SETTING}, faster on a CPU; --nohuge_pages prevents it',
       file=sys.stderr,
     )
 
 
-def is_of_use() -> bool:
-  """Whether this machine computes on its CPU and gives huge pages to programs that ask."""
+def huge_pages_help() -> bool:
+  """Whether this machine computes on its CPU and grants huge pages on request."""
   glibc = sys.platform == 'linux' and 'CS_GNU_LIBC_VERSION' in os.confstr_names
   return (
     glibc

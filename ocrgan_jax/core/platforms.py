@@ -1,4 +1,4 @@
-"""What is computed in one way on a CPU and in another on an accelerator."""
+"""Computations that run differently on CPUs and on accelerators."""
 
 import contextlib
 import contextvars
@@ -8,15 +8,14 @@ from typing import Any
 import jax
 from jax import lax
 
-# XLA for CPUs drops `lax.optimization_barrier` before it decides what to fuse, unless it
-# is told to leave that pass out.
+# XLA for CPUs removes `lax.optimization_barrier` before fusion, unless this pass is disabled.
 CPU_OPTIONS = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
 
 _as_on_cpu = contextvars.ContextVar('_as_on_cpu', default=False)
 
 
 def by_platform(*operands: jax.Array, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
-  """`cpu(*operands)` where the program runs on a CPU, else `default(*operands)`."""
+  """Runs `cpu(*operands)` if the program runs on a CPU, else `default(*operands)`."""
   if _as_on_cpu.get():
     return cpu(*operands)
   return lax.platform_dependent(*operands, cpu=cpu, default=default)
@@ -24,7 +23,7 @@ def by_platform(*operands: jax.Array, cpu: Callable[..., Any], default: Callable
 
 @contextlib.contextmanager
 def as_on_cpu() -> Iterator[None]:
-  """Makes the choice while tracing, for converters that know nothing of platforms (ONNX)."""
+  """Picks the CPU version while tracing, for converters without platforms (ONNX)."""
   token = _as_on_cpu.set(True)
   try:
     yield
@@ -33,7 +32,7 @@ def as_on_cpu() -> Iterator[None]:
 
 
 def cpu_barrier(arrays: Any) -> Any:
-  """Arrays that a CPU computes once, whatever reads them; accelerators fuse as they like.
+  """Makes a CPU compute the arrays once, however many readers; accelerators fuse freely.
 
   Programs that rely on it are compiled with CPU_OPTIONS (see `sharding.jit_over_batch`).
   """

@@ -1,4 +1,4 @@
-"""The mesh of devices, where arrays lie on it, and the processes that share it."""
+"""The device mesh, the placement of arrays on it, and the processes that share it."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +21,12 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """The same array on every device: the state."""
+  """The full array on every device; used for the state."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """The first axis split over the devices: batches."""
+  """The first axis split over the devices; used for batches."""
   return NamedSharding(mesh, PartitionSpec('data'))
 
 
@@ -41,13 +41,12 @@ def jit_over_batch(
   """Compiles a function of (state, …, batch) for a mesh.
 
   Args:
-    function: pure, of replicated arguments, the state first, and a batch split
+    function: pure; takes replicated arguments, the state first, then a batch that is split
       over the devices.
-    mesh: of the devices.
-    num_replicated: how many arguments come before the batch.
-    makes_batch: whether the result is a batch, split over the devices; else it is
-      replicated.
-    donate: whether the state's memory is given to the result.
+    mesh: the devices.
+    num_replicated: number of arguments before the batch.
+    makes_batch: whether the result is a batch split over the devices; else it is replicated.
+    donate: whether the result may reuse the state's memory.
 
   Returns:
     The jitted function.
@@ -70,60 +69,60 @@ def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
 def start_processes(
   coordinator: str = '', num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-  """Joins this process with the others of a run, before JAX is used.
+  """Connects this process to the others of a run. Call it before any use of JAX.
 
   Args:
-    coordinator: `host:port` of the first process. Without it JAX finds all three on a
-      SLURM or cloud cluster.
-    num_processes: of the run.
-    process_id: of this process, from 0.
+    coordinator: `host:port` of the first process. Without it JAX detects all three arguments
+      on a SLURM or cloud cluster.
+    num_processes: number of processes of the run.
+    process_id: index of this process, from 0.
 
   Raises:
-    InputError: if they cannot be found or do not meet.
+    InputError: if the processes cannot be detected or connected.
   """
   try:
     jax.distributed.initialize(coordinator or None, num_processes, process_id)
   except (RuntimeError, ValueError) as error:
     raise InputError(
-      f'the processes of the run did not meet ({str(error).splitlines()[0]}); give each '
-      '--coordinator=host:port, --num_processes and --process_id'
+      f'the processes of the run could not connect ({str(error).splitlines()[0]}); start each '
+      'with --coordinator=host:port, --num_processes and --process_id'
     ) from None
 
 
 def is_first_process() -> bool:
-  """Whether this process writes the run's folder; orbax saves for all."""
+  """Whether this process writes the run's folder; orbax saves for all processes."""
   return jax.process_index() == 0
 
 
 def in_first_process(action: Callable[[], Any]) -> Any:
-  """Runs an action in the first process alone; what it refuses is refused in all of them.
+  """Runs an action in the first process only; its InputError is raised in all of them.
 
   Args:
-    action: that may raise an InputError.
+    action: may raise an InputError.
 
   Returns:
-    Its result; None in the other processes.
+    The result of the action; None in the other processes.
 
   Raises:
-    InputError: of the action, or, in the others, with its message.
+    InputError: raised by the action; the other processes raise one with the same message.
   """
   if jax.process_count() == 1:
     return action()
-  result, refused = None, None
+  result, raised = None, None
   try:
     result = action() if is_first_process() else None
   except InputError as error:
-    refused = error
-  text = np.frombuffer(str(refused or '').encode()[:500].ljust(500), np.uint8)
-  told = np.asarray(multihost_utils.broadcast_one_to_all(text)).tobytes().decode().strip()
-  if told:
-    raise refused or InputError(told)
+    raised = error
+  text = np.frombuffer(str(raised or '').encode()[:500].ljust(500), np.uint8)
+  message = np.asarray(multihost_utils.broadcast_one_to_all(text)).tobytes().decode().strip()
+  if message:
+    raise raised or InputError(message)
   return result
 
 
 @contextlib.contextmanager
 def first_process_first(what: str) -> Iterator[None]:
-  """Lets the first process of a run do something before the others do it."""
+  """Runs the body in the first process of a run, then in the others."""
   if not is_first_process():
     multihost_utils.sync_global_devices(what)
   yield

@@ -1,4 +1,4 @@
-"""Signals that ask a training to end: it finishes its step and saves before it does."""
+"""Signals that stop training: it finishes its step and saves first."""
 
 import contextlib
 import os
@@ -10,14 +10,14 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of clusters, and Ctrl-C
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # from clusters, and Ctrl-C
 
 
 class Interrupted(BaseException):
-  """A signal has ended the command; nothing is wrong.
+  """A signal ended the command; nothing is wrong.
 
   Attributes:
-    number: of the signal.
+    number: the signal's number.
   """
 
   def __init__(self, number: int, message: str = 'stopped'):
@@ -26,37 +26,37 @@ class Interrupted(BaseException):
 
 
 class Interruption:
-  """Whether a signal has come.
+  """Records whether a signal has arrived.
 
   Attributes:
-    number: of the signal; 0 if none has come.
+    number: the signal's number; 0 if none has arrived.
   """
 
   number = 0
 
-  def agreed(self, step: int) -> bool:
-    """Whether training ends after this step, on all of its processes.
+  def should_stop(self, step: int) -> bool:
+    """Whether training stops after this step, in all processes.
 
     Args:
-      step: that was done; all processes ask after the same steps.
+      step: the step just done; all processes ask after the same steps.
     """
     if jax.process_count() == 1:
       return self.number != 0
-    # JAX listens for SIGTERM itself there, and finds a step that no process has passed.
+    # With several processes JAX handles SIGTERM and picks a step that none has passed.
     if multihost_utils.reached_preemption_sync_point(step):
       self.number = signal.SIGTERM
     return self.number != 0
 
-  def told_after(self, step: int) -> str:
-    """What the command says at its end."""
-    return f'stopped after step {step}, which is saved: start the same command again to go on'
+  def stopped_message(self, step: int) -> str:
+    """The command's last message."""
+    return f'stopped after step {step}, which is saved; run the same command again to continue'
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[Interruption]:
-  """Within it, a first signal is only noted, and a second ends the process at once.
+def defer_signals() -> Iterator[Interruption]:
+  """Inside the context, a first signal is only recorded; a second exits immediately.
 
-  Signals reach the main thread alone; elsewhere nothing is changed.
+  Only the main thread can handle signals; in other threads nothing changes.
   """
   noted = Interruption()
   if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
@@ -65,11 +65,11 @@ def deferred() -> Iterator[Interruption]:
 
   def note(number: int, _: FrameType | None) -> None:
     if noted.number:
-      os.write(2, b'\nstopped at once\n')
+      os.write(2, b'\nstopped immediately\n')
       os._exit(128 + number)
     noted.number = number
     name = signal.Signals(number).name
-    os.write(2, f'\n{name}: saving after this step; once more stops at once\n'.encode())
+    os.write(2, f'\n{name}: saving after this step; repeat to stop immediately\n'.encode())
 
   before = {number: signal.signal(number, note) for number in SIGNALS}
   try:
@@ -77,12 +77,12 @@ def deferred() -> Iterator[Interruption]:
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
-  if noted.number:  # it came when there was nothing left to be stopped here
+  if noted.number:  # it arrived too late to stop the body
     signal.raise_signal(noted.number)
 
 
 def raise_on_sigterm() -> None:
-  """Makes SIGTERM end the command as Ctrl-C does: what was begun is cleaned up."""
+  """Makes SIGTERM end the command like Ctrl-C, so that cleanup runs."""
 
   def stop(number: int, _: FrameType | None) -> None:
     raise Interrupted(number)

@@ -20,7 +20,7 @@ from ocrgan_jax.data.images import CORES, Images
 ENDLESS = 2**40  # epochs; without a number grain counts past what fits an index
 
 
-def end_with_parent(*_: int) -> None:
+def exit_with_parent(*_: int) -> None:
   """Lets a worker end when the process that started it has, however that ended, and no sooner."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
   parent = os.getppid()
@@ -79,7 +79,7 @@ class TrainingBatches:
       if not flags.FLAGS.is_parsed():  # grain's workers require it, even in a plain script
         flags.FLAGS.mark_as_parsed()
       batches = batches.mp_prefetch(
-        grain.MultiprocessingOptions(num_workers=self._workers), worker_init_fn=end_with_parent
+        grain.MultiprocessingOptions(num_workers=self._workers), worker_init_fn=exit_with_parent
       )
     self._iterator = iter(batches)
 

@@ -26,7 +26,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
-from ocrgan_jax.core.errors import InputError, is_full
+from ocrgan_jax.core.errors import InputError, is_disk_full
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.examples import Example, Examples
 from ocrgan_jax.data.inspection import inspect
@@ -173,13 +173,13 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       InputError: if an image is damaged and `data.skip_damaged` is off.
     """
     folder = Path(self.data_dir)
-    if folder.exists() and (wrong := damage_of(folder)):
+    if folder.exists() and (wrong := find_damage(folder)):
       print(
         f'warning: the prepared dataset {folder} is damaged ({wrong}): it is made anew',
         file=sys.stderr,
       )
       shutil.rmtree(folder, ignore_errors=True)  # another process may be at it, too
-      if folder.exists() and damage_of(folder):
+      if folder.exists() and find_damage(folder):
         raise InputError(
           f'the prepared dataset {folder} is damaged ({wrong}) and cannot be removed; remove it, '
           'or choose another folder with --config.data.prepared_dir'
@@ -197,7 +197,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
           self.download_and_prepare()
         write_checksums(folder)
       except (OSError, RuntimeError) as error:
-        if not isinstance(error, OSError) and not is_full(error):
+        if not isinstance(error, OSError) and not is_disk_full(error):
           raise
         if not folder.exists():  # else another run wrote it first
           reason = str(error).strip().partition('\n')[0]
@@ -285,7 +285,7 @@ def write_checksums(folder: Path) -> None:
   partial.rename(folder / CHECKSUMS)
 
 
-def damage_of(folder: Path) -> str:
+def find_damage(folder: Path) -> str:
   """What is wrong with the files of a prepared dataset; '' if nothing is known to be.
 
   Args:

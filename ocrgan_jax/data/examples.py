@@ -77,7 +77,7 @@ def other_files(folder: Path) -> list[str]:
   )
 
 
-def left_out(folders: Sequence[Path]) -> list[str]:
+def other_file_warnings(folders: Sequence[Path]) -> list[str]:
   """A warning for each image folder that contains other files."""
   named = [(folder, other_files(folder)) for folder in folders]
   return [
@@ -138,7 +138,9 @@ def require_category(root: Path, name: str, there: list[str], layout: str) -> Pa
   return root / name
 
 
-def pick(examples: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+def random_split(
+  examples: list[Example], share: float, seed: int
+) -> tuple[list[Example], list[Example]]:
   """Splits examples at random into a share and the rest, both in their original order."""
   order = np.random.default_rng(seed).permutation(len(examples))
   chosen = set(order[: round(share * len(examples))].tolist())

@@ -70,7 +70,7 @@ class Framing:
       left, upper = (width - side) // 2, (height - side) // 2
       return [(left, upper, left + side, upper + side)]
     side = self.tile or self.size
-    lefts, uppers = (_starts(length, side, self.overlap) for length in (width, height))
+    lefts, uppers = (_tile_starts(length, side, self.overlap) for length in (width, height))
     return [(x, y, x + side, y + side) for y in uppers for x in lefts]
 
   def frames(self, photograph: Image.Image) -> np.ndarray:
@@ -82,20 +82,20 @@ class Framing:
     Returns:
       uint8 [images, size, size, channels].
     """
-    counts = self._counts(photograph.size)
+    counts = self._counting_pixels(photograph.size)
     if counts is not None and self.region is not None:
-      photograph = _filled(photograph, counts)
+      photograph = _fill_outside(photograph, counts)
     boxes = self.boxes(*photograph.size)
     color = None if self.fit == 'stretch' else border_color(photograph)
     found = []
     for box in boxes:
-      image = resize(_cut(photograph, box, color), self.size)
+      image = resize(_crop(photograph, box, color), self.size)
       if counts is not None:
-        image.putalpha(_threshold(resize(_cut(counts, box, 0), self.size)))
+        image.putalpha(_threshold(resize(_crop(counts, box, 0), self.size)))
       found.append(np.asarray(image))
     return np.stack(found)
 
-  def _counts(self, photograph_size: tuple[int, int]) -> Image.Image | None:
+  def _counting_pixels(self, photograph_size: tuple[int, int]) -> Image.Image | None:
     """Where the photograph counts, in mode L; None if images have no fourth channel."""
     if self.channels == 3:
       return None
@@ -183,7 +183,7 @@ def border_pixels(image: np.ndarray) -> np.ndarray:
   return np.concatenate([part.reshape(-1, 3) for part in parts])
 
 
-def _starts(length: int, side: int, overlap: float) -> list[int]:
+def _tile_starts(length: int, side: int, overlap: float) -> list[int]:
   """Where tiles of one axis begin: evenly spread, or one around a photograph that is smaller."""
   if length <= side:
     return [(length - side) // 2]
@@ -191,7 +191,7 @@ def _starts(length: int, side: int, overlap: float) -> list[int]:
   return [round(i * (length - side) / (count - 1)) for i in range(count)]
 
 
-def _cut(image: Image.Image, box: Box, color: Any) -> Image.Image:
+def _crop(image: Image.Image, box: Box, color: Any) -> Image.Image:
   """A part of an image, of one colour where it reaches beyond it."""
   left, upper, right, lower = box
   if left >= 0 and upper >= 0 and right <= image.width and lower <= image.height:
@@ -201,7 +201,7 @@ def _cut(image: Image.Image, box: Box, color: Any) -> Image.Image:
   return canvas
 
 
-def _filled(photograph: Image.Image, counts: Image.Image) -> Image.Image:
+def _fill_outside(photograph: Image.Image, counts: Image.Image) -> Image.Image:
   """A photograph with what does not count in the mean colour of what does: nothing can see it."""
   pixels, inside = np.array(photograph), np.asarray(counts) > 0
   if inside.any():

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.builder import Records, Split
+from ocrgan_jax.data.decode_cache import with_cache
 from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames
-from ocrgan_jax.data.keeping import keeping
 
 CORES = os.cpu_count() or 1
 
@@ -84,14 +84,14 @@ class Photographs:
     return self.images[indices]
 
 
-def parts_of(images: Images) -> list[np.ndarray]:
+def tile_indices(images: Images) -> list[np.ndarray]:
   """The indices of the images of each photograph."""
   if not isinstance(images, Photographs):
     return [np.array([i]) for i in range(len(images))]
   return np.split(np.arange(len(images)), images.first[1:])
 
 
-def of_photographs(images: Images, values: np.ndarray, how: np.ufunc = np.maximum) -> np.ndarray:
+def reduce_tiles(images: Images, values: np.ndarray, how: np.ufunc = np.maximum) -> np.ndarray:
   """Values of images → of their photographs: the largest, or the mean with `np.add`."""
   if not isinstance(images, Photographs):
     return values
@@ -170,7 +170,7 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
     return streamed
   images = np.empty((len(streamed), size, size, channels), np.uint8)
   records = list(dict.fromkeys(streamed.chosen.tolist()))
-  decode = keeping(streamed.decode, (streamed.records.place, streamed.framing.key))
+  decode = with_cache(streamed.decode, (streamed.records.place, streamed.framing.key))
   decoded = grain.MapDataset.source(records).map(lambda index: decode(int(index)))
   options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
   bar = tqdm(decoded.to_iter_dataset(options), description, len(records), unit='image', leave=False)

@@ -81,7 +81,7 @@ def inspect(
   ]
   if (faults or mask_faults) and not skip_damaged:
     raise InputError(
-      f'{_count(faults + mask_faults, "damaged file")}: {_name(faults + mask_faults)}; repair '
+      f'{_count(faults + mask_faults, "damaged file")}: {_name_first(faults + mask_faults)}; repair '
       'or remove them, or leave them out with --config.data.skip_damaged=True'
     )
 
@@ -100,16 +100,16 @@ def inspect(
   warnings = [*examples.warnings]
   if faults or mask_faults:
     warnings.append(
-      f'{_count(faults + mask_faults, "damaged file")} left out: {_name(faults + mask_faults)}'
+      f'{_count(faults + mask_faults, "damaged file")} left out: {_name_first(faults + mask_faults)}'
     )
-  warnings += _doubtful(train, test)
+  warnings += _find_warnings(train, test)
   report = {
     'counts': {
       split: dict(sorted(Counter(e.defect_type for e, _ in side).items()))
       for split, side in (('train', train), ('test', test))
     },
-    'sizes': _most(Counter(r.size for _, r in train + test)),
-    'modes': _most(Counter(r.mode for _, r in train + test)),
+    'sizes': _most_common(Counter(r.size for _, r in train + test)),
+    'modes': _most_common(Counter(r.mode for _, r in train + test)),
     'masks': sum(e.mask is not None for e, _ in train + test),
     'skipped': faults + mask_faults,
     'warnings': warnings,
@@ -143,7 +143,7 @@ def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
   return Inspected('', mask_fault, _size(image), image.mode, digest)
 
 
-def _doubtful(
+def _find_warnings(
   train: list[tuple[Example, Inspected]], test: list[tuple[Example, Inspected]]
 ) -> list[str]:
   """Warnings about what is allowed but probably not intended."""
@@ -151,7 +151,7 @@ def _doubtful(
   trained = {r.digest: e.name for e, r in train}
   leaked = [[e.name, f'is {trained[r.digest]}'] for e, r in test if r.digest in trained]
   if leaked:
-    warnings.append(f'{_count(leaked, "test image")} also in training: {_name(leaked)}')
+    warnings.append(f'{_count(leaked, "test image")} also in training: {_name_first(leaked)}')
   labels = {e.label for e, _ in test}
   if ANOMALOUS not in labels:
     warnings.append('no test image is labelled anomalous: AUROC will not be reported')
@@ -159,7 +159,9 @@ def _doubtful(
     warnings.append('no test image is labelled normal: AUROC will not be reported')
   unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
   if unmasked and any(e.mask for e, _ in test):
-    warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name(unmasked)}')
+    warnings.append(
+      f'{_count(unmasked, "anomalous image")} without a mask: {_name_first(unmasked)}'
+    )
   return warnings
 
 
@@ -179,13 +181,13 @@ def _count(items: list[Any], noun: str) -> str:
   return f'{len(items)} {noun}' + ('' if len(items) == 1 else 's')
 
 
-def _name(items: list[list[str]]) -> str:
+def _name_first(items: list[list[str]]) -> str:
   named = ', '.join(f'{name} ({reason})' for name, reason in items[:NAMED])
   rest = len(items) - NAMED
   return named + (f' and {rest} more' if rest > 0 else '')
 
 
-def _most(counter: Counter[str]) -> dict[str, int]:
+def _most_common(counter: Counter[str]) -> dict[str, int]:
   """The most common entries, with all others summed up."""
   common = dict(counter.most_common(8))
   others = sum(counter.values()) - sum(common.values())

@@ -22,9 +22,8 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.band_statistics import CHANNELS, channel_indices
 from ocrgan_jax.density.moments import CELL, Moments, region_means, to_cells, to_positions
 
-# Statistics beside those of bands: of the residual I - Î, the features of G's first encoder
-# stage after CS, and those of a D that judges pixels.
-LEARNED = ('residual', 'encoder', 'pixels')
+# Statistics beside those of bands: the features of a D that judges pixels.
+LEARNED = ('pixels',)
 IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
 # Added to each variance, as a share of its mean over all positions: where normal images never
 # change, as on an overexposed ground, a grain of noise is no defect.
@@ -42,16 +41,14 @@ class Density:
     channels: the statistics that are judged together, as in 'energy,colour', names of
       `band_statistics.CHANNELS` or LEARNED. Distances of
       several such lists are added where '+' stands between them, each in units of its
-      expectation. What stands between ';' is compared by cross-validation on the training
-      images and their forged copies, and the best is kept.
+      expectation.
     regions: a side, over which the mean statistics of an image are taken.
     context: how many principal components of these means positions are judged given; 0
       for none. At most one for every IMAGES_PER_COMPONENT images is taken.
     ridge: added to the components' unit variances.
-    mean_smoothing: standard deviation of the Gaussian that smooths the means over
-      positions; positions. At the edges of a product that lies still a smoothed mean is
-      nowhere near what is there.
-    covariance_smoothing: of the covariances; cells of 2×2 positions.
+    covariance_smoothing: standard deviation of the Gaussian that smooths the covariances;
+      cells of 2×2 positions. Means are not smoothed: at the edges of a product that lies
+      still a smoothed mean is far from what is there.
     shrinkage: s of (1 - s) C + s v I, where v is the mean variance of a covariance C.
 
   Raises:
@@ -62,7 +59,6 @@ class Density:
   regions: int = power_of_two(1)
   context: int = at_least(0)
   ridge: float = at_least(0)
-  mean_smoothing: float = at_least(0)
   covariance_smoothing: float = at_least(0)
   shrinkage: float = between(0, 1)
 
@@ -71,28 +67,33 @@ class Density:
     if unknown := self.names - {*CHANNELS, *LEARNED}:
       raise InputError(
         f'density.channels names {min(unknown)!r}; it takes lists of '
-        f"{', '.join((*CHANNELS, *LEARNED))}, as in 'energy,colour;energy,directions'"
+        f"{', '.join((*CHANNELS, *LEARNED))}, as in 'energy,colour + energy,directions'"
       )
 
   @property
   def names(self) -> set[str]:
     """All statistics that are named."""
-    return set(self.channels.replace(' ', '').replace('+', ',').replace(';', ',').split(','))
+    return {name for names in self.lists for name in names.split(',')}
 
   @property
   def learned(self) -> tuple[str, ...]:
     """Those of them that networks give, in the order of LEARNED."""
     return tuple(name for name in LEARNED if name in self.names)
 
-  def lists(self, *, learned: bool) -> tuple[str, ...]:
-    """The lists of the first candidate that name statistics of networks, or those that do not."""
-    lists = self.candidates[0].split('+')
-    return tuple(x for x in lists if learned == bool({*x.split(',')} & {*LEARNED}))
+  @property
+  def lists_of_bands(self) -> tuple[str, ...]:
+    """The lists of band statistics alone."""
+    return tuple(names for names in self.lists if not {*names.split(',')} & {*LEARNED})
 
   @property
-  def candidates(self) -> tuple[str, ...]:
-    """The lists of statistics to choose from."""
-    return tuple(self.channels.replace(' ', '').split(';'))
+  def lists_of_networks(self) -> tuple[str, ...]:
+    """The lists that name statistics of networks."""
+    return tuple(names for names in self.lists if names not in self.lists_of_bands)
+
+  @property
+  def lists(self) -> tuple[str, ...]:
+    """All lists of statistics."""
+    return tuple(self.channels.replace(' ', '').split('+'))
 
 
 class Gaussians(NamedTuple):
@@ -117,20 +118,20 @@ class Gaussians(NamedTuple):
 
 
 def fit(
-  moments: Moments, settings: Density, candidate: str, sizes: dict[str, int] = CHANNELS
+  moments: Moments, settings: Density, lists: Sequence[str], sizes: dict[str, int] = CHANNELS
 ) -> tuple[Gaussians, ...]:
   """Fits a density to the moments of normal images.
 
   Args:
     moments: of at least one image.
     settings: of the density.
-    candidate: one of `settings.candidates`.
+    lists: of statistics, as `settings.lists`.
     sizes: name → number of channels, of all statistics in the moments, in their order.
 
   Returns:
-    The Gaussians of each of its lists of statistics, on the host.
+    The Gaussians of each list, on the host.
   """
-  return tuple(_fit_list(moments, settings, names, sizes) for names in candidate.split('+'))
+  return tuple(_fit_list(moments, settings, names, sizes) for names in lists)
 
 
 def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, int]) -> Gaussians:
@@ -162,7 +163,7 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   single = lambda x: np.ascontiguousarray(x, np.float32)
   return Gaussians(
     channels=chosen,
-    mean=single(_smooth(mean[..., chosen], settings.mean_smoothing)),
+    mean=single(mean[..., chosen]),
     region_mean=single(_mean_over_regions(mean, settings.regions)),
     components=single(components),
     response=single(response),

@@ -191,7 +191,7 @@ def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
     path: of the PNG.
     lines: of `metrics.jsonl`.
   """
-  losses = losses_of(lines)
+  losses = collect_losses(lines)
   if not losses:
     return
   rows = -(-len(losses) // LOSSES_PER_ROW)
@@ -200,14 +200,14 @@ def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
   grid = figure.subplots(rows, columns, squeeze=False).flat
   for axes, (name, (epochs, values)) in zip(grid, losses.items(), strict=False):
     axes.plot(epochs, values)
-    axes.set(title=f'{name} loss', xlabel='epoch', yscale=scale_of(values))
+    axes.set(title=f'{name} loss', xlabel='epoch', yscale=axis_scale(values))
   for axes in grid[len(losses) :]:
     axes.remove()
   figure.tight_layout()
   save(figure, path)
 
 
-def losses_of(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
+def collect_losses(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
   """The losses in a log, whatever their names.
 
   Args:
@@ -226,7 +226,7 @@ def losses_of(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float],
   return dict(sorted(losses.items()))
 
 
-def scale_of(values: Sequence[float]) -> str:
+def axis_scale(values: Sequence[float]) -> str:
   """The scale of an axis: 'log' for positive values over a wide range, else 'linear'."""
   return 'log' if min(values) > 0 and max(values) > LOG_SCALE_RATIO * min(values) else 'linear'
 
@@ -271,7 +271,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
   return np.round(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
-def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def with_outline(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
   """An image with the border of a mask drawn around it.
 
   Args:
@@ -289,7 +289,7 @@ def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
   return drawn
 
 
-def heated(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
+def colorize_map(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
   """An anomaly map as colours: black for 0, full brightness from the limit on.
 
   Args:

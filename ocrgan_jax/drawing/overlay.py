@@ -35,14 +35,14 @@ def draw(
     uint8 [height + strip, width, 3].
   """
   height, width, _ = photograph.shape
-  share = enlarged(anomaly_map / max(limit, 1e-12), (height, width))
+  share = resize_map(anomaly_map / max(limit, 1e-12), (height, width))
   picture = tinted(photograph, share)
   if decision == 'anomalous':
     outline(picture, share > 1)
   return np.concatenate([picture, strip(width, decision, score)])
 
 
-def enlarged(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resize_map(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   """A map at another size, bilinear: float32 [height, width]."""
   height, width = shape
   image = Image.fromarray(np.asarray(anomaly_map, np.float32))

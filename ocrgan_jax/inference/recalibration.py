@@ -19,7 +19,7 @@ from ocrgan_jax.model.state import create_state
 from ocrgan_jax.runs import saved_calibration
 from ocrgan_jax.runs.training_images import load_training_images
 from ocrgan_jax.scoring.calibration import with_threshold
-from ocrgan_jax.training.validation import make_validation
+from ocrgan_jax.training.validation import Validator
 
 # The fields of `config.score` that set the threshold; a run can follow others without its images.
 THRESHOLD_FIELDS = ('threshold_quantile', 'false_alarms', 'threshold')
@@ -111,12 +111,12 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images
   config = scorer.config.copy_and_resolve_references()
   config.score.update(_with_one_threshold(changes))
   model = build_model(config)
-  if model.trains_discriminator and not scorer.model.trains_discriminator:
+  if model.stages.trains_discriminator and not scorer.model.stages.trains_discriminator:
     raise InputError(
       'this score needs the discriminator, which the run did not train; '
       'use --score.kind=map or --score.content_weight=1'
     )
-  validate = make_validation(model, scorer.mesh, held_out, scorer.batch_size, images)
+  validate = Validator(model, scorer.mesh, held_out, scorer.batch_size, images)
   calibration = validate(scorer.state).calibration
   return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
 
@@ -141,7 +141,7 @@ def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))
-  validate = make_validation(
+  validate = Validator(
     model, scorer.mesh, held_out, scorer.batch_size, images, sets_threshold=False
   )
   calibration = validate(state).calibration

@@ -16,7 +16,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_jpeg
 from ocrgan_jax.data.batches import evaluation_batches
 from ocrgan_jax.data.framing import Framing
-from ocrgan_jax.data.images import Images, decode_files, of_photographs
+from ocrgan_jax.data.images import Images, decode_files, reduce_tiles
 from ocrgan_jax.drawing import overlay
 from ocrgan_jax.inference.prediction import Prediction, batches_of, picture_name, read_again
 from ocrgan_jax.model.ocrgan import OCRGAN
@@ -71,7 +71,7 @@ class Scorer:
     """
     parts = [outputs['score'] for _, outputs in self.batches(images)]
     scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return of_photographs(images, scores)
+    return reduce_tiles(images, scores)
 
   def score_files(
     self, paths: Iterable[Path | str], *, threshold: float | None = None

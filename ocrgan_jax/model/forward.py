@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ocrgan_jax.density import gaussian
 from ocrgan_jax.density.band_statistics import band_statistics
 from ocrgan_jax.density.moments import Moments, moments_of
-from ocrgan_jax.model.inputs import deviations_of, given, split, summed, to_float
+from ocrgan_jax.model.inputs import deviations_of, split, summed, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring import anomaly_score
@@ -24,14 +24,12 @@ class Forward(NamedTuple):
     outputs: for maps and scores.
     reconstructed_bands: float32 [batch, size, size, 3] each; none where nothing is trained.
     channel_weights: name of each CS → its weights [batch, branches, channels].
-    encoder: features of G's first encoder stage after CS, [batch, size / 2, size / 2, n].
     pixel_features: of a D that judges pixels, [batch, size / 2, size / 2, n].
   """
 
   outputs: anomaly_score.Outputs
   reconstructed_bands: Sequence[jax.Array] = ()
   channel_weights: Mapping[str, jax.Array] = MappingProxyType({})
-  encoder: Any = None
   pixel_features: Any = None
 
 
@@ -53,14 +51,14 @@ def forward(
     What there is to see.
   """
   bands, real = decoupled
-  looked = Forward(anomaly_score.Outputs(real))
+  made = Forward(anomaly_score.Outputs(real))
   if model.trains:
-    looked = _forward_networks(model, state, bands, real)
+    made = _forward_networks(model, state, bands, real)
   fitted = (*(state.density if model.score.needs_density else ()), *(reference.density or ()))
   if fitted:
-    distance = gaussian.distance(fitted, _statistics(model, looked))
-    looked = looked._replace(outputs=looked.outputs._replace(distance=distance))
-  return looked
+    distance = gaussian.distance(fitted, _statistics(model, made))
+    made = made._replace(outputs=made.outputs._replace(distance=distance))
+  return made
 
 
 def moments_step(
@@ -80,8 +78,8 @@ def moments_step(
   """
   bands, real = split(model, to_float(images))
   if learned:
-    looked = forward(model, state, anomaly_score.Reference(None), (bands, real))
-    statistics = _statistics(model, looked)
+    made = forward(model, state, anomaly_score.Reference(None), (bands, real))
+    statistics = _statistics(model, made)
   else:
     statistics = band_statistics(real)
   return moments_of(statistics, count, model.density.regions)
@@ -90,34 +88,27 @@ def moments_step(
 def _forward_networks(
   model: OCRGAN, state: State, bands: list[jax.Array], real: jax.Array
 ) -> Forward:
-  made, sown = model.generator.apply(
-    state.generator.variables, given(model, bands), train=False, mutable=['intermediates']
+  reconstructed, sown = model.generator.apply(
+    state.generator.variables, bands, train=False, mutable=['intermediates']
   )
-  fake, seen = summed(made), dict(sown['intermediates'])
-  (encoder,) = seen.pop('encoder')
-  looked = Forward(
+  fake, seen = summed(reconstructed), dict(sown['intermediates'])
+  made = Forward(
     anomaly_score.Outputs(real, fake),
-    reconstructed_bands=made,
+    reconstructed_bands=reconstructed,
     channel_weights={name: cs['weights'][0].swapaxes(0, 1) for name, cs in seen.items()},
-    encoder=encoder,
   )
   judge = functools.partial(model.discriminator.apply, state.discriminator.variables, train=False)
   if model.judges_pixels:
-    logits, features = judge(real, fake, deviations_of(model, state, real))
-    outputs = looked.outputs._replace(pixel_logits=logits)
-    return looked._replace(outputs=outputs, pixel_features=features)
+    _, features = judge(real, fake, deviations_of(model, state, real))
+    return made._replace(pixel_features=features)
   (_, latent), (_, fake_latent) = judge(real), judge(fake)
-  outputs = looked.outputs._replace(latent=latent, reconstructed_latent=fake_latent)
-  return looked._replace(outputs=outputs)
+  outputs = made.outputs._replace(latent=latent, reconstructed_latent=fake_latent)
+  return made._replace(outputs=outputs)
 
 
-def _statistics(model: OCRGAN, looked: Forward) -> jax.Array:
+def _statistics(model: OCRGAN, made: Forward) -> jax.Array:
   """What the density looks at: float32 [batch, size / 2, size / 2, C], see `model.statistics`."""
-  real, fake = looked.outputs.images, looked.outputs.reconstructions
-  learned = {
-    'residual': lambda: band_statistics(real - fake),
-    'encoder': lambda: looked.encoder,
-    'pixels': lambda: looked.pixel_features,
-  }
-  parts = [band_statistics(real), *[learned[name]() for name in model.learned_statistics]]
+  parts = [band_statistics(made.outputs.images)]
+  if model.stages.learned:
+    parts.append(made.pixel_features)
   return jnp.concatenate([part.astype(jnp.float32) for part in parts], axis=-1)

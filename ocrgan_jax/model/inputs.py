@@ -46,13 +46,6 @@ def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]
   return bands, summed(bands)
 
 
-def given(model: OCRGAN, bands: list[jax.Array]) -> list[jax.Array]:
-  """What G is given of the bands: all, or nothing for the lowest."""
-  if not model.withhold_low:
-    return bands
-  return [jnp.zeros_like(bands[0]), *bands[1:]]
-
-
 def summed(arrays: Sequence[jax.Array]) -> jax.Array:
   """The sum of arrays of one shape, added in their order."""
   return functools.reduce(jnp.add, arrays)

@@ -1,13 +1,14 @@
 """The static description of a model."""
 
 import dataclasses
+import functools
 
 from ocrgan_jax.core.checks import check, one_of, power_of_two
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.band_statistics import CHANNELS
 from ocrgan_jax.density.gaussian import Density
-from ocrgan_jax.forging.augmentation import Augmentation
 from ocrgan_jax.forging.cutpaste import FAMILIES, Forgery
+from ocrgan_jax.model.stages import Stages, stages_of
 from ocrgan_jax.networks import Discriminator, Generator, PixelDiscriminator
 from ocrgan_jax.optimization.losses import Loss, generator_terms
 from ocrgan_jax.optimization.optimizer import Optimizer
@@ -25,13 +26,11 @@ class OCRGAN:
     image_size: side of the images in pixels.
     branches: N, the number of bands that FD makes.
     bands: which of them, from 0 (the lowest), are kept; all but in Table VI.
-    withhold_low: whether G is given nothing for the lowest band, so that it has to know it.
     generator_input: what G is given in training, 'normal' (the paper) or
       'forged', to be restored to the normal image.
     loss: Eq. 9-12.
     trains: whether G and D are trained; if not, they have no parameters.
     forgery: CutPaste and CutOut, and the forgeries of validation.
-    augmentation: small changes of the training images.
     density: how normality is modelled, if the score asks for it.
     score: Eq. 13, or of the anomaly map.
     has_counts: whether images have a fourth channel, 255 where a pixel counts.
@@ -46,22 +45,20 @@ class OCRGAN:
   image_size: int = power_of_two(32)
   branches: int
   bands: tuple[int, ...]
-  withhold_low: bool
   generator_input: str = one_of('normal', 'forged', name='train.generator_input')
   trains: bool
   loss: Loss
   forgery: Forgery
-  augmentation: Augmentation
   density: Density
   score: Score
   has_counts: bool = False
 
   def __post_init__(self) -> None:
     check(self)
-    if self.generator_input == 'forged' and not self.forges:
+    if self.stages.restores and not self.stages.forges:
       families = ', '.join(f'forgery.{name}' for name in (*FAMILIES, 'mixtures'))
       raise InputError(f"train.generator_input is 'forged' but {families} are all off")
-    if not self.trains and (self.score.needs_networks or self.learned_statistics):
+    if not self.trains and (self.score.needs_networks or self.stages.learned):
       raise InputError(
         'train.epochs is 0, so there are no networks to score by: use score.kind=map and '
         'score.map=density, or train'
@@ -73,34 +70,34 @@ class OCRGAN:
     terms = generator_terms(self.loss)
     of_images = [f'loss.{name}' for name in ('adversarial', 'latent') if terms[name].weight > 0]
     of_images += ['score.content_weight under 1'] if self.score.needs_latent else []
-    of_pixels = ['loss.pixels'] if terms['pixels'].weight > 0 else []
-    of_pixels += ['score.map=pixels'] if self.score.needs_pixels else []
-    of_pixels += ['density.channels=pixels'] if 'pixels' in self.learned_statistics else []
     if self.judges_pixels and self.trains and of_images:
       raise InputError(f"{of_images[0]} needs model.discriminator_head = 'image'")
-    if not self.judges_pixels and of_pixels:
-      raise InputError(f"{of_pixels[0]} needs model.discriminator_head = 'pixels'")
-    if self.sees_deviations and not self.density.lists(learned=False):
+    if not self.judges_pixels and self.stages.learned:
+      raise InputError("density.channels=pixels needs model.discriminator_head = 'pixels'")
+    if self.sees_deviations and not self.stages.fits_before:
       raise InputError('model.deviations needs a list of band statistics in density.channels')
-    if self.judges_pixels and self.generator_input != 'forged':
+    if self.judges_pixels and not self.stages.restores:
       raise InputError(
         "model.discriminator_head is 'pixels', which needs train.generator_input = 'forged'"
       )
+
+  @functools.cached_property
+  def stages(self) -> Stages:
+    """What the recipe does, stage by stage."""
+    return stages_of(
+      trains=self.trains,
+      generator_input=self.generator_input,
+      deviations=self.sees_deviations,
+      loss=self.loss,
+      forgery=self.forgery,
+      density=self.density,
+      score=self.score,
+    )
 
   @property
   def channels(self) -> int:
     """Of the images that come in, uint8."""
     return 4 if self.has_counts else 3
-
-  @property
-  def forges(self) -> bool:
-    """Whether training makes forged images at all."""
-    return not self.forgery.is_off
-
-  @property
-  def validates_by_forgeries(self) -> bool:
-    """Whether there are forged copies to tell held-out images from."""
-    return self.forges or self.forgery.validation == 'unseen'
 
   @property
   def judges_pixels(self) -> bool:
@@ -113,26 +110,6 @@ class OCRGAN:
     return isinstance(self.discriminator, PixelDiscriminator) and self.discriminator.deviations
 
   @property
-  def learned_statistics(self) -> tuple[str, ...]:
-    """What the density, if there is one, looks at of what networks make."""
-    return self.density.learned if self.score.needs_density else ()
-
-  @property
   def statistics(self) -> dict[str, int]:
-    """All that the density looks at: name → channels, in their order."""
-    sizes = {
-      'residual': sum(CHANNELS.values()),
-      'encoder': len(self.bands) * self.generator.width,
-      'pixels': self.discriminator.width,
-    }
-    return {**CHANNELS, **{name: sizes[name] for name in self.learned_statistics}}
-
-  @property
-  def trains_discriminator(self) -> bool:
-    """Whether anything, G's loss or the score, looks at D."""
-    if not self.trains:
-      return False
-    terms = generator_terms(self.loss).values()
-    in_loss = any(term.needs_discriminator for term in terms if term.weight > 0)
-    in_score = self.score.needs_latent or self.score.needs_pixels
-    return in_loss or in_score or 'pixels' in self.learned_statistics
+    """All statistics that a density can use: name → channels, in their order."""
+    return {**CHANNELS, **{name: self.discriminator.width for name in self.stages.learned}}

@@ -40,7 +40,7 @@ def score_step(
   rule = model.score
   made = forward(model, state, reference, split(model, to_float(images)))
   outputs = made.outputs._replace(counts=counts_of(images))
-  maps = anomaly_score.anomaly_map(outputs, rule, reference.map_unit)
+  maps = anomaly_score.anomaly_map(outputs, rule) / reference.map_unit
   values = {'score': anomaly_score.SCORES[rule.kind](outputs, maps, rule), 'map': maps}
   if not model.trains:
     return {**values, 'features': band_statistics(outputs.images).mean((1, 2))}
@@ -55,24 +55,24 @@ def score_step(
   return {**values, 'latent': latent, 'features': outputs.latent}
 
 
-def maps_step(
+def map_step(
   state: State, fitted: tuple[Gaussians, ...] | None, images: jax.Array, *, model: OCRGAN
 ) -> jax.Array:
-  """The anomaly maps that the score adds, in no units yet.
+  """The anomaly map, in no units yet.
 
   Args:
     state: the state.
-    fitted: the density, if the maps ask for one.
+    fitted: the density, if the map uses one.
     images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
-    float32 [batch, maps, size, size].
+    float32 [batch, size, size].
   """
   reference = anomaly_score.Reference(None, fitted)
   made = forward(model, state, reference, split(model, to_float(images)))
   outputs = made.outputs._replace(counts=counts_of(images))
-  return anomaly_score.anomaly_maps(outputs, model.score)
+  return anomaly_score.anomaly_map(outputs, model.score)
 
 
 def explain_step(
@@ -97,7 +97,7 @@ def explain_step(
   outputs = made.outputs._replace(counts=counts_of(images))
   views = {
     'input': real,
-    'map': anomaly_score.anomaly_map(outputs, model.score, reference.map_unit),
+    'map': anomaly_score.anomaly_map(outputs, model.score) / reference.map_unit,
     'bands': jnp.stack(bands, axis=1),
   }
   if not model.trains:

@@ -84,7 +84,7 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
   fitted: tuple[Gaussians, ...] = ()
   judged: list[Any] = [images]
   if model.sees_deviations:
-    lists = model.density.lists(learned=False)
+    lists = model.stages.fits_before
     fitted = tuple(gaussian.empty(model.density, names, model.image_size) for names in lists)
   if model.judges_pixels:
     seen = sum(len(part.channels) for part in fitted)

@@ -56,8 +56,6 @@ class Generator(nn.Module):
         hidden[b] = norm(x, f'{name}_norm') if 1 < stage < depth else x
       if self.channel_selection and len(bands) > 1:
         hidden = ChannelSelection(dtype=self.dtype, name=f'cs{stage}')(hidden)
-      if stage == 1:  # for a density over them
-        self.sow('intermediates', 'encoder', jnp.concatenate(hidden, axis=-1))
       skips.append(list(hidden))
 
     for stage in range(depth, 0, -1):

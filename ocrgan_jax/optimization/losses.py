@@ -27,8 +27,6 @@ class Loss:
     adversarial: λ_adv, the weight of the adversarial term for G.
     latent: λ_lat, the weight of Eq. 11.
     ssim: the weight of 1 - SSIM, the mean over windows and colours.
-    pixels: the weight for G of the loss of a D that judges pixels, so that G restores what
-      helps it.
     adversarial_form: 'bce', binary cross-entropy on logits with real = 1 (what
       the release and Skip-GANomaly use; G non-saturating), or 'expectation',
       Eq. 10 as printed.
@@ -44,7 +42,6 @@ class Loss:
   adversarial: float = at_least(0)
   latent: float = at_least(0)
   ssim: float = at_least(0)
-  pixels: float = at_least(0)
   adversarial_form: str = one_of('bce', 'expectation')
   discriminator_latent: float = at_least(0)
   defects: float = at_least(0)
@@ -65,8 +62,6 @@ class Outputs(NamedTuple):
     fake_logits: D's logits of the reconstructions, [batch].
     real_latent: `D_lat` of the images, [batch, 100].
     fake_latent: `D_lat` of the reconstructions, [batch, 100].
-    pixel_logits: of a D that judges pixels, [batch, size / 2, size / 2].
-    mask: what was forged, shaped alike.
   """
 
   real: jax.Array
@@ -74,8 +69,6 @@ class Outputs(NamedTuple):
   fake_logits: Any = None
   real_latent: Any = None
   fake_latent: Any = None
-  pixel_logits: Any = None
-  mask: Any = None
 
 
 class Term(NamedTuple):
@@ -104,11 +97,6 @@ def generator_terms(loss: Loss) -> dict[str, Term]:
     ),
     'latent': Term(
       loss.latent, lambda x: latent_loss(x.real_latent, x.fake_latent), needs_discriminator=True
-    ),
-    'pixels': Term(
-      loss.pixels,
-      lambda x: pixel_loss(x.pixel_logits, x.mask, loss.defects),
-      needs_discriminator=True,
     ),
   }
 

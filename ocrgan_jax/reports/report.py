@@ -149,12 +149,14 @@ def draw_examples(
   # Masks are of whole photographs, and these may be tiles.
   masks = {} if isinstance(tested.images, Photographs) else tested.masks
   outlined = lambda stack: np.stack(
-    [figures.outlined(image, masks.get(i)) for image, i in zip(stack, rows, strict=True)]
+    [figures.with_outline(image, masks.get(i)) for image, i in zip(stack, rows, strict=True)]
   )
   columns = {'image': outlined(images)}
   if 'reconstruction' in views:
     columns['reconstruction'] = figures.to_uint8(views['reconstruction'])
-  columns['anomaly map'] = outlined(np.stack([figures.heated(x, limit) for x in views['map']]))
+  columns['anomaly map'] = outlined(
+    np.stack([figures.colorize_map(x, limit) for x in views['map']])
+  )
   share = views['map'] / max(limit, 1e-12)
   columns['found'] = np.stack([tinted(*pair) for pair in zip(images, share, strict=True)])
   figures.sheet(pictures / 'gallery.png', titles, columns)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.decoding import upright_size
-from ocrgan_jax.data.images import Images, Photographs, of_photographs, parts_of
+from ocrgan_jax.data.images import Images, Photographs, reduce_tiles, tile_indices
 from ocrgan_jax.inference.map_views import small_map
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.reports.trivial import trivial_scores
@@ -67,7 +67,7 @@ def score_test_set(
     The test set with its scores.
   """
   size = scorer.model.image_size
-  parts = parts_of(images)
+  parts = tile_indices(images)
   outputs = ('score', 'features', 'map') if masks or pictures else ('score', 'features')
   columns: dict[str, list[np.ndarray]] = defaultdict(list)
   trivial: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -92,13 +92,13 @@ def score_test_set(
         photograph, of_one = photograph + 1, []
       bar.update(count)
   scores = np.concatenate(columns['score'])
-  mean = functools.partial(of_photographs, images, how=np.add)
+  mean = functools.partial(reduce_tiles, images, how=np.add)
   return ScoredTestSet(
     split=split,
     images=images,
     shown=np.array([part[np.argmax(scores[part])] for part in parts]),
     masks=masks,
-    scores=of_photographs(images, scores),
+    scores=reduce_tiles(images, scores),
     features=mean(np.concatenate(columns['features'])),
     trivial={name: mean(np.concatenate(values)) for name, values in trivial.items()},
     maps=np.stack(maps) if maps else np.zeros((0, size, size), np.float32),

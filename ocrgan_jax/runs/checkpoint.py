@@ -24,7 +24,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax.core import sharding as meshes
 from ocrgan_jax.scoring.calibration import Calibration
-from ocrgan_jax.runs.checkpoint_files import (METRICS, VALIDATION, brief, look_through, put_aside, silence_echoes, told_if_full)
+from ocrgan_jax.runs.checkpoint_files import (METRICS, VALIDATION, short_reason, scan_checkpoints, move_to_damaged, silence_repeated_errors, disk_errors_as_one_line)
 from ocrgan_jax.data.batches import TrainingBatches
 from ocrgan_jax.core.digests import digests_of
 from ocrgan_jax.core.errors import (Damaged, InputError)
@@ -51,10 +51,10 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
   """
   checkpoints = (workdir / 'checkpoints').absolute()
   with meshes.first_process_first('checkpoints'):
-    whole, damaged = look_through(checkpoints)
+    whole, damaged = scan_checkpoints(checkpoints)
     for folder in damaged if whole else ():
       print(f'warning: checkpoint {folder} is damaged: it is put aside', file=sys.stderr)
-      put_aside(folder)
+      move_to_damaged(folder)
   if damaged and not whole:
     raise Damaged(
       f'checkpoint {damaged[-1]} is damaged, and there is no other that is whole; '
@@ -105,7 +105,7 @@ def save(
     config=ocp.args.JsonSave(config.to_dict()),
     digests=_digests({**items, METRICS: {VALIDATION: validation_auroc}}),
   )
-  with told_if_full(Path(manager.directory)):
+  with disk_errors_as_one_line(Path(manager.directory)):
     manager.save(int(state.step), args=saved, metrics={VALIDATION: validation_auroc})
   if jax.process_index() == 0:
     shutil.rmtree(_interrupted(manager), ignore_errors=True)
@@ -127,7 +127,7 @@ def save_interrupted(
     batches=ocp.args.JsonSave(items['batches']),
     digests=_digests(items),
   )
-  with _open_interrupted(checkpoints) as manager, told_if_full(Path(manager.directory)):
+  with _open_interrupted(checkpoints) as manager, disk_errors_as_one_line(Path(manager.directory)):
     manager.save(int(state.step), args=saved)
 
 
@@ -188,7 +188,7 @@ def restore_training(
         continue
       for bad, of in damaged:
         with meshes.first_process_first('damaged'):
-          put_aside(Path(of.directory, str(bad)))
+          move_to_damaged(Path(of.directory, str(bad)))
         of.reload()
       batches.set_state(restored['batches'])
       return _to_state(like, restored['state'])
@@ -211,7 +211,7 @@ def steps(workdir: Path, protocol: str) -> list[int]:
   """
   if protocol not in PROTOCOLS:
     raise InputError(f'no protocol {protocol!r}; there are {", ".join(PROTOCOLS)}')
-  whole, damaged = look_through((workdir / 'checkpoints').absolute())
+  whole, damaged = scan_checkpoints((workdir / 'checkpoints').absolute())
   for folder in damaged:
     print(f'warning: checkpoint {folder} is damaged: it is not used', file=sys.stderr)
   if not whole:
@@ -247,7 +247,7 @@ def restore_scoring(
     Damaged: if none is what was saved.
   """
   checkpoints = (workdir / 'checkpoints').absolute()
-  others = sorted({*look_through(checkpoints)[0]} - {step}, reverse=True)
+  others = sorted({*scan_checkpoints(checkpoints)[0]} - {step}, reverse=True)
   for candidate, after in itertools.zip_longest([step, *others], others):
     try:
       restored = _read(
@@ -275,13 +275,13 @@ def _read(folder: Path, **items: Any) -> Any:
     items['digests'] = ocp.args.JsonRestore()
   else:
     print(f'warning: {folder} has no checksums to verify it by', file=sys.stderr)
-  silence_echoes()
+  silence_repeated_errors()
   try:
     # Not by a manager, which would read the others, too, and fail at a damaged one.
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
       restored = reader.restore(folder, args=ocp.args.Composite(**items))
   except Exception as error:  # orbax and tensorstore raise what they please
-    reason = brief(error)[:200] or type(error).__name__
+    reason = short_reason(error)[:200] or type(error).__name__
     raise Damaged(f'checkpoint {folder} is damaged: {reason}') from None
   if verified:
     _verify(folder, restored)

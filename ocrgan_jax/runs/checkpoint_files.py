@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ocrgan_jax.core.digests import digests_of
-from ocrgan_jax.core.errors import (InputError, is_full)
+from ocrgan_jax.core.errors import (InputError, is_disk_full)
 from ocrgan_jax.core.sharding import is_first_process
 
 VALIDATION = 'validation_auroc'
@@ -22,7 +22,7 @@ METRICS = 'metrics'  # the item that orbax adds
 NEVER_AWAITED = 'coroutine .* was never awaited'
 
 
-def look_through(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
+def scan_checkpoints(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
   """The checkpoints that describe themselves, with their validation, and those that do not."""
   whole, damaged = {}, []
   for folder in sorted(checkpoints.glob('[0-9]*')):
@@ -41,7 +41,7 @@ def look_through(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
   return whole, damaged
 
 
-def put_aside(folder: Path) -> None:
+def move_to_damaged(folder: Path) -> None:
   """Moves a damaged checkpoint out of the way, to the run's folder `damaged`."""
   if is_first_process() and folder.exists():
     aside = folder.parent.parent / 'damaged'
@@ -50,7 +50,7 @@ def put_aside(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def told_if_full(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
+def disk_errors_as_one_line(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
   """Turns what orbax and tensorstore raise at a full disk into one line.
 
   Args:
@@ -60,22 +60,22 @@ def told_if_full(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
   Raises:
     InputError: if what was done within failed because the disk takes nothing more.
   """
-  silence_echoes()
+  silence_repeated_errors()
   try:
     yield
   except Exception as error:
-    if not is_full(error):
+    if not is_disk_full(error):
       raise
     for unfinished in folder.glob('*.orbax-checkpoint-tmp'):
       shutil.rmtree(unfinished, ignore_errors=True)
-    reason = error.strerror if isinstance(error, OSError) else brief(error).rpartition(': ')[2]
+    reason = error.strerror if isinstance(error, OSError) else short_reason(error).rpartition(': ')[2]
     raise InputError(
       f'cannot save {saved} in {folder}: {reason}; what was saved before stays: free some '
       'space, and start the same command again'
     ) from None
 
 
-def brief(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
   """What orbax or tensorstore failed at in a few words, without the specification of the array."""
   while error.__cause__ is not None:
     error = error.__cause__
@@ -84,7 +84,7 @@ def brief(error: BaseException) -> str:
   return re.sub(r' \[(tensorstore_spec|os_error_code|source).*', '', text)
 
 
-def silence_echoes() -> None:
+def silence_repeated_errors() -> None:
   """Keeps the threads of orbax and tensorstore from printing an error that is raised, too.
 
   Where one read or write fails, orbax raises its error and gives up. The others fail where nobody
@@ -98,24 +98,24 @@ def silence_echoes() -> None:
 @functools.cache
 def _silence_threads() -> None:
   in_thread, in_callback = threading.excepthook, sys.unraisablehook
-  threading.excepthook = lambda args: None if _is_echo(args.exc_value) else in_thread(args)
-  sys.unraisablehook = lambda args: None if _is_late(args) else in_callback(args)
+  threading.excepthook = lambda args: None if _is_repeat(args.exc_value) else in_thread(args)
+  sys.unraisablehook = lambda args: None if _came_too_late(args) else in_callback(args)
   for name in ('absl', 'asyncio'):
     logging.getLogger(name).addFilter(
-      lambda record: not (record.exc_info and _is_echo(record.exc_info[1]))
+      lambda record: not (record.exc_info and _is_repeat(record.exc_info[1]))
     )
 
 
-def _is_echo(error: BaseException | None) -> bool:
+def _is_repeat(error: BaseException | None) -> bool:
   """Whether an error comes from tensorstore, whose own begin with a status, or a full disk."""
   while error is not None:
-    if (isinstance(error, ValueError) and re.match('[A-Z_]+: ', str(error))) or is_full(error):
+    if (isinstance(error, ValueError) and re.match('[A-Z_]+: ', str(error))) or is_disk_full(error):
       return True
     error = error.__cause__
   return False
 
 
-def _is_late(args: 'sys.UnraisableHookArgs') -> bool:
+def _came_too_late(args: 'sys.UnraisableHookArgs') -> bool:
   """Whether a read or write came to its end, or was thrown away, after orbax had given up."""
   error = args.exc_value
   closed = isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'
@@ -124,4 +124,4 @@ def _is_late(args: 'sys.UnraisableHookArgs') -> bool:
   if isinstance(error, RuntimeWarning) and re.match(NEVER_AWAITED, str(error)):
     return True  # where warnings are errors
   thrown_away = error is not None and isinstance(error.__cause__, GeneratorExit)
-  return (thrown_away and 'TensorStore' in str(error)) or _is_echo(error)
+  return (thrown_away and 'TensorStore' in str(error)) or _is_repeat(error)

@@ -31,6 +31,16 @@ CHANGEABLE = (
   'data.workers',
 )
 
+# Settings of earlier versions that are gone, and the value at which each did nothing.
+REMOVED = {
+  'augmentation.shift': 0.0,
+  'augmentation.brightness': 0.0,
+  'density.mean_smoothing': 0.0,
+  'loss.pixels': 0.0,
+  'model.withhold_low': False,
+  'score.map_units': 'overall',
+}
+
 
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
   """Checks that a folder is free for a run, or is this run's already.
@@ -114,7 +124,7 @@ def _read_json(path: Path) -> Any:
     raise Damaged(f'{path} is damaged: {error}; restore it, or use another --workdir') from None
 
 
-def claim(
+def write_run_files(
   workdir: Path,
   config: ml_collections.ConfigDict,
   digests: list[str],
@@ -159,7 +169,7 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     found = flat_fields(ml_collections.ConfigDict(saved))
   except (TypeError, ValueError, AttributeError):
     raise Damaged(f'{path} is damaged: it holds no settings; use another --workdir') from None
-  for name, value in found.items():
+  for name, value in without_removed(found, path).items():
     if name not in fields:
       raise InputError(
         f'{path} has an unknown field {name!r}: the run is of another version of ocrgan_jax; '
@@ -172,3 +182,25 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     reason = str(error).partition('\n')[0]
     raise Damaged(f'{path} is damaged: {reason}; restore it, or use another --workdir') from None
   return config
+
+
+def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+  """The settings of a run without those of earlier versions that are gone.
+
+  Args:
+    fields: full name → value.
+    path: the file that they come from.
+
+  Returns:
+    The others.
+
+  Raises:
+    InputError: if the run used one that is gone.
+  """
+  for name, unused in REMOVED.items():
+    if fields.get(name, unused) != unused:
+      raise InputError(
+        f'{path}: {name} is {fields[name]!r}, and this version has no such setting; use '
+        'ocrgan_jax 0.1.0 for this run, or train again'
+      )
+  return {name: value for name, value in fields.items() if name not in REMOVED}

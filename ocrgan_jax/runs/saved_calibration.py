@@ -11,7 +11,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.scoring.calibration import Calibration
-from ocrgan_jax.runs.checkpoint_files import (brief, silence_echoes, told_if_full)
+from ocrgan_jax.runs import run_folder
+from ocrgan_jax.runs.checkpoint_files import (short_reason, silence_repeated_errors, disk_errors_as_one_line)
 from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.core.errors import Damaged
 
@@ -33,7 +34,7 @@ def save_calibration(
     InputError: if the disk takes nothing more.
   """
   folder = workdir / CALIBRATIONS
-  with told_if_full(folder, 'a calibration'), _open_calibrations(workdir) as manager:
+  with disk_errors_as_one_line(folder, 'a calibration'), _open_calibrations(workdir) as manager:
     manager.save(
       (manager.latest_step() or 0) + 1,
       args=ocp.args.Composite(
@@ -55,7 +56,7 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
   """
   if not (workdir / CALIBRATIONS).exists():
     return None
-  silence_echoes()
+  silence_repeated_errors()
   with _open_calibrations(workdir) as manager:
     if manager.latest_step() is None:
       return None
@@ -65,10 +66,13 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
       rule = restored['rule']
     except Exception as error:  # orbax and tensorstore raise what they please
       raise Damaged(
-        f'{workdir / CALIBRATIONS} is damaged: {brief(error)[:200]}; run ocrgan calibrate '
+        f'{workdir / CALIBRATIONS} is damaged: {short_reason(error)[:200]}; run ocrgan calibrate '
         'again, or with --as_trained to go back'
       ) from None
-  return to_calibration(restored['calibration']), rule['score'], rule['step']
+  score = {f'score.{name}': value for name, value in rule['score'].items()}
+  score = run_folder.without_removed(score, workdir / CALIBRATIONS)
+  score = {name.removeprefix('score.'): value for name, value in score.items()}
+  return to_calibration(restored['calibration']), score, rule['step']
 
 
 def remove_calibrations(workdir: Path) -> None:

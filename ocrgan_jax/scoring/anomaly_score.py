@@ -14,16 +14,12 @@ import numpy as np
 from jax import lax
 from scipy.ndimage import gaussian_filter1d
 
-from ocrgan_jax.core.checks import at_least, between, check, one_of, one_of_bound, require
+from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.gaussian import Gaussians
-from ocrgan_jax.scoring.similarity import gradient_difference
 
 # Sizes of the map's rule are given at this side and keep their share of the image at others.
 REFERENCE_SIZE = 256
-# The least unit of a pixel, as a share of the mean over all pixels: where normal images are
-# reconstructed almost perfectly, rounding must not pass for a defect.
-LEAST_UNIT = 0.1
 
 
 class Outputs(NamedTuple):
@@ -35,7 +31,6 @@ class Outputs(NamedTuple):
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
     distance: from the density, [batch, h, w]; None where none was fitted.
-    pixel_logits: of a D that judges pixels, [batch, h, w].
     counts: where pixels count, bool [batch, size, size]; None where all do.
   """
 
@@ -44,7 +39,6 @@ class Outputs(NamedTuple):
   latent: Any = None
   reconstructed_latent: Any = None
   distance: Any = None
-  pixel_logits: Any = None
   counts: Any = None
 
 
@@ -134,10 +128,7 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
 # What an anomaly map can be: name → function of the outputs, [batch, size, size].
 MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
   'difference': lambda x: difference_map(x.images, x.reconstructions),
-  'gradient': lambda x: gradient_difference(x.images, x.reconstructions),
   'density': lambda x: at_size(x.distance, x.images.shape[1]),
-  # How little D takes a pixel for normal: -log of the probability it gives to that.
-  'pixels': lambda x: at_size(jax.nn.softplus(x.pixel_logits), x.images.shape[1]),
 }
 # How an image is scored: name → function of the outputs, the finished maps and the rule, [batch].
 SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
@@ -156,11 +147,8 @@ class Score:
     content_weight: λ of Eq. 13, the share of the content error; 1 - λ is the latent's.
     content_distance: 'l1', the mean absolute difference, as Eq. 13 has it, or
       'squared', the mean squared difference, as the release has it.
-    map: what the anomaly map is, a key of MAPS, or several with '+' between them: their
-      mean, each in its own units.
+    map: what the anomaly map is, a key of MAPS.
     map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at 256.
-    map_units: 1 in the map is what held-out normal images show on average, 'overall'
-      (over all pixels) or 'pixel' (at that pixel).
     map_top: k, how many of the map's largest values the score is the mean of, at 256
       (the same share of the pixels at other sizes).
     threshold_quantile: the quantile of the scores of held-out normal images at
@@ -175,9 +163,8 @@ class Score:
   kind: str = one_of(*SCORES)
   content_weight: float = between(0, 1)
   content_distance: str = one_of('l1', 'squared')
-  map: str
+  map: str = one_of(*MAPS)
   map_sigma: float = at_least(0)
-  map_units: str = one_of('overall', 'pixel')
   map_top: int = at_least(1)
   threshold_quantile: float = between(0, 1)
   false_alarms: float = between(0, 1)
@@ -190,68 +177,42 @@ class Score:
         raise InputError(f'score.threshold is {self.threshold}; it must be a number')
       if self.false_alarms:
         raise InputError('score.threshold and score.false_alarms are both given; give one')
-    for name in self.maps:
-      require('score.map', name, one_of_bound(*MAPS))
-
-  @property
-  def maps(self) -> tuple[str, ...]:
-    """The names of the maps that are added."""
-    return tuple(self.map.replace(' ', '').split('+'))
 
   @property
   def needs_networks(self) -> bool:
     """Whether the score looks at what G or D make of an image, other than in a density."""
-    return self.kind == 'eq13' or self.maps != ('density',)
+    return self.kind == 'eq13' or self.map != 'density'
 
   @property
   def needs_density(self) -> bool:
     """Whether a density has to be fitted."""
-    return self.kind == 'map' and 'density' in self.maps
+    return self.kind == 'map' and self.map == 'density'
 
   @property
   def needs_latent(self) -> bool:
     """Whether `D_lat` has a part in the score."""
     return self.kind == 'eq13' and self.content_weight < 1
 
-  @property
-  def needs_pixels(self) -> bool:
-    """Whether a D that judges pixels has a part in the score."""
-    return self.kind == 'map' and 'pixels' in self.maps
 
-
-def anomaly_maps(outputs: Outputs, rule: Score) -> jax.Array:
-  """Where images are anomalous, by each of the rule's maps, smoothed and in no units yet.
+def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
+  """Where images are anomalous, smoothed, in no units yet; 0 where pixels do not count.
 
   Args:
-    outputs: that the maps look at.
+    outputs: what the map is made from.
     rule: of the score.
 
   Returns:
-    float32 [batch, maps, size, size].
+    float32 [batch, size, size].
   """
-  maps = jnp.stack([smooth(MAPS[name](outputs), rule.map_sigma) for name in rule.maps], axis=1)
-  return maps if outputs.counts is None else maps * outputs.counts[:, None]
-
-
-def anomaly_map(outputs: Outputs, rule: Score, unit: jax.Array) -> jax.Array:
-  """The mean of the rule's maps, each in its units: float32 [batch, size, size].
-
-  Args:
-    outputs: that the maps look at.
-    rule: of the score.
-    unit: float32 [maps, size, size], see `map_unit`.
-
-  Returns:
-    The map.
-  """
-  return (anomaly_maps(outputs, rule) / unit).mean(1)
+  maps = smooth(MAPS[rule.map](outputs), rule.map_sigma)
+  return maps if outputs.counts is None else maps * outputs.counts
 
 
 class Reference(NamedTuple):
   """What images are compared with when they are scored.
 
   Attributes:
-    map_unit: float32 [maps, size, size], 1 in each anomaly map, see `Score.map_units`.
+    map_unit: float32 [1, size, size], what stands for 1 in the anomaly map.
     density: of normal images, if the map is the distance from it.
   """
 
@@ -259,17 +220,14 @@ class Reference(NamedTuple):
   density: tuple[Gaussians, ...] | None = None
 
 
-def map_unit(mean_map: np.ndarray, units: str) -> np.ndarray:
-  """What stands for 1 in an anomaly map.
+def map_unit(mean_map: np.ndarray) -> np.ndarray:
+  """What stands for 1 in an anomaly map: its mean over held-out normal images and pixels.
 
   Args:
-    mean_map: float [size, size], the mean of one kind of map over held-out normal images.
-    units: see `Score.map_units`.
+    mean_map: float [size, size], the mean map of held-out normal images.
 
   Returns:
-    float32 [size, size]; for 'pixel' at least `LEAST_UNIT` of the mean over all pixels.
+    float32 [1, size, size], the same number everywhere.
   """
   overall = max(float(mean_map.mean()), float(np.finfo(np.float32).tiny))
-  if units == 'overall':
-    return np.full(mean_map.shape, overall, np.float32)
-  return np.maximum(mean_map, LEAST_UNIT * overall).astype(np.float32)
+  return np.full((1, *mean_map.shape), overall, np.float32)

@@ -24,7 +24,7 @@ class Calibration(NamedTuple):
     maximum: the largest of them, 1 in Eq. 14.
     threshold: the raw score above which an image is called anomalous.
     num_images: how many images were held out, once or in turn.
-    map_unit: float32 [maps, size, size], 1 in each anomaly map, see `Score.map_units`.
+    map_unit: float32 [1, size, size], what stands for 1 in the anomaly map.
     map_maximum: the largest value of their maps, in these units.
     density: of the training images, see `scoring.Reference`.
     held_out: their raw scores in ascending order, float32 [num_images]; empty of a run of
@@ -69,7 +69,7 @@ def calibrate(
   Args:
     scores: raw scores of normal images that were not trained on, at least one.
     rule: how the threshold is set.
-    map_unit: from `scoring.map_unit`, of each of the maps.
+    map_unit: from `anomaly_score.map_unit`.
     map_maximum: the largest value of their maps.
     density: that the maps were made with.
 

@@ -86,8 +86,10 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
     return JSONResponse({'error': error.message}, error.status, error.headers)
 
   @app.middleware('http')
-  async def count(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await go_on(request)
+  async def count(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+  ) -> Response:
+    response = await call_next(request)
     if request.url.path == '/score':
       meters.requests.labels(str(response.status_code)).inc()
     return response
@@ -114,7 +116,7 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
     authorise(request)
     if meters.waiting >= WAITING:
       raise Refused(503, 'too many requests at a time', **{'retry-after': '1'})
-    with meters.one_more_waiting():
+    with meters.count_waiting():
       content = await body(request)
       begun = time.perf_counter()
       try:
@@ -231,7 +233,7 @@ class Meters:
     self.waiting = 0
 
   @contextlib.contextmanager
-  def one_more_waiting(self) -> Iterator[None]:
+  def count_waiting(self) -> Iterator[None]:
     """While a request is served."""
     self.waiting += 1
     try:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.signals import Interrupted, deferred
+from ocrgan_jax.core.signals import Interrupted, defer_signals
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import State
@@ -107,7 +107,7 @@ def _take_turns(runs: Sequence[TrainingRun], model: OCRGAN, mesh: Mesh) -> list[
       train_one = compile_step(model, mesh, states[going[0]], runs[0].batch_size)
     for k in going:
       stack.enter_context(runs[k].logging(shows_progress=k == going[0]))
-    interruption = stack.enter_context(deferred())
+    interruption = stack.enter_context(defer_signals())
     for step in range(begin + 1, last + 1):
       going = [k for k in going if step <= runs[k].num_steps and k not in failed]
       if not going:
@@ -119,7 +119,7 @@ def _take_turns(runs: Sequence[TrainingRun], model: OCRGAN, mesh: Mesh) -> list[
           runs[k].batches.step_back()
         if step - 1 > begin:
           _save_interrupted(runs, states, going, step - 1)
-        raise Interrupted(interruption.number, interruption.told_after(step - 1))
+        raise Interrupted(interruption.number, interruption.stopped_message(step - 1))
       batches = {k: sharding.put_batch(part, mesh) for k, part in given.items()}
       jax.block_until_ready(metrics)
       for k in going:
@@ -134,10 +134,10 @@ def _take_turns(runs: Sequence[TrainingRun], model: OCRGAN, mesh: Mesh) -> list[
         for k in saving:
           with _stopping_one(failed, k):
             runs[k].validate_and_save(states[k])
-      if step < last and interruption.agreed(step):
+      if step < last and interruption.should_stop(step):
         left = [k for k in going if step < runs[k].num_steps and k not in failed]
         _save_interrupted(runs, states, left, step)
-        raise Interrupted(interruption.number, interruption.told_after(step))
+        raise Interrupted(interruption.number, interruption.stopped_message(step))
   if failed:
     raise InputError('; '.join(map(str, failed.values())))
   return states

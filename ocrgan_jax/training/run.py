@@ -18,9 +18,9 @@ from orbax.checkpoint import CheckpointManager
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.files import absolute
-from ocrgan_jax.core.signals import Interrupted, Interruption, deferred
+from ocrgan_jax.core.signals import Interrupted, Interruption, defer_signals
 from ocrgan_jax.data.batches import TrainingBatches
-from ocrgan_jax.data.images import parts_of
+from ocrgan_jax.data.images import tile_indices
 from ocrgan_jax.model.inputs import forged_step
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import jit_explain_step
@@ -35,7 +35,7 @@ from ocrgan_jax.training.divergence import report_stalled, stop_if_not_finite
 from ocrgan_jax.training.log import TrainingLog, read_lines
 from ocrgan_jax.training.step import train_step
 from ocrgan_jax.training.tracking import open_tracker
-from ocrgan_jax.training.validation import calibrates_by_all, fit_before_training, make_validation
+from ocrgan_jax.training.validation import Validator, fit_before_training, uses_cross_conformal
 
 SIGNAL_SECONDS = 0.5  # for a signal to reach this process when it has reached another
 
@@ -89,11 +89,11 @@ class TrainingRun:
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
     self._mesh, self._model, self._data = mesh, model, data
     # Of photographs: it is their scores that set the threshold, also where tiles are scored.
-    self._num_held_out = len(parts_of(held_out))
-    self._num_for_threshold = self._num_held_out + count * calibrates_by_all(model, images)
+    self._num_held_out = len(tile_indices(held_out))
+    self._num_for_threshold = self._num_held_out + count * uses_cross_conformal(model, images)
     self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
-    self._validate = make_validation(model, mesh, held_out, self.batch_size, images)
+    self._validate = Validator(model, mesh, held_out, self.batch_size, images)
 
   @property
   def finished(self) -> bool:
@@ -169,13 +169,13 @@ class TrainingRun:
     with self.log.untimed():
       train_one = compile_step(self._model, self._mesh, state, self.batch_size)
     metrics: dict[str, jax.Array] = {}
-    with deferred() as interruption:
+    with defer_signals() as interruption:
       for step in range(self.step + 1, until + 1):
         images = self.next_batch(interruption)
         if images is None:
           if step - 1 > self.step:
             self.save_interrupted(step - 1, state)
-          raise Interrupted(interruption.number, interruption.told_after(step - 1))
+          raise Interrupted(interruption.number, interruption.stopped_message(step - 1))
         batch = sharding.put_batch(images, self._mesh)
         # Run one step ahead of the device, so that it never waits, but no further.
         jax.block_until_ready(metrics)
@@ -184,9 +184,9 @@ class TrainingRun:
         if step in self.save_at:
           with self.log.untimed():
             self.validate_and_save(state)
-        if step < self.num_steps and interruption.agreed(step):
+        if step < self.num_steps and interruption.should_stop(step):
           self.save_interrupted(step, state)
-          raise Interrupted(interruption.number, interruption.told_after(step))
+          raise Interrupted(interruption.number, interruption.stopped_message(step))
     self._flush(until)
     return state
 
@@ -218,11 +218,8 @@ class TrainingRun:
 
   def validate_and_save(self, state: State) -> None:
     """Validates a state on the held-out images and saves it as a checkpoint."""
-    calibration, auroc, densities = self._validate(state)
-    compared = {f'density {channels}': value for channels, value in densities.items()}
-    self.log.write(int(state.step), {checkpoint.VALIDATION: auroc, **compared})
-    for name, value in compared.items():
-      self.log.message(f'{name}: validation AUROC {value:.3f}')
+    calibration, auroc = self._validate(state)
+    self.log.write(int(state.step), {checkpoint.VALIDATION: auroc})
     checkpoint.save(self._checkpoints, state, self.batches, calibration, self._config, auroc)
     if self._config.train.pictures and self._model.trains and jax.process_count() == 1:
       self._draw(state, calibration)
@@ -232,7 +229,7 @@ class TrainingRun:
     count = min(snapshots.COUNT, len(self._data.held_out))
     images = self._data.held_out[np.arange(count)]
     parts = {'held_out': images}
-    if self._model.validates_by_forgeries:
+    if self._model.stages.validates_by_forgeries:
       parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
     explain = jit_explain_step(self._model, self._mesh)
     limit = map_limit(calibration, self._model.score, calibration.limit)
@@ -276,13 +273,13 @@ def open_run(
     data = load_training_images(config, workdir)
     batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
     if writes and not run_folder.training_set(workdir):  # not begun yet
-      run_folder.claim(workdir, config, data.digests, data.shared, data.framing)
+      run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
     checkpoints = stack.enter_context(
       checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
     )
     run = TrainingRun(config, workdir, model, mesh, data, batch_size, checkpoints)
     if writes and not run.finished:  # perhaps with more epochs than before
-      run_folder.claim(workdir, config, data.digests, data.shared, data.framing)
+      run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
     yield run
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ocrgan_jax.drawing.figures import heated, to_uint8
+from ocrgan_jax.drawing.figures import colorize_map, to_uint8
 from ocrgan_jax.drawing.overlay import tinted
 
 COUNT = 4  # held-out images, and as many forged copies of them
@@ -26,6 +26,6 @@ def snapshot(views: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
   rows = [shown]
   if 'reconstruction' in views:
     rows.append(to_uint8(views['reconstruction']))
-  rows.append(np.stack([heated(x, limit) for x in views['map']]))
+  rows.append(np.stack([colorize_map(x, limit) for x in views['map']]))
   rows.append(np.stack([tinted(*pair) for pair in zip(shown, views['map'] / limit, strict=True)]))
   return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])

@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ocrgan_jax.forging.augmentation import augment
 from ocrgan_jax.forging.mixtures import visible_change
 from ocrgan_jax.model.inputs import (
   counts_of,
   deviations_of,
   forge_batch,
-  given,
   half_size,
   split,
   summed,
@@ -63,7 +61,7 @@ def train_step(
   batch = prepare_batch(state, images, model=model)
   generator, fake, metrics = update_generator(state, batch, model=model)
   discriminator = state.discriminator
-  if model.trains_discriminator:
+  if model.stages.trains_discriminator:
     discriminator, more = update_discriminator(state, batch, fake, model=model)
     metrics |= more
   state = state.replace(step=state.step + 1, generator=generator, discriminator=discriminator)
@@ -71,7 +69,7 @@ def train_step(
 
 
 def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
-  """Augments, forges and splits the images of one step.
+  """Forges and splits the images of one step.
 
   Args:
     state: whose `step` seeds the draws.
@@ -83,12 +81,9 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   """
   key = state.random_key(state.step)
   normal = to_float(images)
-  if not model.augmentation.is_off:
-    # A key of its own, so that what is forged does not depend on it.
-    normal = augment(jax.random.fold_in(key, 2), normal, model.augmentation)
   normal_bands, real = split(model, normal)
-  if not model.forges:
-    return Batch(real, given(model, normal_bands))
+  if not model.stages.forges:
+    return Batch(real, normal_bands)
   forged = forge_batch(model, key, normal)
   if (counts := counts_of(images)) is not None:  # a defect in the background is none
     forged = jnp.where(counts[..., None], forged, normal)
@@ -97,8 +92,8 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   if model.judges_pixels:
     mask = half_size(visible_change(real, forged))
     deviations = deviations_of(model, state, forged)
-  bands = forged_bands if model.generator_input == 'forged' else normal_bands
-  return Batch(real, given(model, bands), forged, mask, deviations)
+  bands = forged_bands if model.stages.restores else normal_bands
+  return Batch(real, bands, forged, mask, deviations)
 
 
 def update_generator(
@@ -169,13 +164,9 @@ def _generator_loss(
   terms = {n: t for n, t in losses.generator_terms(model.loss).items() if t.weight > 0}
   if any(term.needs_discriminator for term in terms.values()):
     d = state.discriminator
-    if model.judges_pixels:
-      (logits, _), _ = _judge_pixels(model, d.params, d.batch_stats, batch, fake)
-      outputs = outputs._replace(pixel_logits=logits, mask=batch.mask)
-    else:
-      (fake_logits, fake_latent), _ = _judge(model, d.params, d.batch_stats, fake)
-      (_, real_latent), _ = _judge(model, d.params, d.batch_stats, batch.real)
-      outputs = losses.Outputs(batch.real, fake, fake_logits, real_latent, fake_latent)
+    (fake_logits, fake_latent), _ = _judge(model, d.params, d.batch_stats, fake)
+    (_, real_latent), _ = _judge(model, d.params, d.batch_stats, batch.real)
+    outputs = losses.Outputs(batch.real, fake, fake_logits, real_latent, fake_latent)
   values = {name: term.function(outputs) for name, term in terms.items()}
   total = summed([terms[name].weight * value for name, value in values.items()])
   return total, (fake, changes['batch_stats'], {**values, 'generator': total})

@@ -1,11 +1,12 @@
-"""Held-out normal images: the scale of the scores, and the validation of a checkpoint.
+"""Held-out normal images: the scale of the scores, the threshold, and the validation AUROC.
 
-A density, if the score asks for one, is fitted to the training images here as well. No
-test image has a part in any of it.
+The density that scores, if there is one, is fitted to the training images here as well. No test
+image takes part in any of it.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -17,220 +18,209 @@ from tqdm import tqdm
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.batches import evaluation_batches
-from ocrgan_jax.data.images import Images, of_photographs, parts_of
+from ocrgan_jax.data.images import Images, reduce_tiles, tile_indices
 from ocrgan_jax.density import gaussian
+from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.density.moments import Moments
 from ocrgan_jax.density.moments import merge as merge_moments
 from ocrgan_jax.model.forward import moments_step
 from ocrgan_jax.model.inputs import forged_step
 from ocrgan_jax.model.ocrgan import OCRGAN
-from ocrgan_jax.model.score_step import maps_step, score_step
+from ocrgan_jax.model.score_step import map_step, score_step
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring import anomaly_score
 from ocrgan_jax.scoring.anomaly_score import Reference
-from ocrgan_jax.scoring.calibration import Calibration
-from ocrgan_jax.scoring.calibration import calibrate as calibrate_scores
+from ocrgan_jax.scoring.calibration import Calibration, calibrate
 from ocrgan_jax.scoring.metrics import image_auroc
 
-FOLDS = 5  # of the training images; each is judged by a density of the others
+FOLDS = 5  # of the training images; each is scored by a density fitted to the others
 
 
 class Validation(NamedTuple):
   """What held-out images say about a state.
 
   Attributes:
-    calibration: the scale of its scores, and the density if there is one.
+    calibration: the scale of its scores, its threshold, and its density if it has one.
     auroc: of the held-out images against their own forged copies. Without forging there
-      is nothing to tell apart and it is 0.5 by definition, so that the last of equals is
-      the best.
-    density: channels of each density that was compared → its AUROC in cross-validation on
-      the training images; the best was kept. Empty where there was nothing to compare, or
-      too few images: then it is the first.
+      is nothing to compare with, and it is 0.5 by definition: of equal checkpoints the last
+      is the best.
   """
 
   calibration: Calibration
   auroc: float
-  density: dict[str, float]
 
 
-def make_validation(
-  model: OCRGAN,
-  mesh: Mesh,
-  held_out: Images,
-  batch_size: int,
-  images: Images | None = None,
-  *,
-  sets_threshold: bool = True,
-) -> Callable[[State], Validation]:
-  """Makes the function that validates a state on held-out normal images.
+@dataclasses.dataclass(frozen=True)
+class Validator:
+  """Validates states of one model on held-out normal images.
 
-  Args:
+  Attributes:
     model: the static description.
     mesh: of the devices.
     held_out: normal images that are not trained on.
-    batch_size: of the batches they are scored in.
-    images: that are trained on; needed where the score asks for a density.
-    sets_threshold: whether the threshold matters: if not, it is not worth the time that
-      `calibrates_by_all` takes.
-
-  Returns:
-    The function.
+    batch_size: images scored at once.
+    images: the training images; needed if the score uses a density.
+    sets_threshold: whether the threshold matters. If not, the time for `uses_cross_conformal`
+      is saved.
   """
-  programs = _compile(model, mesh)
-  merge = jax.jit(merge_moments)
-  fit = lambda moments, name: gaussian.fit(moments, model.density, name, model.statistics)
-  batches = functools.partial(_batches, mesh=mesh, batch_size=batch_size)
-  compares = len(model.density.candidates) > 1 and not model.sees_deviations
-  compares = compares and model.validates_by_forgeries
-  by_all = sets_threshold and images is not None and calibrates_by_all(model, images)
-  folded = _batches_by_fold(images, mesh, batch_size, FOLDS if compares or by_all else 1)
 
-  def calibrate(
-    state: State,
-    fitted: tuple[gaussian.Gaussians, ...] | None,
-    of_others: Sequence[tuple[gaussian.Gaussians, ...]] = (),
-  ) -> tuple[Calibration, float]:
-    total = np.zeros((len(model.score.maps), *[model.image_size] * 2), np.float64)
-    for batch, count in batches(held_out):
-      maps = programs.maps(state, fitted, batch)
-      total += np.asarray(maps)[:count].sum(0, dtype=np.float64)
-    mean_maps = total / len(held_out)
-    unit = np.stack([anomaly_score.map_unit(mean, model.score.map_units) for mean in mean_maps])
-    reference = Reference(unit, fitted)
+  model: OCRGAN
+  mesh: Mesh
+  held_out: Images
+  batch_size: int
+  images: Images | None = None
+  sets_threshold: bool = True
 
-    normal, forged, map_maximum = [], [], 0.0
-    for batch, count in batches(held_out):
-      scores, maps = programs.score(state, reference, batch)
-      normal.append(np.asarray(scores)[:count])
-      map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
-      if model.validates_by_forgeries:
-        for number in range(model.forgery.copies):
-          copies = programs.forge(state, np.uint32(number), batch)
-          forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
-    scores = np.concatenate(normal)
-    if not np.isfinite(np.concatenate([scores, *forged])).all():
+  def __call__(self, state: State) -> Validation:
+    """Fits the density, the scale and the threshold of a state, and validates it.
+
+    Raises:
+      InputError: if a score is not finite.
+    """
+    fitted, of_other_folds = self._fit_density(state)
+    reference = Reference(self._map_unit(state, fitted), fitted)
+    normal, forged, map_maximum = self._score_held_out(state, reference)
+    if not np.isfinite([*normal, *forged]).all():
       raise InputError(
-        f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
-        'grown beyond measure; lower train.learning_rate, or set train.clip'
+        f'scores of held-out images are not finite at step {int(state.step)}: the weights '
+        'diverged; lower train.learning_rate, or set train.clip'
       )
-    known = [of_photographs(held_out, scores)]
-    for fold, batch, count in folded('calibrating') if of_others else ():
-      found, maps = programs.score(state, Reference(unit, of_others[fold]), batch)
-      known.append(np.asarray(found)[:count])
-      map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
-    calibration = calibrate_scores(
+    known = [reduce_tiles(self.held_out, normal)]
+    if of_other_folds:
+      scores, largest = self._score_folds(state, reference, of_other_folds)
+      known.append(scores)
+      map_maximum = max(map_maximum, largest)
+    calibration = calibrate(
       np.concatenate(known),
-      model.score,
-      map_unit=unit,
+      self.model.score,
+      map_unit=reference.map_unit,
       map_maximum=map_maximum,
       density=fitted,
     )
-    if not forged:
-      return calibration, 0.5
-    labels = np.repeat([0, 1], [len(scores), model.forgery.copies * len(scores)])
-    auroc = image_auroc(labels, np.concatenate([scores, *forged]))
+    if not len(forged):
+      return Validation(calibration, 0.5)
+    labels = np.repeat([0, 1], [len(normal), len(forged)])
+    auroc = image_auroc(labels, np.concatenate([normal, forged]))
     assert auroc is not None
-    return calibration, auroc
+    return Validation(calibration, auroc)
 
-  def fit_others(folds: list[Moments], name: str) -> list[tuple[gaussian.Gaussians, ...]]:
-    """For each fold the density of all others."""
-    return [fit(merge(*folds[:k], *folds[k + 1 :]), name) for k in range(len(folds))]
+  def _fit_density(
+    self, state: State
+  ) -> tuple[tuple[Gaussians, ...] | None, list[tuple[Gaussians, ...]]]:
+    """The density of all training images, and for each fold that of the other folds.
 
-  def compare(state: State, folds: list[Moments]) -> dict[str, float]:
-    """Channels → AUROC of training images against forged copies, each fold by the others."""
-    one = np.ones(1, np.float32)
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in model.density.candidates}
-    for name in scores:
-      of_others = fit_others(folds, name)
-      for i, (fold, batch, count) in enumerate(folded('comparing')):
-        reference = Reference(one, of_others[fold])
-        for shown in (batch, programs.forge(state, np.uint32(i), batch)):
-          found = programs.score(state, reference, shown)[0]
-          scores[name].append(np.asarray(found)[:count])
-    labels = np.concatenate([np.full(len(part), i % 2) for i, part in enumerate(scores[name])])
-    return {n: image_auroc(labels, np.concatenate(parts)) or 0.5 for n, parts in scores.items()}
+    The first is None if the score uses no density. The second is empty unless the training
+    images set the threshold, too.
+    """
+    lists = self.model.stages.fits
+    if lists is None:
+      return None, []
+    if not lists:
+      return (), []
+    assert self.images is not None
+    by_all = self.sets_threshold and uses_cross_conformal(self.model, self.images)
+    fit = lambda moments: gaussian.fit(moments, self.model.density, lists, self.model.statistics)
+    add = functools.partial(_compile(self.model, self.mesh).moments, state)
+    folds = _moments_by_fold(add, self._folded('fitting', FOLDS if by_all else 1))
+    merge = jax.jit(merge_moments)
+    others = [merge(*folds[:k], *folds[k + 1 :]) for k in range(len(folds) if by_all else 0)]
+    return fit(merge(*folds)), [fit(moments) for moments in others]
 
-  def validate(state: State) -> Validation:
-    if not model.score.needs_density:
-      return Validation(*calibrate(state, None), {})
-    best, aurocs = model.density.candidates[0], {}
-    if model.sees_deviations:  # the lists of band statistics are fitted already
-      best = '+'.join(model.density.lists(learned=True))
-      if not best:
-        return Validation(*calibrate(state, ()), {})
-    add = functools.partial(programs.moments, state)
-    folds = _fold_moments(add, folded('fitting'))
-    if compares and len(folds) > 1:
-      aurocs = compare(state, folds)
-      best = max(aurocs, key=aurocs.__getitem__)
-    fitted = fit(merge(*folds), best)
-    return Validation(*calibrate(state, fitted, fit_others(folds, best) if by_all else ()), aurocs)
+  def _map_unit(self, state: State, fitted: tuple[Gaussians, ...] | None) -> np.ndarray:
+    """The mean anomaly map of the held-out images as the unit of maps."""
+    total = np.zeros([self.model.image_size] * 2, np.float64)
+    for batch, count in _batches(self.held_out, self.mesh, self.batch_size):
+      maps = _compile(self.model, self.mesh).map(state, fitted, batch)
+      total += np.asarray(maps)[:count].sum(0, dtype=np.float64)
+    return anomaly_score.map_unit(total / len(self.held_out))
 
-  return validate
+  def _score_held_out(
+    self, state: State, reference: Reference
+  ) -> tuple[np.ndarray, np.ndarray, float]:
+    """Scores of the held-out images and of their forged copies, and the maps' largest value."""
+    programs, model = _compile(self.model, self.mesh), self.model
+    normal, forged, map_maximum = [], [], 0.0
+    for batch, count in _batches(self.held_out, self.mesh, self.batch_size):
+      scores, maps = programs.score(state, reference, batch)
+      normal.append(np.asarray(scores)[:count])
+      map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
+      if model.stages.validates_by_forgeries:
+        for number in range(model.forgery.copies):
+          copies = programs.forge(state, np.uint32(number), batch)
+          forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
+    return np.concatenate(normal), np.concatenate([np.zeros(0, np.float32), *forged]), map_maximum
+
+  def _score_folds(
+    self, state: State, reference: Reference, of_other_folds: list[tuple[Gaussians, ...]]
+  ) -> tuple[np.ndarray, float]:
+    """Each training image's score by the other folds' density, and the maps' largest value."""
+    program, found, map_maximum = _compile(self.model, self.mesh).score, [], 0.0
+    for fold, batch, count in self._folded('calibrating', FOLDS):
+      scores, maps = program(state, reference._replace(density=of_other_folds[fold]), batch)
+      found.append(np.asarray(scores)[:count])
+      map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
+    return np.concatenate(found), map_maximum
+
+  def _folded(self, why: str, folds: int) -> Iterator[tuple[int, jax.Array, int]]:
+    assert self.images is not None
+    return _batches_by_fold(self.images, self.mesh, self.batch_size, folds, why)
 
 
 def fit_before_training(
   model: OCRGAN, mesh: Mesh, state: State, images: Images, batch_size: int
 ) -> State:
-  """Fits the density of band statistics that D is given the deviations from.
+  """Fits the density of band statistics whose deviations D sees.
 
   Args:
-    model: the static description, of a D that is given them.
+    model: the static description, with a D that sees deviations.
     mesh: of the devices.
     state: before the first step.
-    images: that are trained on.
-    batch_size: of the batches they are read in.
+    images: the training images.
+    batch_size: images read at once.
 
   Returns:
     The state with its density.
   """
   step = functools.partial(moments_step, model=model, learned=False)
   add = functools.partial(sharding.jit_over_batch(step, mesh, num_replicated=2), state)
-  (total,) = _fold_moments(add, _batches_by_fold(images, mesh, batch_size, 1)('fitting'))
-  fitted = gaussian.fit(total, model.density, '+'.join(model.density.lists(learned=False)))
+  (total,) = _moments_by_fold(add, _batches_by_fold(images, mesh, batch_size, 1, 'fitting'))
+  fitted = gaussian.fit(total, model.density, model.stages.fits_before)
   fitted = gaussian.of_fixed_shape(fitted, model.density.context)
   return state.replace(density=jax.device_put(fitted, sharding.replicated(mesh)))
 
 
-def calibrates_by_all(model: OCRGAN, images: Images) -> bool:
-  """Whether the training images set the threshold, too, each scored by a density of others.
+def uses_cross_conformal(model: OCRGAN, images: Images) -> bool:
+  """Whether the training images set the threshold, too, each scored by the other folds' density.
 
-  So it is where nothing but the density knows them. (Cross-conformal prediction: Vovk,
-  Cross-conformal predictors, 2015.) Tiles of one photograph are too much alike for that.
+  That is right if nothing but the density has seen them. (Cross-conformal prediction: Vovk,
+  Cross-conformal predictors, 2015.) Tiles of one photograph are too similar for it.
 
   Args:
     model: the static description.
-    images: that are trained on.
+    images: the training images.
 
   Returns:
-    Whether.
+    Whether they do.
   """
-  return not model.trains and len(parts_of(images)) == len(images) >= FOLDS
+  return not model.trains and len(tile_indices(images)) == len(images) >= FOLDS
 
 
 def _batches_by_fold(
-  images: Images | None, mesh: Mesh, batch_size: int, folds: int
-) -> Callable[[str], Iterator[tuple[int, jax.Array, int]]]:
-  """Makes what goes through the training images: fold, batch, and how many images count."""
-
-  def batches(why: str) -> Iterator[tuple[int, jax.Array, int]]:
-    assert images is not None
-    share = -(-len(images) // (folds * mesh.size)) * mesh.size  # so that no fold is empty
-    size = min(batch_size, share)
-    # Like the held-out images, those of a fold are any: neighbours are often of one series.
-    order = np.random.default_rng(0).permutation(len(images)) if folds > 1 else None
-    found = _batches(images, mesh, size, order)
-    bar = tqdm(found, why, -(-len(images) // size), leave=False)
-    for i, (batch, count) in enumerate(bar):
-      yield i % folds, batch, count
-
-  return batches
+  images: Images, mesh: Mesh, batch_size: int, folds: int, why: str
+) -> Iterator[tuple[int, jax.Array, int]]:
+  """Passes over the training images: fold, batch, and how many of its images count."""
+  share = -(-len(images) // (folds * mesh.size)) * mesh.size  # so that no fold is empty
+  size = min(batch_size, share)
+  # Folds are random like the held-out images: neighbours are often of one series.
+  order = np.random.default_rng(0).permutation(len(images)) if folds > 1 else None
+  found = _batches(images, mesh, size, order)
+  for i, (batch, count) in enumerate(tqdm(found, why, -(-len(images) // size), leave=False)):
+    yield i % folds, batch, count
 
 
-def _fold_moments(
+def _moments_by_fold(
   moments_of: Callable[..., Moments], batches: Iterator[tuple[int, jax.Array, int]]
 ) -> list[Moments]:
-  """The moments of each fold of the images."""
   folds: list[Moments] = []
   merge = jax.jit(merge_moments)
   for fold, batch, count in batches:
@@ -257,7 +247,7 @@ def _batches(
 
 class _Programs(NamedTuple):
   score: JitWrapped
-  maps: JitWrapped
+  map: JitWrapped
   forge: JitWrapped
   moments: JitWrapped
 
@@ -267,7 +257,7 @@ def _compile(model: OCRGAN, mesh: Mesh) -> _Programs:
   jit = functools.partial(sharding.jit_over_batch, mesh=mesh)
   return _Programs(
     jit(functools.partial(_score_and_map, model=model), num_replicated=2),
-    jit(functools.partial(maps_step, model=model), num_replicated=2),
+    jit(functools.partial(map_step, model=model), num_replicated=2),
     jit(functools.partial(forged_step, model=model), num_replicated=2, makes_batch=True),
     jit(functools.partial(moments_step, model=model, learned=True), num_replicated=2),
   )

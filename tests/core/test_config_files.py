@@ -75,12 +75,11 @@ def test_a_config_that_returns_nothing(tmp_path: Path) -> None:
     (
       'train',
       [],
-      'missing --config and --workdir: give for example '
-      '--config=mvtec:bottle --workdir=runs/bottle',
+      'missing --config and --workdir; for example: --config=mvtec:bottle --workdir=runs/bottle',
     ),
-    ('train', ['--config=configs/mvtec.py'], 'missing --workdir: give for example --workdir=runs/'),
-    ('data', [], 'missing --config: give for example --config=mvtec:bottle'),
-    ('predict', ['a.png'], 'missing --workdir: give for example --workdir=runs/bottle'),
+    ('train', ['--config=configs/mvtec.py'], 'missing --workdir; for example: --workdir=runs/'),
+    ('data', [], 'missing --config; for example: --config=mvtec:bottle'),
+    ('predict', ['a.png'], 'missing --workdir; for example: --workdir=runs/bottle'),
   ],
 )
 def test_a_missing_flag_is_named_with_an_example(

@@ -20,7 +20,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> None:
     return read(path)
 
   monkeypatch.setattr(Path, 'read_bytes', failing)
-  monkeypatch.setattr(files, 'PAUSES', (0.0, 0.0, 0.0))
+  monkeypatch.setattr(files, 'RETRY_PAUSES', (0.0, 0.0, 0.0))
 
 
 def test_what_goes_away_is_read_again_and_told(
@@ -30,7 +30,7 @@ def test_what_goes_away_is_read_again_and_told(
   path.write_bytes(b'content')
   fail(monkeypatch, errno.EIO, times=3)
   assert read_file(path) == b'content'
-  assert capsys.readouterr().err.count(f'warning: {path}: Input/output error; read again') == 3
+  assert capsys.readouterr().err.count(f'warning: {path}: Input/output error; retrying') == 3
 
 
 @pytest.mark.parametrize('number, times', [(errno.ESTALE, 4), (errno.EACCES, 1)])

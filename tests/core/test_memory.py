@@ -8,14 +8,14 @@ from ocrgan_jax.core import memory
 
 SHOW = f'import os; print(os.environ.get({memory.VARIABLE!r}))'
 PROGRAM = f"""
-from ocrgan_jax.memory import start_again_with_huge_pages, tell_if_started_again
-start_again_with_huge_pages()
-tell_if_started_again()
+from ocrgan_jax.core.memory import report_restart, restart_with_huge_pages
+restart_with_huge_pages()
+report_restart()
 {SHOW}
 """
 
 
-@pytest.mark.skipif(not memory.is_of_use(), reason='no huge pages for a CPU here')
+@pytest.mark.skipif(not memory.huge_pages_help(), reason='no huge pages for a CPU here')
 @pytest.mark.parametrize(
   ('arguments', 'variable', 'seen'),
   [
@@ -24,7 +24,7 @@ tell_if_started_again()
     ([], 'glibc.malloc.check=0', 'glibc.malloc.check=0'),
   ],
 )
-def test_it_starts_again_once_and_leaves_what_the_user_has_set(
+def test_it_restarts_once_and_keeps_the_users_setting(
   arguments: list[str], variable: str | None, seen: str
 ) -> None:
   environment = {name: value for name, value in os.environ.items() if name != memory.VARIABLE}
@@ -33,4 +33,4 @@ def test_it_starts_again_once_and_leaves_what_the_user_has_set(
   command = [sys.executable, '-c', PROGRAM, *arguments]
   done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
   assert done.stdout.strip() == seen
-  assert done.stderr.count('started again') == (seen == memory.SETTING)
+  assert done.stderr.count('restarted with') == (seen == memory.SETTING)

@@ -57,8 +57,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(
   process.send_signal(number)
   told = process.communicate()[1]
   assert process.returncode == 128 + number
-  assert f'{number.name}: saving after this step; once more stops at once' in told
-  assert 'which is saved: start the same command again to go on' in told
+  assert f'{number.name}: saving after this step; repeat to stop immediately' in told
+  assert 'which is saved; run the same command again to continue' in told
   assert 'Traceback' not in told
   assert [path.name for path in (workdir / 'checkpoints').iterdir()] == []
   again = start(mvtec_folder, workdir, *LONG)

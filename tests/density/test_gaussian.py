@@ -25,7 +25,6 @@ PLAIN = Density(
   regions=1,
   context=0,
   ridge=0.05,
-  mean_smoothing=0.0,
   covariance_smoothing=0.0,
   shrinkage=0.1,
 )
@@ -55,7 +54,7 @@ def accumulate(statistics: np.ndarray, batch: int, regions: int = 1) -> Moments:
 def fitted(statistics: np.ndarray, **changes: object) -> Gaussians:
   settings = dataclasses.replace(PLAIN, **changes)
   moments = accumulate(statistics, 40, settings.regions)
-  (gaussians,) = gaussian.fit(moments, settings, settings.candidates[0])
+  (gaussians,) = gaussian.fit(moments, settings, settings.lists)
   return gaussians
 
 
@@ -154,14 +153,14 @@ def test_what_varies_from_image_to_image_is_no_defect() -> None:
 
 def test_statistics_that_do_not_exist_are_named() -> None:
   with pytest.raises(InputError, match="density.channels names 'energie'"):
-    dataclasses.replace(PLAIN, channels='energy;energie,colour')
+    dataclasses.replace(PLAIN, channels='energy + energie,colour')
 
 
 def test_distances_of_several_lists_are_added_in_units_of_their_expectation(
   statistics: np.ndarray,
 ) -> None:
   settings = dataclasses.replace(PLAIN, channels='energy,colour + directions')
-  fit = gaussian.fit(accumulate(statistics, 40), settings, settings.candidates[0])
+  fit = gaussian.fit(accumulate(statistics, 40), settings, settings.lists)
   first, second = (gaussian.mahalanobis(gaussians, statistics) for gaussians in fit)
   assert [len(gaussians.channels) for gaussians in fit] == [8, 16]
   expected = (first / np.sqrt(8) + second / np.sqrt(16)) / 2

@@ -1,7 +1,6 @@
 """The recipe that trains nothing, through all commands."""
 
 import functools
-import json
 from pathlib import Path
 
 import jax
@@ -11,7 +10,6 @@ import pytest
 
 from ocrgan_jax.configs import mvtec
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.density.band_statistics import channel_indices
 from ocrgan_jax.inference.export import export, run_onnx
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.predict_files import find_images
@@ -93,17 +91,6 @@ def test_it_finds_the_scratches_and_reports_them(run: Path) -> None:
   assert metrics['image_auroc'] == 1 and metrics['step'] == 0
   assert metrics['pixel_auroc'] > 0.9
   assert (run / 'report.html').exists()
-
-
-def test_the_choice_of_statistics_is_on_record(mvtec_folder: Path, tmp_path: Path) -> None:
-  run, candidates = tmp_path / 'run', 'energy,colour;energy,directions'
-  train(tiny_config(mvtec_folder, **STATISTICS, density__channels=candidates), run)
-  line = json.loads((run / 'metrics.jsonl').read_text().splitlines()[0])
-  compared = {name: value for name, value in line.items() if name.startswith('density ')}
-  assert len(compared) == 2 and len(set(compared.values())) == 2
-  best = max(compared, key=compared.__getitem__).removeprefix('density ')
-  (gaussians,) = load(run).calibration.density
-  assert gaussians.channels.tolist() == list(channel_indices(best))
 
 
 def test_the_same_scores_in_predict_and_in_the_export(

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrgan_jax.drawing.figures import loss_curves, losses_of, outlined, scale_of
+from ocrgan_jax.drawing.figures import axis_scale, collect_losses, loss_curves, with_outline
 
 
 def test_the_outline_lies_around_the_mask_and_leaves_the_defect_in_sight() -> None:
   image = np.full((16, 16, 3), 100, np.uint8)
   mask = np.zeros((16, 16), bool)
   mask[5:9, 5:9] = True
-  drawn = outlined(image, mask)
+  drawn = with_outline(image, mask)
   changed = (drawn != image).any(-1)
   assert (drawn[mask] == 100).all()
   assert changed.sum() == 16 and changed[4, 5:9].all()  # four sides of four pixels
-  assert outlined(image, None) is image
+  assert with_outline(image, None) is image
 
 
 def log_line(epoch: float, **losses: float) -> dict[str, float]:
@@ -28,7 +28,7 @@ def test_losses_are_drawn_whatever_their_names(tmp_path: Path) -> None:
     {'step': 10, 'epoch': 1, 'validation_auroc': 0.9},
     log_line(2, content=0.4, something_new=1.0, since_then=-1.0),
   ]
-  assert losses_of(lines) == {
+  assert collect_losses(lines) == {
     'content': ([1, 2], [0.5, 0.4]),
     'since_then': ([2], [-1.0]),
     'something_new': ([1, 2], [100.0, 1.0]),
@@ -42,6 +42,6 @@ def test_losses_are_drawn_whatever_their_names(tmp_path: Path) -> None:
 
 
 def test_an_axis_is_logarithmic_for_positive_values_over_a_wide_range() -> None:
-  assert scale_of([0.1, 1.0, 2.5]) == 'log'
-  assert scale_of([0.1, 1.0, 1.5]) == 'linear'
-  assert scale_of([0.0, 1.0, 100.0]) == scale_of([-1.0, 100.0]) == 'linear'
+  assert axis_scale([0.1, 1.0, 2.5]) == 'log'
+  assert axis_scale([0.1, 1.0, 1.5]) == 'linear'
+  assert axis_scale([0.0, 1.0, 100.0]) == axis_scale([-1.0, 100.0]) == 'linear'

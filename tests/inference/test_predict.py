@@ -215,7 +215,7 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
 @pytest.mark.parametrize(
   'name, why',
   [
-    ('file/out.csv', 'file is no folder'),
+    ('file/out.csv', 'file is not a folder'),
     ('folder', 'it is a folder'),
     ('a' * 300, 'File name too long'),
   ],

@@ -105,13 +105,11 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
   """As if it had been trained with that score: the map's has no part in training."""
   with pytest.raises(InputError, match='--output'):
     evaluate(trained, score={'kind': 'map'})
-  metrics = evaluate(
-    trained, score={'kind': 'map', 'map_units': 'pixel'}, output=tmp_path, pictures=False
-  )
+  metrics = evaluate(trained, score={'kind': 'map'}, output=tmp_path, pictures=False)
   assert metrics['score']['kind'] == 'map' and metrics['score']['map_top'] == 200
   with (tmp_path / 'scores.csv').open() as file:
     scores = [float(row['score']) for row in csv.DictReader(file)]
-  # By hand: in units of the held-out images at each pixel, the mean of the three largest
+  # By hand: in units of the held-out images, the mean of the three largest
   # (200 at 256 pixels) of each map.
   scorer = load(trained)
   folder = Path(scorer.config.data_dir) / 'tile'
@@ -120,7 +118,7 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
   )
   _, held_out = hold_out(20, 0.1, 0)
   normal = scorer.maps(read('train/good/*.png')[held_out])
-  unit = np.maximum(normal.mean(0), 0.1 * normal.mean())
+  unit = normal.mean()
   of = lambda maps: np.sort((maps / unit).reshape(len(maps), -1))[:, -3:].mean(1)
   least, most = of(normal).min(), of(normal).max()
   expected = (of(scorer.maps(read('test/*/*.png'))) - least) / (most - least)

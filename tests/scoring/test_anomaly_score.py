@@ -4,7 +4,6 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ocrgan_jax.scoring.anomaly_score import (
-  LEAST_UNIT,
   at_size,
   content_error,
   difference_map,
@@ -46,8 +45,7 @@ def test_the_score_of_a_map_is_the_mean_of_its_largest_values() -> None:
 
 def test_the_unit_of_a_map_is_what_normal_images_show() -> None:
   mean_map = np.array([[0.0, 2.0], [2.0, 4.0]])  # 2 over all
-  np.testing.assert_array_equal(map_unit(mean_map, 'overall'), [[2, 2], [2, 2]])
-  np.testing.assert_allclose(map_unit(mean_map, 'pixel'), [[2 * LEAST_UNIT, 2], [2, 4]])
+  np.testing.assert_array_equal(map_unit(mean_map), [[[2, 2], [2, 2]]])
 
 
 def test_maps_are_enlarged_as_jax_does_it() -> None:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ocrgan_jax.scoring.similarity import gradient_difference, ssim
+from ocrgan_jax.scoring.similarity import ssim
 from tests.conftest import DATA
 
 
@@ -38,28 +38,3 @@ def test_ssim_is_wangs(photographs: np.ndarray) -> None:
   found = jax.jit(ssim)(first, second)[0].transpose(1, 2, 0)
   np.testing.assert_allclose(found, expected, atol=2e-3)
   np.testing.assert_allclose(ssim(first, first), 1, atol=1e-5)
-
-
-def test_gradient_difference_is_xues_at_two_scales(photographs: np.ndarray) -> None:
-  kernel = np.array([[-1, 0, 1]] * 3) / 3
-
-  def magnitude(image: np.ndarray) -> np.ndarray:
-    filtered = [
-      cv2.filter2D(image, cv2.CV_64F, k, borderType=cv2.BORDER_REPLICATE)
-      for k in (kernel, kernel.T)
-    ]
-    return np.hypot(*filtered)
-
-  x, y = photographs / 255.0
-  expected = np.zeros((64, 64))
-  for side in (64, 32):
-    small = [cv2.resize(i, (side, side), interpolation=cv2.INTER_AREA) for i in (x, y)]
-    gx, gy = map(magnitude, small)
-    difference = 1 - (2 * gx * gy + 0.0026) / (gx**2 + gy**2 + 0.0026)
-    expected += cv2.resize(difference.mean(-1), (64, 64), interpolation=cv2.INTER_LINEAR) / 2
-  first, second = to_float(photographs[:1]), to_float(photographs[1:])
-  found = jax.jit(gradient_difference)(first, second)[0]
-  np.testing.assert_allclose(found, expected, atol=1e-4)
-  flat = jnp.zeros((1, 16, 16, 3))
-  gradient = jax.grad(lambda x: gradient_difference(x, flat).sum())(flat)
-  assert np.isfinite(gradient).all()

@@ -200,7 +200,6 @@ ABLATIONS = [
     'train__generator_input': 'forged',
     'loss__ssim': 1.0,
     'score__kind': 'map',
-    'score__map': 'gradient',
   },
 ]
 

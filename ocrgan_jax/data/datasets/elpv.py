@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import AnomalyDataset
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Example, Examples, pick
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Example, Examples, random_split
 
 KINDS = ('mono', 'poly', 'both')
 LAYOUT = 'labels.csv and images/ of the ELPV dataset'
@@ -52,7 +52,7 @@ class Elpv(AnomalyDataset):
         anomalous.append(Example(name, ANOMALOUS, 'defective', root / name))
       else:
         unsure += 1
-    train, test = pick(normal, settings.train_share, settings.split_seed)
+    train, test = random_split(normal, settings.train_share, settings.split_seed)
     left_out = (f'{unsure} cells with a defect probability in between are left out',)
     return Examples(train, test + anomalous, left_out if unsure else ())
 

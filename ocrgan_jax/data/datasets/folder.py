@@ -16,7 +16,7 @@ from ocrgan_jax.data.examples import (
   Examples,
   folder_label,
   image_files,
-  left_out,
+  other_file_warnings,
   require_folder,
 )
 
@@ -38,7 +38,7 @@ class Folder(AnomalyDataset):
     train = [Example(p.name, NORMAL, NORMAL_TYPE, p) for p in image_files(root)]
     if not train:
       raise InputError(f'no images in {root}; expected {LAYOUT}')
-    return Examples(train, _list_test(test_dir), tuple(left_out([root])))
+    return Examples(train, _list_test(test_dir), tuple(other_file_warnings([root])))
 
 
 def _list_test(test_dir: str) -> list[Example]:

@@ -27,7 +27,7 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   image_files,
-  pick,
+  random_split,
   require_folder,
 )
 
@@ -59,7 +59,7 @@ class KolektorSdd(AnomalyDataset):
     normal = [e for e in examples if e.label == NORMAL]
     if not normal:
       raise InputError(f'no normal images in {root}; expected {LAYOUT}')
-    split = pick if settings.split == 'image' else split_items
+    split = random_split if settings.split == 'image' else split_items
     train, test = split(normal, settings.train_share, settings.split_seed)
     return Examples(train, test + [e for e in examples if e.label == ANOMALOUS])
 

@@ -16,7 +16,7 @@ from ocrgan_jax.data.examples import (
   Examples,
   folder_label,
   image_files,
-  left_out,
+  other_file_warnings,
   require_category,
   require_folder,
 )
@@ -79,7 +79,7 @@ def list_tree(root: Path) -> Examples:
     mask for folder in sorted((root / 'ground_truth').glob('*')) for mask in image_files(folder)
   )
   orphans = [mask.relative_to(root).as_posix() for mask in masks if mask not in used]
-  warnings = left_out([root / 'train' / NORMAL_TYPE, *folders])
+  warnings = other_file_warnings([root / 'train' / NORMAL_TYPE, *folders])
   warnings += [f'mask without a test image left out: {name}' for name in orphans]
   strays = [path.name for path in image_files(root / 'test')]
   if strays:

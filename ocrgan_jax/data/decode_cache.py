@@ -11,7 +11,7 @@ _kept: dict[Hashable, dict[int, np.ndarray]] | None = None
 
 
 @contextlib.contextmanager
-def decoding_once() -> Iterator[None]:
+def cache_decoded_images() -> Iterator[None]:
   """Within it, images loaded into memory are not decoded again while one dataset is in use."""
   global _kept
   _kept = {}
@@ -21,8 +21,8 @@ def decoding_once() -> Iterator[None]:
     _kept = None
 
 
-def keeping(decode: Callable[[int], np.ndarray], of: Hashable) -> Callable[[int], np.ndarray]:
-  """A function of an index that remembers its results while `decoding_once`.
+def with_cache(decode: Callable[[int], np.ndarray], of: Hashable) -> Callable[[int], np.ndarray]:
+  """A function of an index that remembers its results while `cache_decoded_images`.
 
   Args:
     decode: index of a record → its images.
