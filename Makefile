@@ -1,7 +1,7 @@
 # make demo    installs, trains on real solar cells, evaluates (minutes on a CPU)
 # make test    installs, runs the tests
 # make test-slow    installs, runs what takes minutes each: training by `restore`, the paper's tables in little, faults, Ray
-# make lint    installs, runs ruff and mypy
+# make lint    installs, runs ruff, mypy and import-linter
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,7 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf .venv runs

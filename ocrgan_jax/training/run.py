@@ -13,7 +13,6 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled
-from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import read
@@ -63,7 +62,7 @@ class TrainingRun:
     mesh: Mesh,
     data: TrainingImages,
     batch_size: int,
-    checkpoints: CheckpointManager,
+    checkpoints: checkpoint.CheckpointManager,
   ):
     """Takes up a run from its last checkpoint, or begins it; see `open_run`."""
     images, held_out = data.images, data.held_out
