@@ -1,4 +1,4 @@
-r"""CIFAR-10, S1 (one class is normal) and S2 (one class is anomalous).
+r"""CIFAR-10, protocols S1 (one class is normal) and S2 (one class is anomalous).
 
   python -m ocrgan_jax.train --config=configs/cifar10.py:s1-plane \
       --workdir=runs/s1-plane --config.data_dir=…
@@ -6,7 +6,7 @@ r"""CIFAR-10, S1 (one class is normal) and S2 (one class is anomalous).
 
 The argument is `s1-<class>` or `s2-<class>`: plane, car, bird, cat, deer, dog, frog,
 horse, ship, truck. `data_dir` holds the official python or binary archive, packed or
-not, or a tree of images (see ocrgan_jax/data/cifar10.py).
+unpacked, or a tree of images (see ocrgan_jax/data/datasets/cifar10.py).
 Protocol (IV-A1): size 32, batch 64. S1 trains on 5,000 and tests on 1,000 normal and
 9,000 anomalous images; S2 trains on 45,000 and tests on 9,000 and 6,000.
 """

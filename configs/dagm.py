@@ -4,7 +4,7 @@ r"""DAGM 2007: one model per class, trained on the defect-free images of `Train`
       --workdir=runs/dagm1 --config.data_dir=…/dagm
   python -m ocrgan_jax.evaluate --workdir=runs/dagm1
 
-`data_dir` is the folder that holds `Class1`, `Class2`, …
+`data_dir` is the folder that contains `Class1`, `Class2`, …
 Protocol (IV-A1): size 256, batch 64, tested on all of `Test`.
 """
 

@@ -4,13 +4,14 @@
   python -m ocrgan_jax.train --config=configs/elpv.py:mono --workdir=runs/elpv
   python -m ocrgan_jax.evaluate --workdir=runs/elpv
 
-The argument is `mono`, `poly` or `both`. ELPV is not in the paper and has no
-official split; here cells labelled sound (defect probability 0) are normal, 80 %
-of them train, the rest and all cells labelled defective (probability 1) test; the
-unsure ones between are left out. `data_dir` is needed only for a copy of the
-dataset (the folder with `labels.csv`) elsewhere than in the package. By default band
-statistics are fitted and nothing is trained; `mono,restore` takes minutes and is hardly
-better here (docs/detection.md), `mono,paper` trains the paper's networks.
+The argument is `mono`, `poly` or `both`. ELPV is not in the paper and has no official split.
+Here, cells labelled sound (defect probability 0) are normal: 80 % of them are for training, the
+rest and all cells labelled defective (probability 1) for testing. Cells with a probability in
+between are left out. Set `data_dir` only for a copy of the dataset outside the package (the
+folder with `labels.csv`).
+
+By default this fits band statistics and trains nothing. `mono,restore` takes minutes and is
+hardly better here (docs/detection.md); `mono,paper` trains the paper's networks.
 """
 
 import ml_collections

@@ -4,14 +4,14 @@ r"""Your own photographs.
   ocrgan train --config=folder --config.data_dir=my/photos --workdir=runs/mine
   ocrgan predict --workdir=runs/mine --maps new/photos
 
-The recipe is `restore` (see docs/detection.md), ten to fifteen minutes on two CPU cores.
-`--config=folder:statistics` trains nothing: band statistics are fitted in a minute or so,
-and detect nearly as well on most sets. `folder:paper` trains the paper's networks.
+The default recipe is `restore` (see docs/detection.md); it takes ten to fifteen minutes on two
+CPU cores. `--config=folder:statistics` trains nothing: it fits band statistics in about a minute
+and detects nearly as well on most datasets. `folder:paper` trains the paper's networks.
 
-`data_dir` is a folder of images of sound products, or one in MVTec AD's layout
-(train/good, test/good, test/<defect>). To a plain folder a test set can be given as
-`--config.data.test_dir=…`: images in its subfolder `good` are normal, in other
-subfolders anomalous, directly in it unlabelled (scored, but with no AUROC).
+`data_dir` is a folder of images of sound products, or one in MVTec AD's layout (train/good,
+test/good, test/<defect>). To add a test set to a plain folder, pass `--config.data.test_dir=…`:
+images in its subfolder `good` are normal, those in other subfolders anomalous, and those
+directly in it unlabelled (scored, but without AUROC).
 """
 
 import ml_collections

@@ -4,11 +4,11 @@ r"""KolektorSDD: cracks in the surfaces of electrical commutators.
       --workdir=runs/kolektor --config.data_dir=…/KolektorSDD
   python -m ocrgan_jax.evaluate --workdir=runs/kolektor
 
-`data_dir` is the folder that holds `kos01`, `kos02`, …
-Protocol (IV-A1): size 256, batch 64. The paper does not state its split; here whole
-items train until they hold 80 % of the normal images, items with identical images
-are kept together, and the other normal and all defective images test
-(`--config.data.split=image` draws images instead of items).
+`data_dir` is the folder that contains `kos01`, `kos02`, …
+Protocol (IV-A1): size 256, batch 64. The paper does not state its split. Here, whole items are
+drawn for training until they hold 80 % of the normal images; items with identical images stay
+together. The other normal images and all defective ones are for testing.
+`--config.data.split=image` draws images instead of items.
 """
 
 import ml_collections

@@ -4,10 +4,10 @@ r"""Magnetic tile defects (not in the paper): grey images of many sizes, with ma
       --workdir=runs/tile --config.data_dir=…/magnetic_tile
   python -m ocrgan_jax.evaluate --workdir=runs/tile
 
-`data_dir` is the folder that holds `MT_Free`, `MT_Crack`, …, where 80 % of the normal
-images train; or the same images in MVTec AD's layout, which is split already.
-Protocol: as MVTec AD, size 256. The recipe is `restore` by default; `magnetic_tile:statistics`
-trains nothing, `magnetic_tile:paper` the paper's networks.
+`data_dir` is the folder that contains `MT_Free`, `MT_Crack`, … (80 % of the normal images are
+for training), or the same images in MVTec AD's layout, which is already split.
+Protocol: as for MVTec AD, size 256. The default recipe is `restore`; `magnetic_tile:statistics`
+trains nothing, `magnetic_tile:paper` trains the paper's networks.
 """
 
 import ml_collections

@@ -4,9 +4,9 @@ r"""MVTec AD: one model per category, trained on `train/good`, tested on all of 
       --workdir=runs/bottle --config.data_dir=…/mvtec_ad
   python -m ocrgan_jax.evaluate --workdir=runs/bottle
 
-`data_dir` is the folder that holds the categories. Behind the category a preset may
-stand: `configs/mvtec.py:bottle,statistics`.
-Protocol (IV-A1): size 256, batch 32, the paper reports 5 seeds.
+`data_dir` is the folder that contains the categories. A preset may follow the category:
+`configs/mvtec.py:bottle,statistics`.
+Protocol (IV-A1): size 256, batch 32; the paper reports 5 seeds.
 """
 
 import ml_collections

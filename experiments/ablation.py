@@ -1,15 +1,14 @@
-"""The recipe `restore`, whole and with one ingredient changed: `python -m experiments.ablation`.
+r"""Runs the recipe `restore` with one part changed at a time.
 
   python -m experiments.ablation --data_dir=… --sets=tile,elpv --seeds=0
   python -m experiments.ablation --data_dir=… --variants='restore,band statistics alone' \
       --sets=tile,kolektor,plane --image_size=256 --seeds=0,1,2 --test
 
-`data_dir` holds the datasets' folders by the names in SETS. Each run lies in a folder of its
-own under `--workdir`, one line of `results.jsonl` is written when it is done, and a run
-that is there already is not done again: start the same command again after an interruption.
+`data_dir` contains the datasets' folders, named as in SETS. Each run has its own folder under
+`--workdir`, and adds a line to `results.jsonl` when it is done. Finished runs are skipped, so an
+interrupted command can be started again.
 """
 
-import importlib
 import itertools
 import sys
 import time
@@ -22,6 +21,7 @@ import ml_collections
 import numpy as np
 from absl import flags
 
+from experiments import configs
 from experiments.runner import KEPT, append
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
@@ -31,8 +31,7 @@ from ocrgan_jax.runs.checkpoint import VALIDATION
 from ocrgan_jax.training.log import read_lines
 from ocrgan_jax.training.train import train
 
-# name → the config file, its argument, the dataset's folder in `--data_dir`. By the first four
-# recipes are developed.
+# Name → config file, category, folder in `--data_dir`. Recipes are developed on the first four.
 SETS = {
   'bottle': ('mvtec', 'bottle', 'mvtec_ad'),
   'dagm': ('dagm', 'Class1', 'dagm'),
@@ -44,15 +43,15 @@ SETS = {
   'kolektor': ('kolektor', '', 'kolektor_sdd'),
 }
 DEVELOPMENT = ('bottle', 'dagm', 'elpv', 'tile')
-CIFAR_SIZE = 32  # of its images, whatever size is asked for
-ALONE = 'band statistics alone'  # which is a preset of its own
-# What is changed: name → fields of the config.
+CIFAR_SIZE = 32  # CIFAR-10 ignores --image_size
+ALONE = 'band statistics alone'  # the preset `statistics`
+# Name → changed fields of the config.
 VARIANTS: dict[str, dict[str, Any]] = {
   'restore': {},
   ALONE: {},
   'no band statistics in the density': {'density.channels': 'pixels', 'model.deviations': False},
   'D is given no deviations': {'model.deviations': False},
-  # Nothing is unseen then that is kept for validation: that number is of all families.
+  # No mixtures are trained on here, so validation uses all families, not only the unseen ones.
   'CutPaste and CutOut instead of mixtures': {
     'forgery.mixtures': False,
     'forgery.cutpaste': True,
@@ -60,10 +59,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
   },
   'nothing left unforged': {'forgery.unforged': 0.0},
   'no SSIM': {'loss.ssim': 0.0},
-  # Adam divides a gradient by its size or by 1e-8, and this one is far less.
+  # This gradient is far below Adam's epsilon of 1e-8, so G hardly moves.
   'G is not trained': {'loss.content': 1e-20, 'loss.ssim': 0.0},
   'no cosine, no average': {'train.decay': 'none', 'train.average': 0.0},
-  # Of as many parameters as the two.
+  # Has as many parameters as the two U-Nets.
   'one U-Net, no bands': {'model.branches': 1, 'model.width': 6},
   'bands without CS': {'model.channel_selection': False},
 }
@@ -96,16 +95,16 @@ def main() -> int:
 def run(
   workdir: Path, data_dir: str, name: str, variant: str, size: int, seed: int, *, test: bool
 ) -> None:
-  """Trains one variant on one set, unless that is done, and writes its line.
+  """Trains one variant on one set and writes its line of results, unless it is there already.
 
   Args:
-    workdir: of the ablation.
-    data_dir: that holds the datasets' folders.
-    name: of SETS.
-    variant: of VARIANTS.
-    size: of the images, but for CIFAR-10's.
-    seed: of the run.
-    test: whether the test set is looked at.
+    workdir: folder of the ablation.
+    data_dir: folder that contains the datasets' folders.
+    name: a key of SETS.
+    variant: a key of VARIANTS.
+    size: side of the images, except for CIFAR-10.
+    seed: seed of the run.
+    test: whether to evaluate on the test set.
   """
   results = workdir / 'results.jsonl'
   size = size_of(name, size)
@@ -118,7 +117,7 @@ def run(
   begun = time.monotonic()
   train(config_of(data_dir, name, variant, size, seed), folder)
   minutes = (time.monotonic() - begun) / 60
-  jax.clear_caches()  # each variant is a program of its own
+  jax.clear_caches()  # each variant has its own program
   lines = read_lines(folder / 'metrics.jsonl')
   row = {**key, 'validation': lines[-1][VALIDATION], 'minutes': round(minutes, 1)}
   if test:
@@ -128,39 +127,41 @@ def run(
 
 
 def size_of(name: str, size: int) -> int:
-  """The side of a set's images if `size` is asked for."""
+  """The side of a set's images if `size` is requested."""
   return CIFAR_SIZE if SETS[name][0] == 'cifar10' else size
 
 
 def config_of(
   data_dir: str, name: str, variant: str, size: int, seed: int
 ) -> ml_collections.ConfigDict:
-  """The config of one run; the arguments are those of `run`."""
-  module, argument, folder = SETS[name]
-  preset = 'statistics' if variant == ALONE else 'restore'
-  config = importlib.import_module(f'ocrgan_jax.configs.{module}').get_config(
-    ','.join(filter(None, (argument, preset)))
-  )
-  config.data_dir = str(Path(data_dir, folder)) if folder else ''
-  config.image_size, config.seed = size, seed
-  config.update_from_flattened_dict(VARIANTS[variant])
-  return config
+  """The config of one run; arguments as in `run`."""
+  file, category, folder = SETS[name]
+  fields = {
+    'data_dir': str(Path(data_dir, folder)) if folder else '',
+    'image_size': size,
+    'seed': seed,
+    **VARIANTS[variant],
+  }
+  recipe = 'statistics' if variant == ALONE else 'restore'
+  return configs.config_of(file, category, recipe, fields)
 
 
 def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-  """A table of the variants: the means over seeds of validation AUROC and test AUROC.
+  """A table of the variants: validation AUROC and test AUROC, means over seeds.
 
   Args:
-    lines: of `results.jsonl`, of one size of images for each set.
-    sets: of its columns.
+    lines: lines of `results.jsonl`, with one size of images for each set.
+    sets: the columns.
 
   Returns:
-    The text; what was not run is '–'.
+    The text, with '–' where nothing was run.
   """
 
   def cell(variant: str, name: str) -> str:
     same = [line for line in lines if (line['variant'], line['set']) == (variant, name)]
-    rows = [*{line['seed']: line for line in same}.values()]  # tested later, a run has two lines
+    rows = [
+      *{line['seed']: line for line in same}.values()
+    ]  # a run that was tested later has two lines
     if not rows:
       return '–'
     mean = lambda field: float(np.mean([row[field] for row in rows if field in row]))
@@ -176,11 +177,11 @@ def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
 
 
 def by_seed(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-  """A table of what was tested: each seed's AUROC, their mean, and what the threshold does.
+  """A table of the tested runs: the AUROC of each seed, the mean, and the rates at the threshold.
 
   Args:
-    lines: of `results.jsonl`, of one size of images for each set.
-    sets: of its rows.
+    lines: lines of `results.jsonl`, with one size of images for each set.
+    sets: the sets to show.
 
   Returns:
     The text.
@@ -206,11 +207,13 @@ def by_seed(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', 'runs/ablation', 'folder of the runs and the results')
-  flags.DEFINE_string('data_dir', '', "folder that holds the datasets' folders")
-  flags.DEFINE_list('sets', list(DEVELOPMENT), f'which of {", ".join(SETS)}')
-  flags.DEFINE_list('variants', [], 'which; all by default')
+  flags.DEFINE_string('workdir', 'runs/ablation', 'folder for the runs and the results')
+  flags.DEFINE_string('data_dir', '', "folder that contains the datasets' folders")
+  flags.DEFINE_list('sets', list(DEVELOPMENT), f'datasets: {", ".join(SETS)}')
+  flags.DEFINE_list('variants', [], 'variants to run; by default all')
   flags.DEFINE_integer('image_size', 128, 'side of the images')
-  flags.DEFINE_list('seeds', ['0'], 'of each variant')
-  flags.DEFINE_bool('test', False, 'whether to look at the test sets, which is counted')
+  flags.DEFINE_list('seeds', ['0'], 'seeds of each variant')
+  flags.DEFINE_bool(
+    'test', False, 'also evaluate on the test sets; docs/detection.md counts each such look'
+  )
   command_line.run(main)

@@ -1,13 +1,14 @@
-"""This project beside what one would take instead, on the same images, one after the other.
+r"""Compares this project with models of anomalib on the same images.
 
   python3 -m venv others && others/bin/pip install torch torchvision anomalib
   python -m experiments.compare --dataset=mvtec --category=bottle --data_dir=…/mvtec_ad \
       --python=others/bin/python
 
-Every image is resized once and written as PNG; all train on those same files. Each contestant is a
-process of its own, which tells its peak of memory. What others train by gradients gets as many
-minutes as `restore` took; the paper's training gets 60 epochs. Scoring is timed from files to
-scores and maps. Nothing is downloaded: backbones of anomalib have random weights.
+Every image is resized once and saved as PNG, and all models train on these files. They run one
+after the other, each in its own process, which reports its peak memory. Models of anomalib that
+train by gradients get as many minutes as `restore` took; the paper's training gets 60 epochs.
+Scoring is timed from files to scores and maps. Nothing is downloaded: anomalib's backbones have
+random weights.
 """
 
 import json
@@ -24,8 +25,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine, peak_gib
-from experiments.paper.experiment import QUICK, config_of, load_tested
-from experiments.runner import append
+from experiments.configs import QUICK, config_of
+from experiments.runner import append, load_tested
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_text
@@ -42,29 +43,29 @@ OURS = ('statistics', 'restore', 'paper')
 THEIRS = ('PaDiM', 'PatchCore', 'GANomaly', 'DRAEM')
 NOTES = {
   'paper': "the paper's training, width 4, 60 epochs",
-  'PaDiM': 'anomalib; ResNet-18 of random weights, one pass',
-  'PatchCore': 'anomalib; ResNet-18 of random weights, coreset of 0.01, one pass',
+  'PaDiM': 'anomalib; ResNet-18 with random weights, one pass',
+  'PatchCore': 'anomalib; ResNet-18 with random weights, coreset of 0.01, one pass',
   'GANomaly': 'anomalib',
-  'DRAEM': 'anomalib; training images for the textures that it would download',
+  'DRAEM': 'anomalib; training images instead of the textures it would download',
 }
 NOT_RUN = (
   'Not run: PaDiM and PatchCore with pretrained backbones, EfficientAD, Dinomaly, WinCLIP and '
-  'others that start from weights or images that would have to be downloaded.'
+  'others that need weights or images to be downloaded.'
 )
 SCRIPT = Path(__file__).with_name('compare_anomalib.py')
 CATEGORY = 'images'
-MINUTES = 10.0  # of training, where `restore` failed
+MINUTES = 10.0  # of training by gradients if `restore` failed
 
 
 def write_tree(config: str, category: str, data_dir: str, size: int, root: Path) -> None:
   """Writes the images of a dataset, resized, in the layout of MVTec AD.
 
   Args:
-    config: the config file of the dataset.
-    category: of it.
-    data_dir: its folder.
-    size: side of the images.
-    root: where the tree goes.
+    config: config file of the dataset.
+    category: category of the dataset.
+    data_dir: folder of the dataset.
+    size: side of the written images.
+    root: folder to write to.
   """
   made = config_of(config, category, 'paper')
   made.image_size = size
@@ -88,7 +89,7 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 
 def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, output: Path) -> None:
-  """Trains and scores one recipe, and prints what it took."""
+  """Trains and scores one recipe, and prints time, steps and memory as JSON."""
   fields: dict[str, Any] = {'data_dir': str(root), 'image_size': size, 'seed': seed}
   fields['train.pictures'] = False
   if recipe == 'paper':
@@ -113,21 +114,21 @@ def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, outpu
   print(json.dumps({**told, 'gib': peak_gib()}))
 
 
-def contest(name: str, command: list[str], output: Path) -> dict[str, Any]:
-  """Runs one contestant.
+def run_model(name: str, command: list[str], output: Path) -> dict[str, Any]:
+  """Runs one model in its own process.
 
   Args:
-    name: of it.
-    command: that ends with a line of JSON.
+    name: name of the model.
+    command: the command; its last line of output is JSON.
     output: the .npz that it writes.
 
   Returns:
-    Its row, or {'name', 'error'}.
+    Its row of the table, or {'name': …, 'error': …}.
   """
   process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
   try:
     printed, _ = process.communicate()
-  finally:  # where this command is ended, its contestant is
+  finally:  # if this command is stopped, stop the model too
     if process.poll() is None:
       process.terminate()
       process.wait()
@@ -136,12 +137,12 @@ def contest(name: str, command: list[str], output: Path) -> dict[str, Any]:
   try:
     told = json.loads(printed.strip().splitlines()[-1])
     return {'name': name, **told, **measure(output)}
-  except (ValueError, IndexError, OSError) as error:  # scores that are no numbers, for one
+  except (ValueError, IndexError, OSError) as error:  # for example, scores that are not finite
     return {'name': name, 'error': str(error).partition('\n')[0]}
 
 
 def measure(output: Path) -> dict[str, float | None]:
-  """AUROC of the images and AUPRO of the pixels, by the scores and maps in a file."""
+  """Computes image AUROC and AUPRO from the scores and maps in a file."""
   with np.load(output) as found:
     names, scores = found['names'], found['scores']
     maps = found.get('maps')
@@ -161,7 +162,7 @@ def measure(output: Path) -> dict[str, float | None]:
 
 
 def markdown(rows: list[dict[str, Any]], title: str) -> str:
-  """The table."""
+  """The table of results, with a title and notes."""
   lines = [
     f'## {title}',
     '',
@@ -193,7 +194,7 @@ def main() -> int:
     run_ours(values.run, workdir, values.image_size, values.seed, workdir / values.run, output)
     return 0
   if values.python and not Path(values.python).exists():
-    raise InputError(f'--python: there is no {values.python}; make it as the first lines of --help')
+    raise InputError(f'--python: there is no {values.python}; --help says how to create it')
   if not (workdir / CATEGORY).exists():
     partial = workdir / f'.{CATEGORY}'
     write_tree(values.dataset, values.category, values.data_dir, values.image_size, partial)
@@ -201,11 +202,11 @@ def main() -> int:
   results = workdir / 'results.jsonl'
   done = {row['name']: row for row in read_lines(results)}
   minutes = values.minutes
-  for name in tqdm([*OURS, *(THEIRS if values.python else ())], 'contestants'):
+  for name in tqdm([*OURS, *(THEIRS if values.python else ())], 'models'):
     if name in done and 'error' not in done[name]:
       continue
     output = workdir / f'{name}.npz'
-    shutil.rmtree(workdir / name, ignore_errors=True)  # of a run that was cut short
+    shutil.rmtree(workdir / name, ignore_errors=True)  # of an interrupted run
     if name in OURS:
       command = [sys.executable, '-m', 'experiments.compare', *sys.argv[1:], f'--run={name}']
     else:
@@ -213,7 +214,7 @@ def main() -> int:
       command = [values.python, str(SCRIPT), f'--model={name}', f'--images={workdir / CATEGORY}']
       command += [f'--size={values.image_size}', f'--minutes={minutes}', f'--seed={values.seed}']
       command += [f'--output={output}']
-    done[name] = contest(name, command, output)
+    done[name] = run_model(name, command, output)
     append(results, done[name])
   title = f'{values.dataset} {values.category}, {values.image_size} pixels, seed {values.seed}'
   text = markdown([*done.values()], title)
@@ -223,15 +224,19 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('dataset', 'mvtec', 'its config file')
-  flags.DEFINE_string('category', '', 'of the dataset')
-  flags.DEFINE_string('data_dir', None, "the dataset's folder")
-  flags.DEFINE_string('workdir', 'runs/compare', 'folder of the images, models and tables')
-  flags.DEFINE_string('python', '', 'of an environment that has anomalib; without, ours alone')
+  flags.DEFINE_string('dataset', 'mvtec', 'config file of the dataset')
+  flags.DEFINE_string('category', '', 'category of the dataset')
+  flags.DEFINE_string('data_dir', None, 'folder of the dataset')
+  flags.DEFINE_string('workdir', 'runs/compare', 'folder for the images, models and tables')
+  flags.DEFINE_string(
+    'python', '', 'Python of an environment with anomalib; by default only our models run'
+  )
   flags.DEFINE_integer('image_size', 256, 'side of the images')
-  flags.DEFINE_float('minutes', 0.0, 'of training by gradients; 0: as many as `restore` took')
-  flags.DEFINE_integer('seed', 0, 'of all')
-  flags.DEFINE_bool('quick', False, 'tiny models and few steps: to see that it works')
-  flags.DEFINE_string('run', '', 'one recipe of ours, as a process of its own')
+  flags.DEFINE_float(
+    'minutes', 0.0, 'minutes of training by gradients; 0: as many as `restore` took'
+  )
+  flags.DEFINE_integer('seed', 0, 'seed of all models')
+  flags.DEFINE_bool('quick', False, 'check that it works: tiny models, few steps')
+  flags.DEFINE_string('run', '', 'internal: run only this recipe, in this process')
   flags.mark_flag_as_required('data_dir')
   command_line.run(main)

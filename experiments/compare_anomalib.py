@@ -1,6 +1,7 @@
-"""Trains and scores one model of anomalib; `experiments.compare` starts it in its own environment.
+"""Trains and scores one model of anomalib; started by `experiments.compare`.
 
-It imports nothing of this project, and downloads nothing: backbones have random weights.
+It runs in an environment of its own and imports nothing from this project. It downloads nothing:
+backbones have random weights.
 """
 
 import argparse
@@ -21,27 +22,27 @@ from anomalib.engine import Engine
 from anomalib.models import AnomalibModule, Draem, Ganomaly, Padim, Patchcore
 
 MODELS = {'PaDiM': Padim, 'PatchCore': Patchcore, 'GANomaly': Ganomaly, 'DRAEM': Draem}
-FITTED = ('PaDiM', 'PatchCore')  # in one pass; the others train as long as they are given
+FITTED = ('PaDiM', 'PatchCore')  # in one pass; the others train for the time given
 
 
 def peak_gib() -> float:
-  """The largest memory of this process so far, GiB, by Linux; as in `benchmark/machine.py`."""
+  """The peak memory of this process in GiB, by Linux; as in `benchmark/machine.py`."""
   status = Path('/proc/self/status').read_text()
   return int(status.partition('VmHWM:')[2].split()[0]) / 2**20
 
 
 def build(name: str, root: Path, size: int) -> AnomalibModule:
-  """A model for images of this size, which anomalib would resize to 256 pixels unless told so.
+  """Builds a model for images of one size; by default anomalib would resize them to 256 pixels.
 
   Args:
-    name: one of MODELS.
-    root: of the images.
+    name: a key of MODELS.
+    root: folder of the images.
     size: side of the images.
   """
   settings: dict[str, dict[str, Any]] = {
     'PaDiM': {'pre_trained': False},
     'PatchCore': {'backbone': 'resnet18', 'pre_trained': False, 'coreset_sampling_ratio': 0.01},
-    # Its textures would be downloaded: the training images stand for them.
+    # Its texture dataset would be downloaded; training images are used instead.
     'DRAEM': {'dtd_dir': root / 'train'},
   }
   model = MODELS[name]
@@ -60,9 +61,9 @@ def main() -> None:
   parser.add_argument('--model', choices=MODELS, required=True)
   parser.add_argument('--images', required=True, help='a category in the layout of MVTec AD')
   parser.add_argument('--size', type=int, required=True)
-  parser.add_argument('--minutes', type=float, required=True, help='of training, at most')
+  parser.add_argument('--minutes', type=float, required=True, help='most minutes of training')
   parser.add_argument('--seed', type=int, default=0)
-  parser.add_argument('--output', required=True, help='.npz for names, scores and maps')
+  parser.add_argument('--output', required=True, help='.npz to write: names, scores and maps')
   arguments = parser.parse_args()
   warnings.simplefilter('ignore')
   logging.disable(logging.WARNING)
@@ -78,7 +79,7 @@ def main() -> None:
     abnormal_dir='test/defective',
     train_batch_size=8,
     num_workers=0,
-    val_split_mode='same_as_test',  # and never looked at, see limit_val_batches
+    val_split_mode='same_as_test',  # never used, see limit_val_batches
   )
   model = build(arguments.model, root, arguments.size)
   with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,10 @@
-"""What is measured where there is nothing to be found: `python -m experiments.no_signal`.
+"""Measures the AUROC where there is nothing to find.
 
-Normal and 'anomalous' images are drawn alike, so that every honest AUROC is 0.5, but for chance.
-Beside it stands what the best of all epochs on the test set would have claimed, which is how the
-release of the paper chooses. As many images as in the trial of the release: 93 and 22 to test.
+  python -m experiments.no_signal
+
+Normal and "anomalous" images are drawn from one distribution, so every honest AUROC is 0.5 up to
+chance. For comparison, the table shows the best epoch on the test set, which is what the paper's
+release reports. The test set is as large as in the trial of that release: 93 and 22 images.
 """
 
 import math
@@ -22,17 +24,17 @@ SIZE = 32
 SETTINGS = ('image_size=32', 'model.width=8', 'train.checkpoint_every=1')
 LENGTH = {'paper': ('train.epochs=40',), 'restore': ('train.steps=1000',)}
 QUICK_LENGTH = {'paper': ('train.epochs=1',), 'restore': ('train.steps=3', 'train.warmup=0')}
-# Of an AUROC of 0.5 by chance: Mann and Whitney's.
+# Of an AUROC whose true value is 0.5, after Mann and Whitney.
 STANDARD_ERROR = math.sqrt((NUM_NORMAL + NUM_ANOMALOUS + 1) / (12 * NUM_NORMAL * NUM_ANOMALOUS))
-WIDTH = 2.58  # standard errors within which 99 of 100 such means lie
+WIDTH = 2.58  # 99 of 100 means lie within so many standard errors
 
 
 def draw_images(root: Path, seed: int) -> None:
-  """Draws a dataset in MVTec AD's layout whose test images are all alike.
+  """Draws a dataset in MVTec AD's layout whose two classes do not differ.
 
   Args:
-    root: the folder of its one category.
-    seed: of the draw.
+    root: the folder of its only category.
+    seed: seed of the images.
   """
   rng, partial = np.random.default_rng(seed), root.with_name(f'.{root.name}')
   for folder, count in (
@@ -50,44 +52,44 @@ def draw_images(root: Path, seed: int) -> None:
 
 
 def lines_of(results: dict[str, Results]) -> tuple[list[str], bool]:
-  """The verdict on each recipe and protocol.
+  """The mean AUROC of each recipe and protocol, against what chance allows.
 
   Args:
-    results: recipe → of its runs.
+    results: recipe → results of its runs.
 
   Returns:
-    Lines of a table, and whether each honest mean lies where chance puts it.
+    The lines of a table, and whether every honest mean is within chance of 0.5.
   """
   lines = [
-    '| | mean of the draws | chance puts it within | from, to |',
+    '| | mean of the draws | range by chance | lowest, highest |',
     '|---|---|---|---|',
   ]
-  sound = True
-  for recipe, of_recipe in results.items():
+  passed = True
+  for recipe, found in results.items():
     for protocol in ('last', 'validation', 'oracle'):
-      values = [outcome[protocol] for outcome in of_recipe.outcomes.values()]
+      values = [outcome[protocol] for outcome in found.outcomes.values()]
       mean, allowed = float(np.mean(values)), WIDTH * STANDARD_ERROR / math.sqrt(len(values))
       honest = protocol != 'oracle'
-      sound &= not honest or abs(mean - 0.5) <= allowed
+      passed &= not honest or abs(mean - 0.5) <= allowed
       name = protocol if honest else 'best of all epochs on the test set'
       lines.append(
         f'| {RECIPES[recipe]}: {name} | {mean:.3f} | {0.5 - allowed:.3f} to {0.5 + allowed:.3f} | '
         f'{min(values):.3f}, {max(values):.3f} |'
       )
-  return lines, sound
+  return lines, passed
 
 
 def main() -> int:
-  """Runs the command; the status is 1 if an honest number is further from 0.5 than by chance."""
+  """Runs the command; the status is 1 if an honest mean is farther from 0.5 than chance allows."""
   values = flags.FLAGS
   workdir = Path(values.workdir)
   draws = [f'draw{k}' for k in range(1 if values.quick else values.draws)]
   for k, name in enumerate(draws):
     if not (workdir / 'images' / name).exists():
       draw_images(workdir / 'images' / name, k)
-  made = Experiment(
+  spec = Experiment(
     name='no_signal',
-    title='No signal: normal and "anomalous" images drawn alike',
+    title='No signal: normal and "anomalous" images of one distribution',
     config='mvtec',
     rows={name: Row(None, name) for name in draws},
     averages={'mean': (tuple(draws), None)},
@@ -95,7 +97,7 @@ def main() -> int:
   )
   results = {
     recipe: experiment.run(
-      made,
+      spec,
       workdir,
       str(workdir / 'images'),
       recipes=[recipe],
@@ -107,15 +109,15 @@ def main() -> int:
   if failed:
     print(f'not run: {failed[0]}')
     return 1
-  lines, sound = lines_of(results)
+  lines, passed = lines_of(results)
   text = '\n'.join([*lines, '', *(tables.markdown(each) for each in results.values())])
   write_text(workdir / 'no_signal.md', text)
   print(text)
-  return int(not sound)
+  return int(not passed)
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', 'runs/no_signal', 'folder of the images, the runs, the table')
-  flags.DEFINE_integer('draws', 5, 'datasets to draw')
-  flags.DEFINE_bool('quick', False, 'one draw and a few steps: to see that it works')
+  flags.DEFINE_string('workdir', 'runs/no_signal', 'folder for the images, the runs and the table')
+  flags.DEFINE_integer('draws', 5, 'number of datasets to draw')
+  flags.DEFINE_bool('quick', False, 'check that it works: one draw, a few steps')
   command_line.run(main)

@@ -1,7 +1,9 @@
-"""The README's picture: `python -m experiments.picture --workdir=runs/elpv --output=…`.
+"""Draws the picture in the README.
 
-Test images from the most to the least anomalous of those that are, and a sound one: the
-photograph, what the model makes of it, the anomaly map over it, score and verdict.
+  python -m experiments.picture --workdir=runs/elpv --output=picture.png
+
+The columns are anomalous test images from high to low scores, and a sound one. The rows are the
+photograph, its reconstruction, and the anomaly map drawn over it; the title is score and verdict.
 """
 
 from pathlib import Path
@@ -9,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.paper.experiment import load_tested
+from experiments.runner import load_tested
 from ocrgan_jax.core import command_line
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.drawing import figures
 from ocrgan_jax.drawing.overlay import outline, tinted
 
-QUANTILES = (0.95, 0.8, 0.65, 0.5, 0.35)  # of the anomalous images' scores
+QUANTILES = (0.95, 0.8, 0.65, 0.5, 0.35)  # of the scores of anomalous images
 
 
 def picture(workdir: str, output: Path) -> None:
@@ -23,7 +25,7 @@ def picture(workdir: str, output: Path) -> None:
 
   Args:
     workdir: the run's folder.
-    output: the PNG.
+    output: the PNG to write.
   """
   scorer, dataset, images = load_tested(workdir)
   test = dataset.test
@@ -56,6 +58,6 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('output', 'runs/picture.png', 'the PNG')
+  flags.DEFINE_string('output', 'runs/picture.png', 'the PNG to write')
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -1,8 +1,8 @@
-"""Runs a list of configs, each once: one by one, several side by side, or over a cluster.
+"""Runs each config of a list once: one by one, several side by side, or on a cluster.
 
-A run lies in `<workdir>/<name>`, named by a hash of its config. When it is trained and evaluated,
-one line of `<workdir>/results.jsonl` says what came out, and it is not run again; one that was
-interrupted goes on where it stood. Several runners may share a work folder.
+Each run has a folder `<workdir>/<name>`, where the name is a hash of its config. When a run has
+been trained and evaluated, a line with its results is added to `<workdir>/results.jsonl`, and it
+is never run again. An interrupted run resumes. Several runners may share a work folder.
 """
 
 import contextlib
@@ -24,9 +24,12 @@ from experiments.benchmark.machine import machine
 from ocrgan_jax.configs import default
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError, InUse
+from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decode_cache import cache_decoded_images
-from ocrgan_jax.data.images import hold_out
+from ocrgan_jax.data.images import Images, hold_out, load_images
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.runs import checkpoint, run_folder
@@ -37,7 +40,7 @@ from ocrgan_jax.training.log import read_lines
 from ocrgan_jax.training.run import resolve
 from ocrgan_jax.training.train import train
 
-# What says where images lie and how they are fetched, not what is measured.
+# Fields that do not affect the result: where the images are and how they are loaded.
 NOT_IN_THE_NAME = (
   'data_dir',
   'data.test_dir',
@@ -47,7 +50,8 @@ NOT_IN_THE_NAME = (
   'train.pictures',
   'train.track',
 )
-KEPT = (  # of an evaluation's metrics, by the last checkpoint
+# Metrics of the last checkpoint that go into a line of results.
+KEPT = (
   'image_auroc_interval',
   'trivial',
   'pixel_auroc',
@@ -58,20 +62,20 @@ KEPT = (  # of an evaluation's metrics, by the last checkpoint
   'num_anomalous',
   'num_held_out',
 )
-WAIT_SECONDS = 5.0  # between looks at a run that another runner is at
+WAIT_SECONDS = 5.0  # between checks of a run that another runner is working on
 
 Row = dict[str, Any]
 
 
 def name_of(config: ml_collections.ConfigDict) -> str:
-  """The name of a run: a hash of what its config says about the result."""
+  """The name of a run: a hash of the config fields that affect its result."""
   fields = {k: v for k, v in flat_fields(config).items() if k not in NOT_IN_THE_NAME}
   text = json.dumps(fields, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def results(workdir: Path) -> dict[str, Row]:
-  """The lines of `results.jsonl` by the names of the runs."""
+  """The lines of `results.jsonl`, by the names of their runs."""
   return {row['run']: row for row in read_lines(workdir / 'results.jsonl')}
 
 
@@ -83,21 +87,20 @@ def run_all(
   cluster: str = '',
   devices: int = 1,
 ) -> dict[str, Row]:
-  """Trains and evaluates all of a list that is not done yet.
+  """Trains and evaluates every run of a list that has no results yet.
 
   Args:
-    configs: of the runs; equal ones are one run.
+    configs: the configs of the runs; equal configs are one run.
     workdir: the folder of all runs.
-    together: how many models of one shape are trained side by side, by one program.
-    cluster: of submitit: 'slurm' or 'local', a job for each run; '' for this process.
+    together: how many models of one shape to train side by side, with one compiled program.
+    cluster: 'slurm' or 'local' to submit each run as a job with submitit; '' to run it here.
     devices: accelerators of each job.
 
   Returns:
-    The name of a run → its line of results, or {'run': its name, 'error': what went wrong}.
+    Name of a run → its line of results, or {'run': name, 'error': message}.
 
   Raises:
-    InputError: if a run was done with other images than there are now, or there is no such
-      cluster.
+    InputError: if the images of a finished run have changed, or the cluster is not available.
   """
   workdir = workdir.absolute()
   wanted = {name_of(config): resolve(config) for config in configs}
@@ -105,11 +108,11 @@ def run_all(
   to_do = {name: config for name, config in wanted.items() if name not in done}
   earlier = {name: config for name, config in wanted.items() if name in done}
   _check_images(earlier, done, workdir)
-  for name in earlier:  # it may have been killed before it came to that
+  for name in earlier:  # its runner may have been killed before it did this
     _prune(workdir / name)
-  # One dataset after the other, so that its images are decoded once.
-  of_data = lambda item: (item[1].data.dataset, item[1].data.category)
-  to_do = dict(sorted(to_do.items(), key=of_data))
+  # Sorted by dataset, so that each dataset's images are decoded once.
+  by_dataset = lambda item: (item[1].data.dataset, item[1].data.category)
+  to_do = dict(sorted(to_do.items(), key=by_dataset))
   found = {name: done[name] for name in wanted if name in done}
   with tqdm(total=len(wanted), initial=len(wanted) - len(to_do), desc='runs', unit='run') as bar:
     outcomes = (
@@ -127,7 +130,7 @@ def run_all(
 def _here(
   to_do: dict[str, ml_collections.ConfigDict], workdir: Path, together: int
 ) -> Iterator[list[Row]]:
-  """Runs in this process, and waits for what others are at."""
+  """Runs in this process, and waits for runs that other runners are working on."""
   waiting = list(_groups(to_do, together))
   with cache_decoded_images():
     while waiting:
@@ -137,7 +140,7 @@ def _here(
           yield _run_group(group, workdir)
         except InUse:
           busy.append(group)
-        jax.clear_caches()  # each shape is a program of its own
+        jax.clear_caches()  # each shape has its own program
       if busy == waiting:
         time.sleep(WAIT_SECONDS)
       waiting = busy
@@ -146,12 +149,12 @@ def _here(
 def _groups(
   to_do: dict[str, ml_collections.ConfigDict], together: int
 ) -> Iterator[dict[str, ml_collections.ConfigDict]]:
-  """Runs that share a program, up to so many at a time."""
+  """Groups runs that can share a compiled program, up to `together` in each group."""
   shapes: dict[Any, list[str]] = {}
   for name, config in to_do.items():
     try:
       shape: Any = (build_model(config), config.train.batch_size) if together > 1 else name
-    except InputError:  # told when it is run
+    except InputError:  # reported when it is run
       shape = name
     shapes.setdefault(shape, []).append(name)
   for names in shapes.values():
@@ -163,10 +166,10 @@ def _run_group(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
   """Trains and evaluates runs of one shape.
 
   Returns:
-    Their lines, which are written already, or what went wrong.
+    Their lines of results, already written to the file, or their errors.
 
   Raises:
-    InUse: if another runner is at one of them.
+    InUse: if another runner is working on one of them.
   """
   with contextlib.ExitStack() as stack:
     for name in group:
@@ -175,7 +178,7 @@ def _run_group(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
 
 
 def _run_owned(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> list[Row]:
-  done = results(workdir)  # by another runner, since we looked
+  done = results(workdir)  # another runner may have finished some of them
   left = {name: config for name, config in group.items() if name not in done}
   earlier = [done[name] for name in group if name in done]
   message = ''
@@ -188,8 +191,8 @@ def _run_owned(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
     if not isinstance(error, InputError):
       traceback.print_exc()
     message = str(error).partition('\n')[0] or type(error).__name__
-  # What follows is outside of `except`, where the error would keep the group's states in memory.
-  if message and len(left) > 1:  # one of them cannot be run: which, and the others
+  # Outside of `except`, since there the error would keep the group's states in memory.
+  if message and len(left) > 1:  # run them one by one: find the bad one, finish the others
     return earlier + [row for name in left for row in _run_owned({name: left[name]}, workdir)]
   if message:
     return earlier + [{'run': name, 'error': message} for name in left]
@@ -200,7 +203,7 @@ def _run_owned(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> li
 
 
 def _prune(folder: Path) -> None:
-  """Removes the checkpoints of a run that is done, but the last and the best."""
+  """Removes all checkpoints of a finished run except the last and the best."""
   try:
     if (folder / 'checkpoints').exists():
       checkpoint.keep_last_and_best(folder)
@@ -211,7 +214,7 @@ def _prune(folder: Path) -> None:
 def _check_images(
   configs: dict[str, ml_collections.ConfigDict], done: dict[str, Row], workdir: Path
 ) -> None:
-  """Stops where a run that is done was of other images; where there are none now, it counts."""
+  """Raises an InputError if a finished run used other images. Missing images are accepted."""
   found: dict[str, str] = {}
   for name, config in configs.items():
     where = json.dumps([config.data_dir, config.data.to_dict()])
@@ -243,7 +246,7 @@ def _train(group: dict[str, ml_collections.ConfigDict], workdir: Path) -> None:
 
 
 def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row:
-  """Evaluates a trained run under all protocols."""
+  """Evaluates a trained run under all protocols and returns its line of results."""
   folder = workdir / name
   protocols = PROTOCOLS if config.train.keep_checkpoints else PROTOCOLS[:2]
   metrics: dict[str, dict[str, Any]] = {}
@@ -261,7 +264,7 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row
     'run': name,
     'config': {k: v for k, v in fields.items() if v != known[k] and k not in NOT_IN_THE_NAME},
     **{protocol: metrics[protocol]['image_auroc'] for protocol in protocols},
-    # That the best on the test set was chosen from.
+    # How many checkpoints the oracle chose from.
     'checkpoints': len(checkpoint.steps(folder, protocols[-1])),
     VALIDATION: validated[-1],
     **{key: metrics['last'].get(key) for key in KEPT},
@@ -273,12 +276,12 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row
 
 
 def minutes_of(log: Sequence[Row], count: int, config: ml_collections.ConfigDict) -> float:
-  """The minutes of a run's training steps, by the rates in its log, over all its sessions.
+  """The minutes a run spent in training steps, by the rates in its log.
 
   Args:
-    log: its lines.
-    count: of the normal images, those that are held out included.
-    config: of the run.
+    log: the lines of its log, from all its sessions.
+    count: number of normal images, including held-out ones.
+    config: the config of the run.
 
   Returns:
     Minutes.
@@ -295,18 +298,18 @@ def minutes_of(log: Sequence[Row], count: int, config: ml_collections.ConfigDict
 def _on_cluster(
   to_do: dict[str, ml_collections.ConfigDict], workdir: Path, cluster: str, devices: int
 ) -> Iterator[list[Row]]:
-  """A job of submitit for each run.
+  """Submits each run as a job and waits for their results.
 
   Raises:
-    InputError: if there is no such cluster here.
+    InputError: if submitit or the cluster is not available.
   """
   try:
-    import submitit  # only this needs it
+    import submitit  # needed only here
 
     executor = submitit.AutoExecutor(folder=workdir / 'jobs', cluster=cluster)
   except ImportError:
     raise InputError('--cluster needs submitit: pip install submitit') from None
-  except (RuntimeError, ValueError) as error:  # no srun, say
+  except (RuntimeError, ValueError) as error:  # for example, there is no srun
     raise InputError(f'--cluster={cluster}: {error}') from None
   executor.update_parameters(name='ocrgan', timeout_min=24 * 60, cpus_per_task=8)
   if cluster == 'slurm':
@@ -316,15 +319,23 @@ def _on_cluster(
   for name, job in jobs.items():
     try:
       yield [job.result()[name]]
-    except Exception as error:  # of the job, or of the cluster
+    except Exception as error:  # from the job or from the cluster
       yield [{'run': name, 'error': str(error).strip().rpartition('\n')[2]}]
 
 
 def append(path: Path, row: Row) -> None:
-  """Adds a line to a file that others may write to, too, behind its last whole line."""
+  """Adds a line to a file that other processes may write to, after its last complete line."""
   path.parent.mkdir(parents=True, exist_ok=True)
   with path.open('a+b') as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     file.seek(0)
     file.truncate(file.read().rfind(b'\n') + 1)
     file.write(json.dumps(row).encode() + b'\n')
+
+
+def load_tested(folder: str | Path) -> tuple[Scorer, Prepared, Images]:
+  """Loads the model of a run, its dataset, and the images of its test set."""
+  scorer = load(folder)
+  dataset = prepare_dataset(scorer.config.data_dir, scorer.config.data)
+  memory_gib = scorer.config.data.memory_gib
+  return scorer, dataset, load_images(dataset.test, scorer.framing, memory_gib=memory_gib)

@@ -1,7 +1,9 @@
-"""How fast a served model answers: `python -m experiments.serve_load --url=… photographs…`.
+"""Measures how fast a server of `ocrgan serve` answers.
 
-So many clients, each with a connection of its own, send the photographs in turn, one request
-after the other. Needs httpx.
+  python -m experiments.serve_load --url=http://127.0.0.1:8000 photographs…
+
+Each client has its own connection and sends one request after the other, cycling through the
+photographs. Needs httpx.
 """
 
 import itertools
@@ -53,12 +55,12 @@ def main(arguments: list[str]) -> int:
     f'{len(seconds) / took:.1f} images/s, p50 {middle:.0f} ms, p95 {late:.0f} ms'
   )
   if failed:
-    print(f'the first: {failed[0]}', file=sys.stderr)
+    print(f'first error: {failed[0]}', file=sys.stderr)
   return 1 if failed else 0
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('url', 'http://127.0.0.1:8000', 'of the server')
-  flags.DEFINE_integer('clients', 8, 'at a time')
-  flags.DEFINE_integer('requests', 2000, 'in all')
+  flags.DEFINE_string('url', 'http://127.0.0.1:8000', 'address of the server')
+  flags.DEFINE_integer('clients', 8, 'number of clients')
+  flags.DEFINE_integer('requests', 2000, 'number of requests from all clients')
   command_line.run(main, takes_arguments=True, computes=False)

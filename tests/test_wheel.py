@@ -31,7 +31,7 @@ def test_it_holds_the_configs_once(wheel: Path) -> None:
   names = zipfile.ZipFile(wheel).namelist()
   configs = [name for name in names if name.endswith('mvtec.py')]
   assert configs == ['ocrgan_jax/configs/mvtec.py']
-  assert 'ocrgan_jax/templates/report.html.jinja' in names
+  assert 'ocrgan_jax/reports/templates/report.html.jinja' in names
   assert not [name for name in names if name.startswith(('tests', 'configs'))]
 
 

@@ -1,1 +1,1 @@
-"""How fast the parts are, and how much memory they need: one file for each thing measured."""
+"""Measures the speed and memory of each part; one file per measurement."""

@@ -1,7 +1,9 @@
-"""How fast the parts are: `python -m experiments.benchmark --what=train|score|…|all`.
+"""Measures the speed and memory of each part.
 
-Prints a table and, as its last line, the same as JSON. Every figure is the median
-over repeats within one run; the spread beside it is from the least to the largest.
+  python -m experiments.benchmark --what=train --shapes=256:4:32
+
+Prints a table, then the same numbers as one line of JSON. Each number is the median of repeats
+within one run, followed by the lowest and the highest.
 """
 
 import itertools
@@ -61,14 +63,16 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_enum('what', 'all', [*PARTS, 'all'], 'what to measure')
   flags.DEFINE_list(
-    'shapes', ['256:4:32', '256:64:4', '32:64:64'], 'image size:width:batch of train and score'
+    'shapes',
+    ['256:4:32', '256:64:4', '32:64:64'],
+    'shapes of train and score, as image size:width:batch',
   )
-  flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'of the computation')
-  flags.DEFINE_integer('models', 5, 'K of together, of the first shape')
+  flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'type of the computation')
+  flags.DEFINE_integer('models', 5, 'number of models for together, all of the first shape')
   flags.DEFINE_string(
     'reference',
     '',
-    'a command that times the same network in PyTorch; it is given SIZE WIDTH BATCH STEPS '
+    'command that times the same network in PyTorch; it gets SIZE WIDTH BATCH STEPS '
     'cpu|cuda fp32|bf16 eager|compile train|score and prints "… img/s"',
   )
   command_line.run(main)

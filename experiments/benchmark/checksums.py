@@ -1,4 +1,4 @@
-"""What checksums of a checkpoint cost: they are computed when it is saved and when it is read."""
+"""Times the checksums that are computed whenever a checkpoint is saved or read."""
 
 import functools
 from typing import Any
@@ -13,13 +13,13 @@ from ocrgan_jax.model.state import create_state
 
 
 def benchmark_checksums(shape: Shape) -> dict[str, Any]:
-  """Times the checksums of a whole training state, optimizer included.
+  """Times the checksums of a whole training state, including the optimizer.
 
   Args:
-    shape: of the model; its batch is ignored.
+    shape: shape of the model; its batch is ignored.
 
   Returns:
-    The row.
+    The row of the table.
   """
   like = jax.eval_shape(functools.partial(create_state, model_of(shape, 'float32')), 0)
   rng = np.random.default_rng(0)

@@ -1,23 +1,23 @@
-"""The arithmetic of a step, counted by hand."""
+"""Counts the FLOPs of a step by hand."""
 
 from experiments.benchmark.programs import Shape, discriminator_width
 from ocrgan_jax.networks.discriminator import LATENT_SIZE
 
 
 def flops_by_hand(shape: Shape, d_width: int = 0) -> dict[str, float]:
-  """The multiplications and additions in the convolutions of a step, over all branches.
+  """Counts multiplications and additions in the convolutions of a step, over all branches.
 
-  A forward pass of G or D is counted once, its gradient by the parameters as much again,
-  and by the input as much again. G's loss needs G's forward pass and both gradients, and
-  D's gradient by its input; D's loss needs D's forward pass and both gradients for three
-  inputs. Gradients by the images themselves are left out.
+  A forward pass of G or D counts once, the gradient by its parameters as much again, and the
+  gradient by its input as much again. G's loss needs G's forward pass with both gradients, and
+  D's gradient by its input. D's loss needs D's forward pass with both gradients for three
+  inputs. No gradient by the images themselves is needed.
 
   Args:
-    shape: of the model and its batch.
-    d_width: channels of D's first stage; by default as `discriminator_width` has it.
+    shape: shape of the model and its batch.
+    d_width: channels of D's first stage; by default those of `discriminator_width`.
 
   Returns:
-    `train` and `score`.
+    FLOPs of 'train' and of 'score'.
   """
   size, width = shape.size, shape.width
   depth = size.bit_length() - 1
@@ -27,7 +27,7 @@ def flops_by_hand(shape: Shape, d_width: int = 0) -> dict[str, float]:
     conv((size >> (i + 1)) ** 2, inputs, outputs)
     for i, (inputs, outputs) in enumerate(zip([3, *channels], channels, strict=False))
   ]
-  # A transposed convolution of stride 2 multiplies each input pixel with each of its weights.
+  # A transposed convolution with stride 2 multiplies each input pixel with each of its weights.
   inputs = [2 * c for c in channels[:-1]] + [channels[-1]]
   decoder = [conv((size >> (i + 1)) ** 2, inputs[i], ([3, *channels])[i]) for i in range(depth)]
   g = 2 * sum(encoder + decoder)

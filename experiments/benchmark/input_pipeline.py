@@ -1,4 +1,4 @@
-"""The input pipeline alone, from memory and streamed."""
+"""Times the input pipeline alone, from memory and streamed."""
 
 import os
 import tempfile
@@ -16,11 +16,11 @@ from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.images import load_images
 
-PHOTO_SIZE = 900  # of MVTec AD's bottle
+PHOTO_SIZE = 900  # side in pixels, as in MVTec AD's bottle
 
 
 def benchmark_input() -> list[dict[str, Any]]:
-  """Images/s of the pipeline alone, at 256 and 32, in memory and streamed from large PNGs."""
+  """Times the pipeline at 256 and 32 pixels, from memory and streamed from large PNGs."""
   rows = []
   rng = np.random.default_rng(0)
   for size, count in ((256, 512), (32, 8192)):
@@ -40,7 +40,7 @@ def benchmark_input() -> list[dict[str, Any]]:
 
 
 def make_photographs(root: Path, count: int) -> Split:
-  """Prepares synthetic photographs, PNGs of 900×900: smooth colours with sensor noise."""
+  """Prepares synthetic photographs, 900×900 PNGs of smooth colours with sensor noise."""
   rng = np.random.default_rng(0)
   for i in range(count):
     small = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The machine: its description, and the most it can compute."""
+"""Describes the machine, and measures its peak rate and memory."""
 
 import os
 import platform
@@ -12,14 +12,14 @@ from experiments.benchmark.timing import time_calls
 
 
 def machine() -> str:
-  """The machine in words."""
+  """Describes the machine in one line."""
   model = platform.processor() or platform.machine()
   cpuinfo = Path('/proc/cpuinfo')
   if cpuinfo.exists():
     names = [line for line in cpuinfo.read_text().splitlines() if line.startswith('model name')]
     model = names[0].split(':', 1)[1].strip() if names else model
   device = jax.devices()[0].device_kind
-  tunables = os.environ.get('GLIBC_TUNABLES')  # on a CPU, how memory is allocated
+  tunables = os.environ.get('GLIBC_TUNABLES')  # on a CPU, these set how memory is allocated
   return (
     f'{os.cpu_count()} cores, {model}; device {device}; Python {platform.python_version()}, '
     f'jax {jax.__version__}{f"; GLIBC_TUNABLES={tunables}" if tunables else ""}'
@@ -27,16 +27,16 @@ def machine() -> str:
 
 
 def benchmark_products(dtype: str) -> dict[str, Any]:
-  """GFLOP/s of the device at large matrix products, an upper bound for a step.
+  """Measures GFLOP/s of large matrix products, an upper bound for a step.
 
   Args:
-    dtype: of the matrices.
+    dtype: type of the matrices.
 
   Returns:
-    The row.
+    The row of the table.
   """
   side = 2048 if jax.default_backend() == 'cpu' else 8192
-  # Of random numbers: ones cost some accelerators less power, and run faster.
+  # Random numbers, since ones use less power on some accelerators and run faster.
   matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
   multiply = jax.jit(lambda a: a @ a)
   seconds = float(np.median(time_calls(lambda: multiply(matrix))))
@@ -46,6 +46,6 @@ def benchmark_products(dtype: str) -> dict[str, Any]:
 
 
 def peak_gib() -> float:
-  """The largest memory of this process so far, GiB, by Linux; a parent's is not in it."""
+  """The peak memory of this process so far in GiB, by Linux; excludes its parent's."""
   status = Path('/proc/self/status').read_text()
   return int(status.partition('VmHWM:')[2].split()[0]) / 2**20

@@ -1,4 +1,4 @@
-"""The memory of the training step, and the largest batch that fits."""
+"""Computes the memory of the training step, and the largest batch that fits."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ from ocrgan_jax.model.state import create_state
 
 
 def step_memory(shape: Shape, dtype: str) -> int:
-  """Bytes that the training step of one shape needs, according to the compiler."""
+  """The bytes that the training step of one shape needs, according to the compiler."""
   mesh, model = first_device(), model_of(shape, dtype)
   state = jax.eval_shape(functools.partial(create_state, model), 0)
   batch = jax.ShapeDtypeStruct((shape.batch, shape.size, shape.size, 3), np.uint8)
@@ -26,14 +26,14 @@ def step_memory(shape: Shape, dtype: str) -> int:
 
 
 def memory_shares(shape: Shape, dtype: str) -> tuple[float, float]:
-  """Splits the memory of the training step into a share per image and a fixed one.
+  """Splits the memory of the training step into bytes per image and fixed bytes.
 
-  Both come from two batches, large enough that the images' share is not hidden by
-  the memory for the gradients of the parameters.
+  Both are computed from two batch sizes, large enough that the memory for the parameters'
+  gradients does not hide that for the images.
 
   Args:
-    shape: its batch is ignored.
-    dtype: of the computation.
+    shape: shape of the model; its batch is ignored.
+    dtype: type of the computation.
 
   Returns:
     Bytes per image, and fixed bytes.
@@ -44,14 +44,14 @@ def memory_shares(shape: Shape, dtype: str) -> tuple[float, float]:
 
 
 def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
-  """The largest batch of a shape that fits in the device's memory.
+  """Computes the largest batch of a shape that fits in the device's memory.
 
   Args:
-    shape: its batch is ignored.
-    dtype: of the computation.
+    shape: shape of the model; its batch is ignored.
+    dtype: type of the computation.
 
   Returns:
-    The row.
+    The row of the table.
   """
   per_image, fixed = memory_shares(shape, dtype)
   limit = (jax.devices()[0].memory_stats() or {}).get('bytes_limit')
@@ -59,6 +59,6 @@ def benchmark_memory(shape: Shape, dtype: str) -> dict[str, Any]:
   largest = int((total - fixed) / per_image)
   print(
     f'train {shape.size}, width {shape.width}, {dtype}: {per_image / 2**20:.0f} MiB an image, '
-    f'{fixed / 2**30:.2f} GiB beside; the largest batch in {total / 2**30:.0f} GiB is {largest}'
+    f'{fixed / 2**30:.2f} GiB besides; the largest batch in {total / 2**30:.0f} GiB is {largest}'
   )
   return {'name': 'memory', 'mib_an_image': per_image / 2**20, 'largest_batch': largest}

@@ -1,4 +1,4 @@
-"""Several models of one shape: in turn, as training does it, and stacked in one program."""
+"""Times several models of one shape: in turn, as in training, and stacked in one program."""
 
 import functools
 from typing import Any
@@ -21,15 +21,15 @@ from ocrgan_jax.training.step import train_step
 
 
 def benchmark_group(shape: Shape, dtype: str, count: int) -> list[dict[str, Any]]:
-  """Images/s summed over the models: of one alone, of K in turn, and of K stacked (`vmap`).
+  """Measures total images/s of one model, of K models in turn, and of K stacked with `vmap`.
 
   Args:
-    shape: of each model and its batch.
-    dtype: of the computation.
+    shape: shape of each model and its batch.
+    dtype: type of the computation.
     count: K.
 
   Returns:
-    The rows.
+    The rows of the table.
   """
   mesh, model = first_device(), model_of(shape, dtype)
   states = [new_state(model, mesh)(seed) for seed in range(count)]

@@ -1,4 +1,4 @@
-"""The model and the programs that are measured, for one shape."""
+"""Builds the model and the programs to measure."""
 
 import functools
 from typing import Any, NamedTuple
@@ -18,14 +18,14 @@ from ocrgan_jax.training.step import train_step
 
 
 class Shape(NamedTuple):
-  """What the time of a step depends on: side of the images, width w, and images per step."""
+  """What the time of a step depends on: image size, width w, and images per step."""
 
   size: int
   width: int
   batch: int
 
   def __str__(self) -> str:
-    """As the tables show it."""
+    """The shape as in the tables."""
     return f'({self.size}, {self.width}, {self.batch})'
 
   @classmethod
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
 
 
 def first_device() -> Mesh:
-  """The mesh of the first device alone, on which everything is measured."""
+  """A mesh of only the first device; everything is measured on it."""
   return sharding.make_mesh(jax.devices()[:1])
 
 
@@ -48,14 +48,14 @@ def discriminator_width(shape: Shape) -> int:
 
 
 def model_of(shape: Shape, dtype: str) -> OCRGAN:
-  """A model with the default settings.
+  """Builds a model with the default settings.
 
   Args:
-    shape: of the model.
-    dtype: of the computation.
+    shape: shape of the model.
+    dtype: type of the computation.
 
   Returns:
-    The static description.
+    The model.
   """
   config = default.get_config()
   config.image_size, config.model.width, config.model.dtype = shape.size, shape.width, dtype
@@ -82,7 +82,7 @@ def scoring_program(model: OCRGAN, mesh: Mesh) -> Wrapped:
 
 
 def peak_memory(compiled: Compiled) -> int:
-  """Bytes that a compiled program needs on its device, according to the compiler."""
+  """The bytes that a compiled program needs on its device, according to the compiler."""
   memory: Any = compiled.memory_analysis()
   peak: int = (
     memory.argument_size_in_bytes

@@ -1,4 +1,4 @@
-"""The same network in plain PyTorch, timed by a command."""
+"""Times the same network in plain PyTorch, with a command of the user."""
 
 import re
 import shlex
@@ -18,15 +18,15 @@ def benchmark_reference(
   """Times the reference.
 
   Args:
-    reference: the command, which is given the shape, the number of steps, the device,
-      the precision, the mode and `what`, and prints `… img/s`.
+    reference: the command. It gets the shape, the number of steps, the device, the precision,
+      the mode and `what` as arguments, and prints `… img/s`.
     what: 'train' or 'score'.
-    shape: of the model and its batch.
-    dtype: of the computation.
-    ours: images/s to compare with.
+    shape: shape of the model and its batch.
+    dtype: type of the computation.
+    ours: our images/s, to compare with.
 
   Returns:
-    The row.
+    The row of the table.
 
   Raises:
     InputError: if the command prints no rate.

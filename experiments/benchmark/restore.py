@@ -1,4 +1,4 @@
-"""The recipe that restores and judges pixels: a step of training, and scoring by its densities."""
+"""Times the recipe `restore`: a training step, and scoring with its densities."""
 
 import functools
 from typing import Any
@@ -28,11 +28,11 @@ def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
   """Times the preset `restore`.
 
   Args:
-    size: of the images.
-    batch: of scoring; training has the preset's own.
+    size: side of the images.
+    batch: batch size for scoring; training uses the preset's own.
 
   Returns:
-    The rows.
+    The rows of the table.
   """
   config, mesh = default.get_config('restore'), first_device()
   config.image_size = size

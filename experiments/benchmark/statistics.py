@@ -1,4 +1,4 @@
-"""The recipe that trains nothing: the pass over the training images, the fit, scoring, forging."""
+"""Times the recipe `statistics`: the pass over training images, the fit, scoring and forging."""
 
 import functools
 import time
@@ -25,10 +25,10 @@ def benchmark_statistics(shape: Shape) -> list[dict[str, Any]]:
   """Times the parts of the preset `statistics`.
 
   Args:
-    shape: its size and batch; there is no width.
+    shape: size and batch; the width is ignored.
 
   Returns:
-    The rows.
+    The rows of the table.
   """
   config, mesh = default.get_config('statistics'), first_device()
   config.image_size = shape.size

@@ -1,4 +1,4 @@
-"""The training step and the scoring of one model: time, arithmetic, memory and compilation."""
+"""Measures training and scoring of one model: time, FLOP/s, memory and compilation."""
 
 import time
 from typing import Any
@@ -27,11 +27,11 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
 
   Args:
     what: 'train' or 'score'.
-    shape: of the model and its batch.
-    dtype: of the computation.
+    shape: shape of the model and its batch.
+    dtype: type of the computation.
 
   Returns:
-    The row.
+    The row of the table.
   """
   mesh, model = first_device(), model_of(shape, dtype)
   state, batch = new_state(model, mesh)(0), random_batch(shape, mesh)
@@ -43,7 +43,7 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
     )
     program, others = scoring_program(model, mesh), (unit, batch)
   compile_seconds = []
-  for _ in range(2):  # the second time from the persistent cache
+  for _ in range(2):  # the second time it comes from the persistent cache
     jax.clear_caches()
     start = time.perf_counter()
     compiled = program.lower(state, *others).compile()
@@ -53,7 +53,7 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> dict[str, Any]:
     nonlocal state
     results = compiled(state, *others)
     if what == 'train':
-      state = results[0]  # the state given is used up
+      state = results[0]  # the given state was donated
     return results
 
   seconds = time_calls(call)

@@ -1,4 +1,4 @@
-"""Repeated measurements, and the lines of the table."""
+"""Repeats measurements, and prints the lines of the table."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ REPEATS = 7
 
 
 def time_calls(call: Callable[[], Any]) -> list[float]:
-  """Seconds of each of REPEATS calls, after two that do not count."""
+  """The seconds of each of REPEATS calls, after two warm-up calls."""
   seconds = []
   for repeat in range(REPEATS + 2):
     start = time.perf_counter()
@@ -24,7 +24,7 @@ def time_calls(call: Callable[[], Any]) -> list[float]:
 
 
 def time_batches(batches: TrainingBatches, count: int) -> list[float]:
-  """Images/s of the pipeline, REPEATS times over `count` batches, after a warm-up."""
+  """Images/s of the pipeline over `count` batches, REPEATS times after a warm-up."""
   rates = []
   for repeat in range(REPEATS + 1):
     start, images = time.perf_counter(), 0
@@ -39,7 +39,7 @@ def report_rate(name: str, rates: list[float]) -> dict[str, Any]:
   """Prints one line of the table and returns its row.
 
   Args:
-    name: of what was measured.
+    name: what was measured.
     rates: images/s of each repeat.
 
   Returns:

@@ -1,12 +1,15 @@
-"""The command of an experiment: `python -m experiments.paper.table_1 --data_dir=…`."""
+"""The command line that all tables and most figures share.
+
+python -m experiments.paper.table_1 --data_dir=…/mvtec_ad
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
 
-from experiments.paper import experiment, tables
-from experiments.paper.experiment import RECIPES, Experiment, Results
+from experiments.paper import tables
+from experiments.paper.experiment import RECIPES, Experiment, Results, run
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, write_text
@@ -14,40 +17,41 @@ from ocrgan_jax.core.files import check_writable, write_text
 Draw = Callable[[Results, Path], None]
 
 
-def main(made: Experiment, draw: Draw | None = None) -> None:
+def main(experiment: Experiment, draw: Draw | None = None) -> None:
   """Defines the flags of an experiment, runs it, and writes its table and picture.
 
   Args:
-    made: the experiment.
-    draw: draws its picture into a PNG file, if it has one.
+    experiment: the experiment.
+    draw: draws its picture to a PNG file, if it has one.
   """
-  flags.DEFINE_string('data_dir', None, "folder of the dataset, as the config's data_dir")
-  flags.DEFINE_string('workdir', 'runs/experiments', f'folder of all runs, and of {made.name}.md')
+  name = experiment.name
+  flags.DEFINE_string('data_dir', None, "the dataset's folder, as in the config's data_dir")
+  flags.DEFINE_string('workdir', 'runs/experiments', f'folder for all runs and for {name}.md')
   flags.DEFINE_enum('recipe', 'paper', [*RECIPES, 'both'], 'how the models are trained')
-  flags.DEFINE_list('seeds', ['0', '1', '2', '3', '4'], 'of each run')
-  flags.DEFINE_list('categories', [], "which; all of the paper's by default")
-  flags.DEFINE_multi_string('override', [], 'of a field of all configs: model.width=4')
+  flags.DEFINE_list('seeds', ['0', '1', '2', '3', '4'], 'seeds of each run')
+  flags.DEFINE_list('categories', [], "categories to run; by default all of the paper's")
+  flags.DEFINE_multi_string('override', [], 'change a field of all configs: model.width=4')
   flags.DEFINE_bool('oracle', True, 'keep all checkpoints until the best on the test set is known')
-  flags.DEFINE_bool('quick', False, 'tiny models, one seed, two rows: to see that it works')
+  flags.DEFINE_bool('quick', False, 'check that it works: tiny models, one seed, two rows')
   flags.DEFINE_integer(
-    'together', 1, 'models of one shape side by side, compiled once', lower_bound=1
+    'together', 1, 'models of one shape to train side by side, compiled once', lower_bound=1
   )
-  flags.DEFINE_enum('cluster', '', ['', 'slurm', 'local'], 'a job of submitit for each run')
-  flags.DEFINE_integer('devices', 1, 'accelerators of a job')
+  flags.DEFINE_enum('cluster', '', ['', 'slurm', 'local'], 'submit each run as a job (submitit)')
+  flags.DEFINE_integer('devices', 1, 'accelerators of each job')
   flags.mark_flag_as_required('data_dir')
-  command_line.run(lambda: _run(made, draw))
+  command_line.run(lambda: _run(experiment, draw))
 
 
-def _run(made: Experiment, draw: Draw | None) -> int:
+def _run(experiment: Experiment, draw: Draw | None) -> int:
   values = flags.FLAGS
   for flag in ('seeds', 'categories'):
     command_line.refuse_duplicates(flag, getattr(values, flag))
   if values.cluster and values.together > 1:
     raise InputError('--cluster makes a job of each run: leave out --together')
-  path = Path(values.workdir, made.name)
+  path = Path(values.workdir, experiment.name)
   check_writable(path.with_suffix('.md'), '--workdir')
-  results = experiment.run(
-    made,
+  results = run(
+    experiment,
     Path(values.workdir),
     values.data_dir,
     recipes=[*RECIPES] if values.recipe == 'both' else [values.recipe],

@@ -1,11 +1,8 @@
-"""What the paper's tables and figures share: the runs that they are made of.
+"""A table or figure of the paper as a list of runs, and the function that runs them.
 
-A row of a table is a setting or a category. It is run with each recipe, category and seed that
-is asked for.
+Each row of a table is a setting or a category. It is run once per recipe, category and seed.
 """
 
-import ast
-import importlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,17 +10,10 @@ from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments import runner
-from ocrgan_jax.core import command_line
-from ocrgan_jax.core.checks import flat_fields
+from experiments.configs import QUICK, config_of, parse_overrides
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.builder import Prepared
-from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.images import Images, load_images
-from ocrgan_jax.inference.loading import load
-from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.reports.trivial import BAND_STATISTICS
 
 RECIPES = {'paper': "the paper's training", 'restore': '`restore`'}
@@ -36,31 +26,16 @@ MVTEC = {
 }  # fmt: skip
 MVTEC_ALL = (*MVTEC['textures'], *MVTEC['objects'])
 NOT_FORGED: dict[str, Any] = {'forgery.cutpaste': False, 'forgery.cutout': False}
-# So little that only the way is tried.
-QUICK: dict[str, Any] = {
-  'image_size': 32,
-  'model.width': 2,
-  'model.discriminator_width': 4,
-  'train.epochs': 1,
-  'train.steps': 3,
-  'train.batch_size': 8,
-  'train.checkpoint_every': 1,
-  'train.warmup': 0,
-}
-
-
-# What makes a cell of a table what it is.
-OF_CELLS = ('seed', 'data_dir', 'data.dataset', 'data.category')
 
 
 class Row(NamedTuple):
-  """A row of a table of the paper.
+  """A row of one of the paper's tables.
 
   Attributes:
-    reported: the paper's AUROC in it, 0 to 1; None where it gives none.
-    category: that it is of; '' for the mean of those asked for.
-    overrides: of the config's fields.
-    recipes: that it makes sense for.
+    reported: the paper's AUROC, 0 to 1; None if the paper gives none.
+    category: the category it is about; '' for the mean over the chosen categories.
+    overrides: config fields that the row changes.
+    recipes: the recipes that can run it.
   """
 
   reported: float | None
@@ -70,18 +45,19 @@ class Row(NamedTuple):
 
 
 class Experiment(NamedTuple):
-  """A table or a figure of the paper.
+  """A table or figure of the paper.
 
   Attributes:
-    name: of its files.
-    title: what it shows.
-    config: the config file of its dataset.
-    rows: by their labels.
-    averages: label → the labels it is the mean of, and the paper's value.
-    categories: that rows without one are the mean of, unless others are asked for.
-    note: below the table.
-    common: recipe → overrides of all its rows.
-    by_validation: whether the table has the AUROC of validation, too, by which to choose.
+    name: stem of the files it writes.
+    title: heading of the table or figure.
+    config: config file of its dataset.
+    rows: label → row.
+    averages: label → labels of the rows it averages, and the paper's value.
+    categories: categories averaged in rows without a category of their own, unless others are
+      chosen.
+    note: text below the table.
+    common: recipe → overrides for all its rows.
+    by_validation: whether the table also shows validation AUROC, which is used for selection.
   """
 
   name: str
@@ -96,7 +72,7 @@ class Experiment(NamedTuple):
 
 
 class Cell(NamedTuple):
-  """A run of a table: of which row, recipe, category and seed."""
+  """The fields that identify a run of a table."""
 
   row: str
   recipe: str
@@ -105,13 +81,13 @@ class Cell(NamedTuple):
 
 
 class Results(NamedTuple):
-  """What the runs of an experiment came to.
+  """The outcome of an experiment.
 
   Attributes:
-    experiment: that was run, with the rows that were asked for.
-    outcomes: of each cell: a line of the runner.
-    folders: of each cell's run.
-    overrides: of all runs, as given.
+    experiment: the experiment, with only the rows that were run.
+    outcomes: cell → its line from the runner.
+    folders: cell → the folder of its run.
+    overrides: the overrides given for all runs.
   """
 
   experiment: Experiment
@@ -120,15 +96,15 @@ class Results(NamedTuple):
   overrides: dict[str, Any]
 
   def recipes(self) -> list[str]:
-    """That were run."""
+    """The recipes that were run."""
     return list(dict.fromkeys(cell.recipe for cell in self.outcomes))
 
   def seeds(self) -> list[int]:
-    """That were run."""
+    """The seeds that were run."""
     return sorted({cell.seed for cell in self.outcomes})
 
   def values(self, row: str, recipe: str, field: str) -> list[float | None]:
-    """One value for each seed, the mean over the row's categories; None if one is missing."""
+    """Each seed's mean of a field over the row's categories; None if a value is missing."""
     found = []
     for seed in self.seeds():
       cells = [c for c in self.outcomes if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
@@ -139,7 +115,12 @@ class Results(NamedTuple):
 
 
 def value_of(outcome: runner.Row, field: str) -> float | None:
-  """An AUROC of a run: of a protocol, of BAND_STATISTICS, or of the best 'trivial' score."""
+  """Returns one AUROC of a run.
+
+  Args:
+    outcome: its line from the runner.
+    field: a protocol, BAND_STATISTICS, or 'trivial' for the best of the other trivial scores.
+  """
   trivial: dict[str, float] = outcome.get('trivial') or {}
   if field == 'trivial':
     return max((v for k, v in trivial.items() if k != BAND_STATISTICS), default=None)
@@ -162,33 +143,33 @@ def run(
   cluster: str = '',
   devices: int = 1,
 ) -> Results:
-  """Runs an experiment, or what is left of it.
+  """Runs those parts of an experiment that have not been run yet.
 
   Args:
-    experiment: to run.
+    experiment: the experiment.
     workdir: the folder of all runs.
     data_dir: the dataset's folder.
-    recipes: of RECIPES.
-    seeds: of each run.
-    categories: that are asked for; the paper's by default.
-    overrides: of all configs, each as 'field=value'.
-    oracle: whether all checkpoints are kept until the best on the test set is known.
-    quick: tiny models, one seed and two rows.
-    together: as `runner.run_all`.
-    cluster: as `runner.run_all`.
-    devices: as `runner.run_all`.
+    recipes: from RECIPES.
+    seeds: seeds of each run.
+    categories: categories to run; by default the paper's.
+    overrides: changes to all configs, each as 'field=value'.
+    oracle: whether to keep all checkpoints until the best on the test set is known.
+    quick: whether to run only tiny models, one seed and two rows.
+    together: as in `runner.run_all`.
+    cluster: as in `runner.run_all`.
+    devices: as in `runner.run_all`.
 
   Returns:
-    What the runs came to.
+    The results.
 
   Raises:
-    InputError: if a category or an override is unknown, or nothing is left to run.
+    InputError: if a category or an override is unknown, or no row remains.
   """
-  experiment = _chosen(experiment, categories, quick=quick)
+  experiment = _select(experiment, categories, quick=quick)
   common: dict[str, Any] = dict(QUICK) if quick else {}
-  found: dict[Cell, ml_collections.ConfigDict] = {}
-  of_all = itertools.product(experiment.rows.items(), recipes, seeds[: 1 if quick else None])
-  for (label, row), recipe, seed in of_all:
+  configs: dict[Cell, ml_collections.ConfigDict] = {}
+  runs = itertools.product(experiment.rows.items(), recipes, seeds[: 1 if quick else None])
+  for (label, row), recipe, seed in runs:
     if recipe not in row.recipes:
       continue
     for category in [row.category] if row.category else experiment.categories:
@@ -204,13 +185,13 @@ def run(
         **row.overrides,
       }
       cell = Cell(label, recipe, category, seed)
-      found[cell] = config_of(experiment.config, category, recipe, fields)
-  if not found:
+      configs[cell] = config_of(experiment.config, category, recipe, fields)
+  if not configs:
     raise InputError(f'{experiment.name} has no row for the recipe {" or ".join(recipes)}')
   outcomes = runner.run_all(
-    [*found.values()], workdir, together=together, cluster=cluster, devices=devices
+    [*configs.values()], workdir, together=together, cluster=cluster, devices=devices
   )
-  names = {cell: runner.name_of(config) for cell, config in found.items()}
+  names = {cell: runner.name_of(config) for cell, config in configs.items()}
   return Results(
     experiment,
     {cell: outcomes[name] for cell, name in names.items()},
@@ -219,8 +200,8 @@ def run(
   )
 
 
-def _chosen(experiment: Experiment, categories: Sequence[str], *, quick: bool) -> Experiment:
-  """The experiment with the categories asked for alone."""
+def _select(experiment: Experiment, categories: Sequence[str], *, quick: bool) -> Experiment:
+  """The experiment reduced to the chosen categories, and if `quick` to two rows."""
   rows = experiment.rows
   if categories:
     of_rows = {row.category for row in rows.values() if row.category}
@@ -236,79 +217,3 @@ def _chosen(experiment: Experiment, categories: Sequence[str], *, quick: bool) -
     rows = {label: rows[label] for label in ends}
     experiment = experiment._replace(categories=experiment.categories[:1])
   return experiment._replace(rows=rows)
-
-
-def load_tested(folder: str | Path) -> tuple[Scorer, Prepared, Images]:
-  """The model of a run, its dataset, and the images of its test set."""
-  scorer = load(folder)
-  dataset = prepare_dataset(scorer.config.data_dir, scorer.config.data)
-  memory_gib = scorer.config.data.memory_gib
-  return scorer, dataset, load_images(dataset.test, scorer.framing, memory_gib=memory_gib)
-
-
-def called(recipe: str) -> str:
-  """A recipe's name in a picture."""
-  return RECIPES[recipe].replace('`', '')
-
-
-def panels_of(results: Results, columns: Sequence[str], side: float) -> tuple[Figure, np.ndarray]:
-  """A figure of the first seed with a row of panels for each recipe: [recipes, columns]."""
-  rows = len(results.recipes())
-  figure = Figure(figsize=(side * len(columns), 3.8 * rows), layout='constrained')
-  figure.suptitle(f'{results.experiment.title}\nseed {results.seeds()[0]}')
-  return figure, figure.subplots(rows, len(columns), squeeze=False)
-
-
-def config_of(
-  name: str, category: str, recipe: str, fields: dict[str, Any] | None = None
-) -> ml_collections.ConfigDict:
-  """The config of a run, free of references.
-
-  Args:
-    name: of a file in `configs/`.
-    category: of its dataset; may be ''.
-    recipe: a preset.
-    fields: that are changed. D gets G's width from `model.width`, as on the command line.
-
-  Returns:
-    The config.
-
-  Raises:
-    InputError: if there is no such file or category.
-  """
-  if name not in command_line.CONFIG_NAMES:
-    known = ', '.join(command_line.CONFIG_NAMES)
-    raise InputError(f'there is no config {name!r}; there are {known}')
-  module = importlib.import_module(f'ocrgan_jax.configs.{name}')
-  try:
-    config = module.get_config(','.join(filter(None, (category, recipe))))
-  except ValueError as error:
-    raise InputError(str(error)) from None
-  config.update_from_flattened_dict(fields or {})
-  return ml_collections.ConfigDict(config.copy_and_resolve_references())
-
-
-def parse_overrides(texts: Sequence[str], config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The values of `--override=field=value`.
-
-  Raises:
-    InputError: if a field is unknown, is one of OF_CELLS, or its value is of another type.
-  """
-  known, found = flat_fields(config), {}
-  for text in texts:
-    name, _, value = text.partition('=')
-    if name not in known:
-      raise InputError(f'--override={text}: there is no field {name!r}; see configs/default.py')
-    if name in OF_CELLS:
-      raise InputError(f'--override={text}: use --seeds, --categories and --data_dir instead')
-    try:
-      parsed = value if isinstance(known[name], str) else ast.literal_eval(value)
-      if isinstance(known[name], float) and type(parsed) is int:
-        parsed = float(parsed)
-      if known[name] is not None and type(parsed) is not type(known[name]):
-        raise ValueError
-      found[name] = parsed
-    except (ValueError, SyntaxError):
-      kind = type(known[name]).__name__
-      raise InputError(f'--override={text}: {value!r} is no {kind}') from None
-  return found

@@ -1,4 +1,6 @@
-"""Fig. 11: the width of G: `python -m experiments.paper.figure_11 --data_dir=…/mvtec_ad`.
+"""Fig. 11: the width of G.
+
+  python -m experiments.paper.figure_11 --data_dir=…/mvtec_ad
 
 D keeps its width: 64 in the paper's training, 12 in `restore`.
 """
@@ -9,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.paper.command import main
-from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row, called
+from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row
+from experiments.paper.panels import plain_name
 from ocrgan_jax.drawing import figures
 
 WIDTHS = {64: 0.983, 32: None, 16: None, 8: None, 4: 0.987, 2: None, 1: None}
@@ -23,7 +26,7 @@ EXPERIMENT = Experiment(
   },
   common={'paper': {'model.discriminator_width': 64}},
   categories=MVTEC_ALL,
-  note='The paper draws this curve; in numbers it gives two of its points.',
+  note='The paper draws this curve and gives numbers for two of its points.',
 )
 
 
@@ -37,7 +40,7 @@ def draw(results: Results, path: Path) -> None:
     values = np.array([results.values(label, recipe, 'last') for label in rows], float)
     panel.plot(widths, values, '.', color=color, alpha=0.4)
     panel.plot(
-      widths, values.mean(1), 'o-', color=color, label=f'{called(recipe)}, mean of the seeds'
+      widths, values.mean(1), 'o-', color=color, label=f'{plain_name(recipe)}, mean of the seeds'
     )
   known = [(width, WIDTHS[width]) for width in widths if WIDTHS.get(width)]
   panel.plot(*zip(*known, strict=True), 'x', color='black', label='as reported, all categories')

@@ -1,4 +1,4 @@
-"""Fig. 12: reconstructions of the baseline, of bands without CS, and of OCR-GAN.
+"""Fig. 12: reconstructions by the baseline, by bands without CS, and by OCR-GAN.
 
 python -m experiments.paper.figure_12 --data_dir=…/mvtec_ad
 """
@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from experiments.paper.command import main
-from experiments.paper.experiment import Cell, Results, called, load_tested
+from experiments.paper.experiment import Cell, Results
 from experiments.paper.figure_9 import EXPERIMENT as FIGURE_9
+from experiments.paper.panels import plain_name
+from experiments.runner import load_tested
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.examples import ANOMALOUS
 from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.drawing import figures
 
 EXPERIMENT = FIGURE_9._replace(name='figure_12', title='Fig. 12: reconstructions')
-SHOWN = 3  # anomalous images of a category, evenly over the sorted names
-BRIGHT = 0.5  # difference of full brightness, of images in [-1, 1]
+SHOWN = 3  # anomalous images of each category, evenly spaced in the sorted names
+BRIGHT = 0.5  # difference drawn at full brightness, for images in [-1, 1]
 
 
 def views_of(results: Results, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Photographs (with the outline of the mask, if there is one), reconstructions, differences.
+  """The photographs (with the mask's outline, if any), reconstructions and differences.
 
   Returns:
     Each uint8 [SHOWN, size, size, 3].
@@ -43,12 +45,13 @@ def views_of(results: Results, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def draw(results: Results, path: Path) -> None:
-  """Draws a row for each image and two columns for each model, of the first seed.
+  """Draws a row for each image and two columns for each model, for the first seed.
 
-  A model that was not trained is white; a category without any is left out, and named by the table.
+  The columns of a failed model are white. A category without any model is left out; the table
+  names it.
 
   Raises:
-    InputError: if there is none at all.
+    InputError: if no model was trained.
   """
   seed = results.seeds()[0]
   models = [*itertools.product(results.recipes(), results.experiment.rows)]
@@ -65,7 +68,7 @@ def draw(results: Results, path: Path) -> None:
     columns.setdefault('anomalous image', []).append(photographs)
     for cell in cells:
       _, reconstructions, differences = views.get(cell, (white, white, white))
-      model = f'{cell.row}\n{called(cell.recipe)}:'
+      model = f'{cell.row}\n{plain_name(cell.recipe)}:'
       columns.setdefault(f'{model}\nreconstruction', []).append(reconstructions)
       columns.setdefault(f'{model}\ndifference', []).append(differences)
   if not columns:
@@ -74,7 +77,7 @@ def draw(results: Results, path: Path) -> None:
     path,
     labels,
     {name: np.concatenate(parts) for name, parts in columns.items()},
-    f'{results.experiment.title} of defective images, and where both differ (bright); seed {seed}',
+    f'{results.experiment.title} of defective images, and the differences (bright); seed {seed}',
   )
 
 

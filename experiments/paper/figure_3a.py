@@ -1,8 +1,8 @@
-"""Fig. 3a: how much of each frequency normal and anomalous images have.
+"""Fig. 3a: the amplitude spectra of normal and anomalous images.
 
   python -m experiments.paper.figure_3a --data_dir=…/mvtec_ad --categories=bottle
 
-Nothing is trained. It is the radial mean of the amplitude spectrum of grey test images.
+Nothing is trained. The spectra are radial means over the test images in grey.
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from experiments.paper.experiment import MVTEC_ALL, config_of
+from experiments.configs import config_of
+from experiments.paper.experiment import MVTEC_ALL
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.datasets import prepare_dataset
@@ -21,14 +22,14 @@ from ocrgan_jax.drawing import figures
 
 
 def spectra(images: np.ndarray) -> np.ndarray:
-  """The radial mean of the amplitude spectrum of images.
+  """The radial means of the amplitude spectra of images.
 
   Args:
     images: uint8 [images, size, size, 3].
 
   Returns:
-    float64 [images, size // 2]: the mean amplitude of grey values in [0, 1], windowed by Hann's
-    window, at 1, 2, … cycles per image.
+    float64 [images, size // 2]: the mean amplitude at 1, 2, … cycles per image, of grey values
+    in [0, 1] under a Hann window.
   """
   size = images.shape[1]
   grey = images.astype(np.float64).mean(-1) / 255
@@ -42,16 +43,16 @@ def spectra(images: np.ndarray) -> np.ndarray:
   return np.stack([np.bincount(ring, image.ravel())[rings] / counts for image in amplitude])
 
 
-def draw(of_classes: dict[str, dict[int, np.ndarray]], path: Path) -> None:
-  """Draws mean and standard deviation of both classes, a panel for each category.
+def draw(by_category: dict[str, dict[int, np.ndarray]], path: Path) -> None:
+  """Draws the mean and standard deviation of both classes, one panel per category.
 
   Args:
-    of_classes: category → label → `spectra`.
-    path: of the PNG.
+    by_category: category → label → `spectra`.
+    path: the PNG to write.
   """
-  figure = Figure(figsize=(5 * len(of_classes), 4))
-  panels = figure.subplots(1, len(of_classes), squeeze=False)[0]
-  for panel, (category, by_label) in zip(panels, of_classes.items(), strict=True):
+  figure = Figure(figsize=(5 * len(by_category), 4))
+  panels = figure.subplots(1, len(by_category), squeeze=False)[0]
+  for panel, (category, by_label) in zip(panels, by_category.items(), strict=True):
     for label, name, color in figures.CLASSES[:2]:
       logs = np.log10(by_label[label])
       mean, deviation = logs.mean(0), logs.std(0)
@@ -59,7 +60,7 @@ def draw(of_classes: dict[str, dict[int, np.ndarray]], path: Path) -> None:
       panel.plot(cycles, mean, color=color, label=f'{name} ({len(logs)} images)')
       panel.fill_between(cycles, mean - deviation, mean + deviation, color=color, alpha=0.2)
     panel.set(
-      title=f'{category}: how much of each frequency\nmean and standard deviation of the images',
+      title=f'{category}: amplitude by frequency\nmean ± standard deviation over images',
       xlabel='cycles per image',
       ylabel='log10 of the mean amplitude',
       xscale='log',
@@ -79,7 +80,9 @@ def main() -> None:
     config.image_size = values.image_size
     test = prepare_dataset(values.data_dir, config.data).test
     if not {0, 1} <= {*test.labels.tolist()}:
-      raise InputError(f'the test set of {category} in {values.data_dir} lacks one of both classes')
+      raise InputError(
+        f'the test set of {category} in {values.data_dir} must have normal and anomalous images'
+      )
     images = load_images(test, framing_of(config, None), memory_gib=config.data.memory_gib)
     found[category] = {
       label: spectra(images[np.flatnonzero(test.labels == label)]) for label in (0, 1)
@@ -91,8 +94,8 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_string('data_dir', None, 'folder of MVTec AD')
-  flags.DEFINE_string('workdir', 'runs/experiments', 'folder of the picture')
-  flags.DEFINE_list('categories', list(MVTEC_ALL), 'a panel for each')
+  flags.DEFINE_string('workdir', 'runs/experiments', 'folder for the picture')
+  flags.DEFINE_list('categories', list(MVTEC_ALL), 'categories, one panel each')
   flags.DEFINE_integer('image_size', 256, 'side of the images')
   flags.mark_flag_as_required('data_dir')
   command_line.run(main)

@@ -2,7 +2,7 @@
 
   python -m experiments.paper.figure_7 --data_dir=…
 
-For λ_con models are trained anew; λ only changes how the models of the default λ_con are scored.
+Each λ_con needs its own models. λ only changes how the models of the default λ_con are scored.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from experiments.paper.command import main
-from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row, load_tested
+from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row
+from experiments.runner import load_tested
 from ocrgan_jax.drawing import figures
 from ocrgan_jax.model.settings import build_model
 
@@ -33,15 +34,15 @@ EXPERIMENT = Experiment(
     for weight in WEIGHTS
   },
   categories=MVTEC_ALL,
-  note='The paper draws this curve without numbers. `restore` is scored by no Eq. 13.',
+  note='The paper draws this curve without numbers. `restore` does not use the score of Eq. 13.',
 )
 
 
 def by_share(results: Results) -> np.ndarray:
-  """AUROC of the default models by λ of the score.
+  """The AUROC of the default models at each λ of the score.
 
   Args:
-    results: of the experiment.
+    results: the results of the experiment.
 
   Returns:
     float [runs, SHARES]; NaN for runs that failed.
@@ -59,7 +60,7 @@ def by_share(results: Results) -> np.ndarray:
 
 
 def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Labels and both terms of Eq. 13, of the reconstruction and of D's features, of a test set."""
+  """The labels and both terms of Eq. 13 for a test set: reconstruction, then D's features."""
   scorer, dataset, images = load_tested(folder)
 
   def term(share: float) -> np.ndarray:
@@ -85,10 +86,10 @@ def draw(results: Results, path: Path) -> None:
     panel.axhline(0.5, color='black', linestyle=':', linewidth=1, label='chance')
     panel.legend()
   left.set(title='(a) λ_con in the loss of G', xlabel='λ_con', ylabel='image AUROC, last step')
-  right.set(title='(b) λ in the anomaly score', xlabel='λ, the share of the reconstruction error')
+  right.set(title='(b) λ in the anomaly score', xlabel='λ, the weight of the reconstruction error')
   figure.suptitle(
-    f'Fig. 7: what the content error weighs; {", ".join(results.experiment.categories)}\n'
-    'grey: each run; the mean is left out where a run is missing',
+    f'Fig. 7: the weight of the content error; {", ".join(results.experiment.categories)}\n'
+    'grey: single runs; no mean is drawn if a run is missing',
     y=1.04,
   )
   figures.save(figure, path)

@@ -1,6 +1,6 @@
-"""Fig. 8: scores of normal and anomalous images.
+"""Fig. 8: histograms of the scores of normal and anomalous images.
 
-python -m experiments.paper.figure_8 --data_dir=…
+python -m experiments.paper.figure_8 --data_dir=…/mvtec_ad
 """
 
 import csv
@@ -10,15 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.paper.command import main
-from experiments.paper.experiment import (
-  MVTEC_ALL,
-  Cell,
-  Experiment,
-  Results,
-  Row,
-  called,
-  panels_of,
-)
+from experiments.paper.experiment import MVTEC_ALL, Cell, Experiment, Results, Row
+from experiments.paper.panels import make_panels, plain_name
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.drawing import figures
 
@@ -33,10 +26,10 @@ EXPERIMENT = Experiment(
 
 
 def scores_of(results: Results, cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
-  """Labels and scaled scores of the test images of some runs, one behind the other.
+  """The labels and scaled scores of the test images of several runs, concatenated.
 
   Raises:
-    InputError: if the scores of one are gone.
+    InputError: if the scores of a run are gone.
   """
   labels, scores = [], []
   for cell in cells:
@@ -53,7 +46,7 @@ def scores_of(results: Results, cells: list[Cell]) -> tuple[np.ndarray, np.ndarr
 
 
 def histogram(panel: Axes, labels: np.ndarray, scores: np.ndarray, title: str) -> None:
-  """Draws the shares of both classes by score."""
+  """Draws a histogram of each class."""
   if not len(scores):
     panel.set(title=f'{title}: not run')
     return
@@ -65,19 +58,23 @@ def histogram(panel: Axes, labels: np.ndarray, scores: np.ndarray, title: str) -
     panel.hist(
       chosen, bins.tolist(), weights=weights, color=color, alpha=0.5, label=f'{name}, {len(chosen)}'
     )
-  panel.set(title=title, xlabel='score; held-out normal images reach 1', ylabel='share of images')
+  panel.set(
+    title=title,
+    xlabel='score; 1 is the highest of held-out normal images',
+    ylabel='share of images',
+  )
   panel.legend()
 
 
 def draw(results: Results, path: Path) -> None:
-  """Draws a panel for each recipe and category, of the first seed."""
+  """Draws a panel for each recipe and category, for the first seed."""
   recipes, seed = results.recipes(), results.seeds()[0]
   categories = results.experiment.categories
-  figure, panels = panels_of(results, categories, 4.5)
+  figure, panels = make_panels(results, categories, 4.5)
   for row, recipe in zip(panels, recipes, strict=True):
     for panel, category in zip(row, categories, strict=True):
       found = scores_of(results, [Cell(ROW, recipe, category, seed)])
-      histogram(panel, *found, f'{category}, {called(recipe)}')
+      histogram(panel, *found, f'{category}, {plain_name(recipe)}')
   figures.save(figure, path)
 
 

@@ -6,8 +6,9 @@ python -m experiments.paper.figure_9 --data_dir=…/mvtec_ad
 from pathlib import Path
 
 from experiments.paper.command import main
-from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row, called, panels_of
+from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row
 from experiments.paper.figure_8 import histogram, scores_of
+from experiments.paper.panels import make_panels, plain_name
 from ocrgan_jax.drawing import figures
 
 EXPERIMENT = Experiment(
@@ -20,19 +21,21 @@ EXPERIMENT = Experiment(
     '(c) with FD and CS': Row(0.983),
   },
   categories=MVTEC_ALL,
-  note='All with forged images, as in rows 2, 4 and 9 of Table V.',
+  note='All use forged images, as in rows 2, 4 and 9 of Table V.',
 )
 
 
 def draw(results: Results, path: Path) -> None:
-  """Draws a panel for each recipe and row, of all categories, of the first seed."""
+  """Draws a panel for each recipe and row, over all categories, for the first seed."""
   recipes, rows, seed = results.recipes(), [*results.experiment.rows], results.seeds()[0]
-  figure, panels = panels_of(results, rows, 4.5)
+  figure, panels = make_panels(results, rows, 4.5)
   for line, recipe in zip(panels, recipes, strict=True):
     for panel, row in zip(line, rows, strict=True):
       cells = [c for c in results.folders if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
       shown = [c.category for c in cells if 'error' not in results.outcomes[c]]
-      histogram(panel, *scores_of(results, cells), f'{row}, {called(recipe)}\n{", ".join(shown)}')
+      histogram(
+        panel, *scores_of(results, cells), f'{row}, {plain_name(recipe)}\n{", ".join(shown)}'
+      )
   figures.save(figure, path)
 
 

@@ -1,9 +1,9 @@
-"""What the paper leaves open, by validation.
+"""Compares the settings that the paper leaves open, by validation.
 
-  python -m experiments.paper.open_choices --data_dir=…
+  python -m experiments.paper.open_choices --data_dir=…/mvtec_ad
 
-Held-out normal images are told from copies with forgeries that training does not use; what does
-that best is what a reader of the paper should take. The test set stands beside it, to be seen.
+The setting to use is the one that best tells held-out normal images from copies with forgeries
+that training does not use. The results on the test set are shown, but not used for selection.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from experiments.paper.command import main
 from experiments.paper.experiment import MVTEC_ALL, Experiment, Row
 
-# What is changed: row → overrides.
+# Row → overrides.
 CHOICES: dict[str, dict[str, Any]] = {
   "rate 2e-3, decay 1e-4: the paper's": {},
   "rate 2e-4, no decay: the release's": {'train.learning_rate': 2e-4, 'train.weight_decay': 0.0},

@@ -1,4 +1,7 @@
-"""Table II: the ten classes of DAGM 2007: `python -m experiments.paper.table_2 --data_dir=…`."""
+"""Table II: the ten classes of DAGM 2007.
+
+python -m experiments.paper.table_2 --data_dir=…/dagm
+"""
 
 from experiments.paper.command import main
 from experiments.paper.experiment import Experiment, Row

@@ -1,4 +1,7 @@
-"""Table III: KolektorSDD: `python -m experiments.paper.table_3 --data_dir=…`."""
+"""Table III: KolektorSDD.
+
+python -m experiments.paper.table_3 --data_dir=…/kolektor_sdd
+"""
 
 from experiments.paper.command import main
 from experiments.paper.experiment import Experiment, Row
@@ -8,8 +11,8 @@ EXPERIMENT = Experiment(
   title='Table III: KolektorSDD',
   config='kolektor',
   rows={'KolektorSDD': Row(0.914)},
-  note='The paper does not state its split; here whole items train until they hold 80 % of the '
-  'normal images.',
+  note='The paper does not state its split. Here whole items go to training until it has 80 % of '
+  'the normal images.',
 )
 
 if __name__ == '__main__':

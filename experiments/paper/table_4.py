@@ -1,4 +1,7 @@
-"""Table IV: CIFAR-10, both settings: `python -m experiments.paper.table_4 --data_dir=…`."""
+"""Table IV: CIFAR-10, both settings.
+
+python -m experiments.paper.table_4 --data_dir=…/cifar10
+"""
 
 from experiments.paper.command import main
 from experiments.paper.experiment import Experiment, Row

@@ -29,8 +29,8 @@ EXPERIMENT = Experiment(
     '(9) FD and CS, forged': Row(0.983),
   },
   categories=MVTEC_ALL,
-  note='Rows (1) and (2) have one branch, as Skip-GANomaly; the paper prints BN = 2 there. '
-  '`restore` cannot do without forged images, and forges its own.',
+  note='Rows (1) and (2) have one branch, like Skip-GANomaly; the paper prints BN = 2 there. '
+  '`restore` always trains on its own forged images.',
 )
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Table VI: bands alone and together.
+"""Table VI: frequency bands alone and together.
 
 python -m experiments.paper.table_6 --data_dir=…/mvtec_ad
 """
@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
     'both, with CS': Row(0.969, overrides=NOT_FORGED),
   },
   categories=MVTEC_ALL,
-  note='The paper forges nothing in this table; `restore` forges its own images all the same.',
+  note='The paper forges nothing in this table; `restore` always trains on its own forged images.',
 )
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""The text of a table: its lines, what its numbers are the mean of, and the same as CSV."""
+"""Writes the results of an experiment as a Markdown table, with notes, and as CSV."""
 
 import csv
 import io
@@ -13,11 +13,11 @@ from ocrgan_jax.reports.several_runs import mean_and_error, shown
 from ocrgan_jax.reports.trivial import BAND_STATISTICS
 from ocrgan_jax.runs.checkpoint import PROTOCOLS, VALIDATION
 
-Mean = tuple[float, float | None] | None  # with its standard error; None where a value is missing
+Mean = tuple[float, float | None] | None  # with standard error; None if a value is missing
 
 
 class Line(NamedTuple):
-  """A line of a table: its label, the values of each column, the paper's."""
+  """A line of a table: its label, the mean of each column, and the paper's value."""
 
   label: str
   values: dict[tuple[str, str], Mean]
@@ -25,7 +25,7 @@ class Line(NamedTuple):
 
 
 def lines_of(results: Results) -> list[Line]:
-  """The lines of the table: rows, then averages of them."""
+  """The lines of the table: its rows, then its averages."""
   experiment = results.experiment
   columns = columns_of(results)
   by_seed = {
@@ -51,7 +51,7 @@ def lines_of(results: Results) -> list[Line]:
 
 
 def columns_of(results: Results) -> list[tuple[str, str]]:
-  """(recipe, field) of each column of values."""
+  """The recipe and the field of each column."""
   with_oracle = any('oracle' in outcome for outcome in results.outcomes.values())
   protocols = PROTOCOLS[: 3 if with_oracle else 2]
   recipes = results.recipes()
@@ -64,20 +64,21 @@ def columns_of(results: Results) -> list[tuple[str, str]]:
 
 
 def markdown(results: Results) -> str:
-  """The table with its title, and what its numbers are the mean of."""
+  """The table in Markdown, with its title and notes."""
   experiment, columns = results.experiment, columns_of(results)
   heads = {'trivial': 'best trivial score', BAND_STATISTICS: 'band statistics'}
-  called = {VALIDATION: 'held-out against forged'}
+  shown_as = {VALIDATION: 'held-out against forged'}
   names = [
-    heads.get(field) or f'{RECIPES[recipe]}: {called.get(field, field)}'
+    heads.get(field) or f'{RECIPES[recipe]}: {shown_as.get(field, field)}'
     for recipe, field in columns
   ]
-  made = lines_of(results)
-  compared = any(line.reported is not None for line in made)
-  names += ['as reported'] * compared
+  rows = lines_of(results)
+  compared = any(line.reported is not None for line in rows)
+  if compared:
+    names.append('as reported')
   lines = [f'## {experiment.title}', '']
   lines += ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
-  for line in made:
+  for line in rows:
     cells = [shown(line.values[column]) for column in columns]
     if compared:
       cells.append('–' if line.reported is None else f'{line.reported:.3f}')
@@ -86,28 +87,32 @@ def markdown(results: Results) -> str:
 
 
 def notes(results: Results) -> list[str]:
-  """What stands below a table."""
+  """The notes below a table."""
   experiment, outcomes = results.experiment, [*results.outcomes.values()]
   seeds = ', '.join(map(str, results.seeds()))
-  of = 'seed' if len(results.seeds()) == 1 else 'means, with standard errors, over seeds'
-  lines = [f'Image AUROC; {of} {seeds}.']
+  if len(results.seeds()) == 1:
+    lines = [f'Image AUROC, seed {seeds}.']
+  else:
+    lines = [f'Image AUROC, mean ± standard error over seeds {seeds}.']
   if not any(row.category for row in experiment.rows.values()) and any(experiment.categories):
-    lines.append(f'Categories: {", ".join(experiment.categories)}; the paper: all of its dataset.')
+    lines.append(
+      f'Categories: {", ".join(experiment.categories)}; the paper averages all of its dataset.'
+    )
   if results.overrides:
     rows = experiment.rows.values()
-    but = lambda name: ' but where the row sets it' * any(name in row.overrides for row in rows)
-    told = ', '.join(f'{name}={value}{but(name)}' for name, value in results.overrides.items())
-    lines.append(f'Other than in the paper: {told}.')
+    but = lambda name: ' (unless the row sets it)' * any(name in row.overrides for row in rows)
+    changes = ', '.join(f'{name}={value}{but(name)}' for name, value in results.overrides.items())
+    lines.append(f'Changed from the paper: {changes}.')
   if experiment.note:
     lines.append(experiment.note)
   if experiment.by_validation:
     lines.append(
-      '"Held-out against forged" is what to choose by: the AUROC of held-out normal images against '
-      'copies with forgeries that training does not use, of the last step.'
+      '"Held-out against forged" is used for selection: at the last step, the AUROC of held-out '
+      'normal images against copies with forgeries that training does not use.'
     )
   lines.append(
-    '`last` is the last step, `validation` the checkpoint chosen by held-out normal images and '
-    'their forged copies, `oracle` the best on the test set itself, which nobody can have.'
+    '`last` is the last step, `validation` the checkpoint selected by held-out normal images and '
+    'their forged copies, `oracle` the best checkpoint on the test set, which no user can know.'
   )
   machines = sorted({row['machine'] for row in outcomes if 'machine' in row})
   distinct = {row['run']: row for row in outcomes}  # rows may share a run
@@ -119,7 +124,7 @@ def notes(results: Results) -> list[str]:
 
 
 def missing(results: Results) -> list[str]:
-  """A line for each row and category of which runs failed: which, unless it is all, and why."""
+  """A line for each row and category with failed runs: which of them (unless all), and why."""
   named = lambda cell: ', '.join(dict.fromkeys(filter(None, (cell.row, cell.category))))
   total = Counter(named(cell) for cell in results.outcomes)
   failed: dict[tuple[str, str], list[str]] = {}
@@ -132,7 +137,7 @@ def missing(results: Results) -> list[str]:
 
 
 def table_csv(results: Results) -> str:
-  """The table as CSV: a mean and its error in each column."""
+  """The table as CSV, with the mean and the standard error of each column."""
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
   columns = columns_of(results)

@@ -1,1 +1,1 @@
-"""Datasets, and photographs to arrays: checked once, kept as records, served in batches."""
+"""Datasets and photographs as arrays: checked once, stored as records, served in batches."""

@@ -15,12 +15,12 @@ from ocrgan_jax.data.images import StreamedImages
 from ocrgan_jax.data.inspection import CONVERSIONS
 from ocrgan_jax.drawing import figures
 
-PER_TYPE = 6  # images of each defect type on the contact sheet
+PER_TYPE = 6  # images per defect type on the contact sheet
 PICTURE_SIZE = 128  # pixels
 
 
 def describe(report: dict[str, Any]) -> str:
-  """Formats the report of a check."""
+  """Formats the report of `inspection.inspect` for the terminal."""
   lines = []
   for split, counts in report['counts'].items():
     kinds = ', '.join(f'{count} {kind}' for kind, count in counts.items()) or 'none'
@@ -37,7 +37,7 @@ def describe(report: dict[str, Any]) -> str:
 
 
 def contact_sheet(dataset: Prepared, path: Path) -> None:
-  """Draws a few images of each split and defect type into one PNG."""
+  """Writes a PNG with a few images of each split and defect type."""
   rows, pictures = [], []
   for name, split in (('train', dataset.train), ('test', dataset.test)):
     for kind in dict.fromkeys(split.defect_types):

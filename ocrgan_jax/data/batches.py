@@ -1,7 +1,7 @@
-"""Batches of images, for training and for scoring, with grain.
+"""Batches of images for training and scoring, with grain.
 
 A pipeline shuffles and batches *indices*, then fetches the images of a whole batch.
-The order depends on the seed only, not on where the images are kept, the number of
+The order depends only on the seed, not on where the images are stored, the number of
 workers, or the number of processes that share a batch.
 """
 
@@ -17,12 +17,12 @@ from absl import flags
 
 from ocrgan_jax.data.images import CORES, Images
 
-ENDLESS = 2**40  # epochs; without a number grain counts past what fits an index
+ENDLESS = 2**40  # epochs; without a limit grain's count overflows an index
 
 
 def exit_with_parent(*_: int) -> None:
-  """Lets a worker end when the process that started it has, however that ended, and no sooner."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
+  """Makes a worker exit when its parent process has ended for any reason, and no sooner."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal
   parent = os.getppid()
 
   def watch() -> None:
@@ -34,7 +34,7 @@ def exit_with_parent(*_: int) -> None:
 
 
 class TrainingBatches:
-  """Endless shuffled batches. No image is dropped: batches continue across epochs.
+  """Endless shuffled batches. Batches continue across epochs, so no image is dropped.
 
   The state is the number of the next batch, so a run can resume with a different
   number of workers or processes.
@@ -54,14 +54,14 @@ class TrainingBatches:
 
     Args:
       images: the training images.
-      batch_size: over all processes, at most the number of images.
+      batch_size: over all processes; at most the number of images.
       seed: determines the order of every epoch.
       workers: processes that decode streamed images; 0 uses threads of this process.
         Images in memory are always fetched by threads.
-      process_index: the part of each batch that this process gets.
-      process_count: number of processes that share a batch, a divisor of its size.
+      process_index: index of this process, which selects its part of each batch.
+      process_count: number of processes that share a batch; a divisor of its size.
     """
-    # The global order, batched before it is split over processes.
+    # Batched before the split over processes, so that all of them share one order.
     shuffled = grain.MapDataset.range(len(images)).seed(seed).shuffle()
     order = shuffled.repeat(ENDLESS).batch(batch_size)
     self._order = order
@@ -76,7 +76,7 @@ class TrainingBatches:
     options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * CORES)
     batches = self._batches.slice(slice(number, None)).to_iter_dataset(options)
     if self._workers:
-      if not flags.FLAGS.is_parsed():  # grain's workers require it, even in a plain script
+      if not flags.FLAGS.is_parsed():  # grain's workers require parsed flags
         flags.FLAGS.mark_as_parsed()
       batches = batches.mp_prefetch(
         grain.MultiprocessingOptions(num_workers=self._workers), worker_init_fn=exit_with_parent
@@ -90,19 +90,19 @@ class TrainingBatches:
     return batch
 
   def step_back(self) -> None:
-    """Takes the last batch for one that was not given, for a state that is saved without it."""
+    """Uncounts the last batch, for saving a state that has not been trained on it."""
     self._number -= 1
 
   def indices(self, number: int) -> np.ndarray:
-    """Which images a batch is made of, over all processes; int [batch_size]."""
+    """The indices of the images in a batch, over all processes; int [batch_size]."""
     return np.asarray(self._order[number])
 
   def get_state(self) -> dict[str, int]:
-    """The position of the iterator."""
+    """The position of the iterator, to save."""
     return {'next_batch': self._number}
 
   def set_state(self, state: dict[str, int]) -> None:
-    """Continues from a saved position."""
+    """Restores a saved position."""
     self._start(state['next_batch'])
 
 
@@ -114,18 +114,18 @@ def evaluation_batches(
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[tuple[np.ndarray, int]]:
-  """Yields all images once in batches of equal size.
+  """Yields every image once, in batches of equal size.
 
   Args:
-    images: to evaluate.
+    images: the images to evaluate.
     batch_size: over all processes; the last batch is padded with black images.
-    order: indices of the images; None for their own.
-    process_index: the part of each batch that this process gets.
-    process_count: number of processes that share a batch, a divisor of its size.
+    order: indices of the images; None keeps their order.
+    process_index: index of this process, which selects its part of each batch.
+    process_count: number of processes that share a batch; a divisor of its size.
 
   Yields:
-    uint8 [batch_size / process_count, size, size, 3], and the number of real images
-    in the batch over all processes; padding follows them.
+    uint8 [batch_size / process_count, size, size, 3], and the number of real images in the
+    batch over all processes. Padding comes last.
   """
   local = batch_size // process_count
   indices = grain.MapDataset.range(0, len(images), batch_size)

@@ -1,8 +1,8 @@
 """Datasets as TensorFlow Datasets builders, without TensorFlow.
 
-A dataset is read and checked once, then kept as array_record files with the encoded
-bytes of one image per record. The folder of the records is named by a hash of the
-source files' names, sizes and times, so a changed dataset is read again.
+A dataset is read and checked once, then stored as array_record files with the encoded
+bytes of one image per record. The name of the records' folder contains a hash of the source
+files' names, sizes and times, so a changed dataset is read again.
 """
 
 import abc
@@ -34,17 +34,17 @@ from ocrgan_jax.data.settings import DataSettings
 
 
 class Records:
-  """The records of a split by index. Opened on first use, so cheap to pickle.
+  """Random access to the records of a split. Opened on first use, so cheap to pickle.
 
   Attributes:
-    place: the folder of the records, and the split.
+    place: the records' folder, and the split.
   """
 
   def __init__(self, folder: str, split: str):
     """Refers to a split of a prepared dataset.
 
     Args:
-      folder: of the records.
+      folder: the records' folder.
       split: 'train' or 'test'.
     """
     self.place = folder, split
@@ -65,18 +65,18 @@ class Records:
     return self._source[index]
 
   def __reduce__(self) -> tuple[type, tuple[str, str]]:
-    """Pickles the arguments only; each worker opens the files itself."""
+    """Pickles only the arguments; each worker opens the files itself."""
     return Records, self.place
 
 
 class Split(NamedTuple):
-  """One side of a prepared dataset.
+  """The training or test split of a prepared dataset.
 
   Attributes:
-    records: by index, each a dict with the encoded `image`, `mask` (encoded, or
-      empty), `label`, `defect_type` and `path`.
+    records: by index; each is a dict with `image` (encoded), `mask` (encoded, or empty),
+      `label`, `defect_type` and `path`.
     names: paths of the images relative to the dataset's folder.
-    labels: 0 normal, 1 anomalous, -1 unknown; int array.
+    labels: int [images]; 0 normal, 1 anomalous, -1 unknown.
     defect_types: 'good' for normal images.
     digests: hashes of the images' pixels.
   """
@@ -89,12 +89,12 @@ class Split(NamedTuple):
 
 
 class Prepared(NamedTuple):
-  """A dataset that has been checked and can be read at any index.
+  """A dataset that was checked and can be read by index.
 
   Attributes:
     train: normal images.
-    test: the test set; empty if there is none.
-    report: the result of the check, see `inspection.inspect`.
+    test: the test set; may be empty.
+    report: the result of the check; see `inspection.inspect`.
   """
 
   train: Split
@@ -103,17 +103,17 @@ class Prepared(NamedTuple):
 
 
 class _Info(tfds.core.DatasetInfo):  # type: ignore[misc]
-  """Of a dataset that is in no bucket."""
+  """The info of a dataset that is not in TFDS's bucket."""
 
   def initialize_from_bucket(self) -> None:
-    """Leaves out what would leave an empty folder in the temporary one at each start."""
+    """Does nothing: the base method leaves an empty temporary folder behind at each start."""
 
 
 class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):  # type: ignore[call-arg]
   """A dataset for anomaly detection. Subclasses list its examples.
 
   Attributes:
-    HOMEPAGE: source of the data.
+    HOMEPAGE: where the data comes from.
     LICENSE: its terms of use.
     CITATION: the paper that introduced it.
   """
@@ -122,7 +122,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
   HOMEPAGE = ''
   LICENSE = ''
   CITATION = ''
-  # TFDS wants download URLs and checksums here; our data is already on disk.
+  # TFDS requires download URLs and checksums; our data is already on disk.
   url_infos: ClassVar[dict[str, Any]] = {}
 
   def __init__(self, source: str, settings: DataSettings, prepared_dir: Path):
@@ -134,7 +134,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       prepared_dir: folder for prepared datasets.
 
     Raises:
-      InputError: if it is missing or not in its expected layout.
+      InputError: if the dataset is missing or not in the expected layout.
     """
     self.source, self.settings, self.prepared_dir = source, settings, prepared_dir
     self._listed: Examples | None = None
@@ -151,40 +151,41 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     """Lists the training and test images.
 
     Raises:
-      InputError: if they are missing or not in the dataset's layout.
+      InputError: if the images are missing or not in the dataset's layout.
     """
 
   def sources(self) -> list[Path]:
-    """The files that the dataset is read from."""
+    """The source files of the dataset."""
     files = [f for e in (*self.listed.train, *self.listed.test) for f in (e.path, e.mask)]
     return [file for file in files if file]
 
   @property
   def listed(self) -> Examples:
-    """The result of `list_examples`, computed once."""
+    """The result of `list_examples`, cached."""
     if self._listed is None:
       self._listed = self.list_examples()
     return self._listed
 
   def prepare(self) -> Prepared:
-    """Checks the dataset and writes its records, unless this was done before.
+    """Checks the dataset and writes its records, unless that is already done.
 
     Raises:
-      InputError: if an image is damaged and `data.skip_damaged` is off.
+      InputError: if an image is damaged and `data.skip_damaged` is off, or if the records
+        cannot be written.
     """
     folder = Path(self.data_dir)
     if folder.exists() and (wrong := find_damage(folder)):
       print(
-        f'warning: the prepared dataset {folder} is damaged ({wrong}): it is made anew',
+        f'warning: the prepared dataset {folder} is damaged ({wrong}): preparing it again',
         file=sys.stderr,
       )
-      shutil.rmtree(folder, ignore_errors=True)  # another process may be at it, too
+      shutil.rmtree(folder, ignore_errors=True)  # another process may remove it, too
       if folder.exists() and find_damage(folder):
         raise InputError(
           f'the prepared dataset {folder} is damaged ({wrong}) and cannot be removed; remove it, '
           'or choose another folder with --config.data.prepared_dir'
         )
-      # This one has read the records' description already.
+      # This builder has already read the damaged records' description.
       return type(self)(self.source, self.settings, self.prepared_dir).prepare()
     if not folder.exists():
       self._listed, self.report = inspect(
@@ -199,7 +200,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       except (OSError, RuntimeError) as error:
         if not isinstance(error, OSError) and not is_disk_full(error):
           raise
-        if not folder.exists():  # else another run wrote it first
+        if not folder.exists():  # otherwise another run wrote it first
           reason = str(error).strip().partition('\n')[0]
           raise InputError(
             f'cannot write the prepared dataset to {folder}: {reason}; free some space, or '
@@ -231,7 +232,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
   def _info(self) -> tfds.core.DatasetInfo:
     features = {
       'image': tfds.features.Image(doc='encoded, as on disk'),
-      'mask': tfds.features.Text(doc='encoded, non-zero where defective; empty if there is none'),
+      'mask': tfds.features.Text(doc='encoded, non-zero where defective; may be empty'),
       'label': tfds.features.Scalar(np.int32, doc='0 normal, 1 anomalous, -1 unknown'),
       'defect_type': tfds.features.Text(),
       'path': tfds.features.Text(doc="relative to the dataset's folder"),
@@ -259,7 +260,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
   def _generate_examples(self, examples: list[Example]) -> Iterator[tuple[int, dict[str, Any]]]:  # type: ignore[override]
     for index, example in enumerate(
-      # `_quiet` captures stdout and hides the progress bars of TFDS, so draw our own.
+      # `_quiet` hides the progress bars of TFDS, so draw our own.
       tqdm(examples, 'preparing', unit='image', leave=False, file=sys.__stderr__)
     ):
       yield (
@@ -275,8 +276,8 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
 
 def write_checksums(folder: Path) -> None:
-  """Writes the CRC-32 of each file of a prepared dataset beside them."""
-  if (folder / CHECKSUMS).exists():  # another process wrote the records meanwhile
+  """Writes the CRC-32 of each file of a prepared dataset to its folder."""
+  if (folder / CHECKSUMS).exists():  # another process wrote the records in the meantime
     return
   files = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
   content = json.dumps({path.name: _crc(path) for path in files})
@@ -286,22 +287,25 @@ def write_checksums(folder: Path) -> None:
 
 
 def find_damage(folder: Path) -> str:
-  """What is wrong with the files of a prepared dataset; '' if nothing is known to be.
+  """Checks the files of a prepared dataset.
 
   Args:
-    folder: of the records. One of an earlier version has no checksums and is taken as it is.
+    folder: the records' folder. One from an earlier version has no checksums and passes.
+
+  Returns:
+    What is wrong with the files, or ''.
   """
   if not (folder / CHECKSUMS).exists():
-    return '' if (folder / 'metadata.json').exists() else 'metadata.json is gone'
+    return '' if (folder / 'metadata.json').exists() else 'metadata.json is missing'
   try:
     expected = [*json.loads((folder / CHECKSUMS).read_text()).items()]
   except (ValueError, AttributeError):
     return f'{CHECKSUMS} cannot be read'
   for name, crc in expected:
     if not (folder / name).exists():
-      return f'{name} is gone'
+      return f'{name} is missing'
     if _crc(folder / name) != crc:
-      return f'{name} is not what was written'
+      return f'{name} differs from what was written'
   return ''
 
 
@@ -314,22 +318,22 @@ def _crc(path: Path) -> int:
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-  """Name, size and time of a file. Inspection reports a missing one later."""
+  """Name, size and time of a file. A missing file is left for the inspection to report."""
   try:
     stat = path.stat()
-  except (OSError, ValueError):  # of a name that cannot be one, too
+  except (OSError, ValueError):  # ValueError: the name is invalid
     return str(path), -1, -1
   return str(path), stat.st_size, stat.st_mtime_ns
 
 
-CHECKSUMS = 'checksums.json'  # of the files of a prepared dataset
-# Fields of `data` that do not change the records.
+CHECKSUMS = 'checksums.json'  # in the folder of a prepared dataset
+# Fields of `data` that do not affect the records.
 NOT_IN_FINGERPRINT = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Silences what TFDS prints and logs."""
+  """Silences the prints and logs of TFDS."""
   verbosity = logging.get_verbosity()
   logging.set_verbosity(logging.ERROR)
   tfds.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Decoded images kept from one run to the next, where several runs share a dataset."""
+"""A cache of decoded images for several runs that share a dataset."""
 
 import contextlib
 from collections.abc import Callable, Hashable, Iterator
@@ -6,13 +6,13 @@ from collections.abc import Callable, Hashable, Iterator
 import numpy as np
 
 KEPT_SPLITS = 2  # the training and the test images of one dataset
-# Of the splits used last: what they are → index of a record → its images. None if not wanted.
+# Key of a recently used split → index of a record → its images. None while caching is off.
 _kept: dict[Hashable, dict[int, np.ndarray]] | None = None
 
 
 @contextlib.contextmanager
 def cache_decoded_images() -> Iterator[None]:
-  """Within it, images loaded into memory are not decoded again while one dataset is in use."""
+  """Inside the context, images loaded into memory are decoded once per dataset in use."""
   global _kept
   _kept = {}
   try:
@@ -21,26 +21,26 @@ def cache_decoded_images() -> Iterator[None]:
     _kept = None
 
 
-def with_cache(decode: Callable[[int], np.ndarray], of: Hashable) -> Callable[[int], np.ndarray]:
-  """A function of an index that remembers its results while `cache_decoded_images`.
+def with_cache(decode: Callable[[int], np.ndarray], key: Hashable) -> Callable[[int], np.ndarray]:
+  """Caches the results of a decoder inside `cache_decoded_images`.
 
   Args:
     decode: index of a record → its images.
-    of: what the results depend on beside the index.
+    key: everything else that the results depend on.
 
   Returns:
-    The function.
+    The caching decoder; `decode` itself outside the context.
   """
   if _kept is None:
     return decode
-  found = _kept.pop(of, {})
-  _kept[of] = found  # the last of them
+  cache = _kept.pop(key, {})
+  _kept[key] = cache  # now the most recently used
   for old in list(_kept)[:-KEPT_SPLITS]:
     del _kept[old]
 
-  def remembered(index: int) -> np.ndarray:
-    if index not in found:
-      found[index] = decode(index)
-    return found[index]
+  def cached(index: int) -> np.ndarray:
+    if index not in cache:
+      cache[index] = decode(index)
+    return cache[index]
 
-  return remembered
+  return cached

@@ -6,21 +6,21 @@ import warnings
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-# Only data.max_megapixels limits sizes; it is checked before anything is decoded.
+# data.max_megapixels is the only size limit, checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
-# What makes an image unreadable is told as an error; what Pillow warns of does not.
+# Unreadable images raise errors; Pillow's warnings are about readable ones.
 warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
 
-# What Pillow raises for files that are not images, are truncated, or are bombs.
+# Raised by Pillow for files that are not images, truncated, or decompression bombs.
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def decode_image(content: bytes, size: int, max_megapixels: float | None = None) -> np.ndarray:
   """Decodes an image as RGB at the model's size.
 
-  The whole image is stretched to a square, as in the paper. Grey images get three
-  equal channels, palettes and CMYK become RGB, 16-bit grey is scaled to 8 bits,
-  transparency is dropped, and the camera's orientation (EXIF) is applied.
+  Stretches the whole image to a square, as in the paper. Grey becomes three equal channels,
+  palettes and CMYK become RGB, 16-bit grey is scaled to 8 bits, transparency is dropped, and
+  the camera's orientation (EXIF) is applied.
 
   Args:
     content: the encoded image, in any format that Pillow reads.
@@ -37,7 +37,7 @@ def decode_image(content: bytes, size: int, max_megapixels: float | None = None)
 
 
 def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Image:
-  """Decodes an image in its own mode and size, rotated upright.
+  """Decodes an image in its original mode and size, rotated upright.
 
   Args:
     content: the encoded image.
@@ -67,7 +67,11 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
 
 
 def upright_size(content: bytes) -> tuple[int, int]:
-  """Width and height of an image that passed inspection, rotated upright, without decoding it."""
+  """Width and height of an image after rotation, without decoding it.
+
+  Args:
+    content: the encoded image; must have passed inspection.
+  """
   with Image.open(io.BytesIO(content)) as image:
     width, height = image.size
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
@@ -75,21 +79,21 @@ def upright_size(content: bytes) -> tuple[int, int]:
 
 
 def decode_mask(content: bytes, size: int) -> np.ndarray:
-  """Decodes a mask that passed inspection.
+  """Decodes a mask.
 
   Args:
-    content: the encoded mask.
-    size: side in pixels that it is resized to, by nearest neighbour.
+    content: the encoded mask; must have passed inspection.
+    size: side of the result in pixels; resized by nearest neighbour.
 
   Returns:
-    bool [size, size], True where defective, i.e. where the mask is not 0.
+    bool [size, size], True where the mask is not 0, i.e. defective.
   """
   mask = Image.fromarray(np.asarray(open_image(content).convert('L')) > 0)
   return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-  """Converts an image of any Pillow mode to 8-bit RGB; deep grey is taken as 0…65535.
+  """Converts an image of any Pillow mode to 8-bit RGB. Deep grey is read as 0…65535.
 
   Args:
     image: in any mode but float, which has no defined scale.
@@ -111,7 +115,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize(image: Image.Image, size: int) -> Image.Image:
-  """Resizes an image to size × size: area averaging where it shrinks, else linear."""
+  """Resizes an image to size × size: area averaging along axes that shrink, else linear."""
   width, height = image.size
   image = image.resize((min(width, size), min(height, size)), Image.Resampling.BOX)
   return image.resize((size, size), Image.Resampling.BILINEAR)

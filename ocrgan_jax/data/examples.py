@@ -1,4 +1,4 @@
-"""Lists of labelled images, the common form of all datasets."""
+"""Lists of labelled images: the common format of all datasets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ class Example(NamedTuple):
   """One image of a dataset.
 
   Attributes:
-    name: the path relative to the dataset's folder, for tables and messages.
+    name: path relative to the dataset's folder, for tables and messages.
     label: NORMAL (0), ANOMALOUS (1) or UNLABELLED (-1).
     defect_type: 'good' for normal images.
     path: the image file, or the archive that contains the image.
-    mask: its mask file (non-zero where defective), if it has one.
-    content: the encoded image, if it is not in a file of its own.
+    mask: the mask file (non-zero where defective), if any.
+    content: the encoded image, unless it has its own file.
   """
 
   name: str
@@ -45,8 +45,8 @@ class Examples(NamedTuple):
 
   Attributes:
     train: normal examples only.
-    test: any examples; empty if there is no test set.
-    warnings: one line for each thing about the listing that a user should know.
+    test: any examples; may be empty.
+    warnings: one line per problem that the user should know about.
   """
 
   train: list[Example]
@@ -55,7 +55,7 @@ class Examples(NamedTuple):
 
 
 def image_files(folder: Path) -> list[Path]:
-  """The image files directly in a folder, sorted by name; empty if the folder is missing."""
+  """The image files directly in a folder, sorted; empty if the folder is missing."""
   if not folder.is_dir():
     return []
   return sorted(
@@ -66,22 +66,22 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def other_files(folder: Path) -> list[str]:
-  """Names of the visible files directly in a folder that are not images, sorted."""
+  """The names of visible non-image files directly in a folder, sorted."""
   if not folder.is_dir():
     return []
-  taken = set(image_files(folder))
+  images = set(image_files(folder))
   return sorted(
     path.name
     for path in folder.iterdir()
-    if path not in taken and not path.is_dir() and not path.name.startswith('.')
+    if path not in images and not path.is_dir() and not path.name.startswith('.')
   )
 
 
 def other_file_warnings(folders: Sequence[Path]) -> list[str]:
-  """A warning for each image folder that contains other files."""
+  """One warning per image folder that contains other files."""
   named = [(folder, other_files(folder)) for folder in folders]
   return [
-    f'{len(names)} file(s) in {folder} left out, not an image extension: '
+    f'{len(names)} file(s) in {folder} left out, not an image by extension: '
     + ', '.join(names[:3])
     + (' …' if len(names) > 3 else '')
     for folder, names in named
@@ -90,25 +90,25 @@ def other_file_warnings(folders: Sequence[Path]) -> list[str]:
 
 
 def folder_label(folder: Path) -> tuple[int, str]:
-  """The label and defect type of a folder's images: `good`, in any case, is normal."""
+  """The label and defect type of a folder's images. `good`, in any letter case, is normal."""
   if folder.name.lower() == NORMAL_TYPE:
     return NORMAL, NORMAL_TYPE
   return ANOMALOUS, folder.name
 
 
 def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path:
-  """The data folder.
+  """Checks that the data folder exists.
 
   Args:
     data_dir: the config's field.
     layout: the expected content, for the message.
-    or_file: whether a file (an archive) is accepted too.
+    or_file: whether to accept a file (an archive), too.
 
   Returns:
-    Its path.
+    The path.
 
   Raises:
-    InputError: if none was given or it does not exist.
+    InputError: if `data_dir` is empty or does not exist.
   """
   if not data_dir:
     raise InputError(f'no data folder given: pass --config.data_dir=…; expected {layout}')
@@ -117,23 +117,23 @@ def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path
   return Path(data_dir)
 
 
-def require_category(root: Path, name: str, there: list[str], layout: str) -> Path:
-  """The folder of a category.
+def require_category(root: Path, name: str, existing: list[str], layout: str) -> Path:
+  """Checks that the folder of a category exists.
 
   Args:
     root: the data folder.
-    name: of the category.
-    there: the existing categories, for the message.
+    name: the category.
+    existing: the existing categories, for the message.
     layout: the expected content of `root`, for the message.
 
   Returns:
-    Its path.
+    The path of the category's folder.
 
   Raises:
     InputError: if there is no such folder.
   """
   if not name or not (root / name).is_dir():
-    hint = f'there are {", ".join(sorted(there))}' if there else f'expected {layout}'
+    hint = f'there are {", ".join(sorted(existing))}' if existing else f'expected {layout}'
     raise InputError(f'no {name!r} in {root}; {hint}')
   return root / name
 
@@ -141,7 +141,7 @@ def require_category(root: Path, name: str, there: list[str], layout: str) -> Pa
 def random_split(
   examples: list[Example], share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-  """Splits examples at random into a share and the rest, both in their original order."""
+  """Splits examples at random into a share and the rest; both keep the original order."""
   order = np.random.default_rng(seed).permutation(len(examples))
   chosen = set(order[: round(share * len(examples))].tolist())
   return (

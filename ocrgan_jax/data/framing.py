@@ -1,9 +1,9 @@
-"""From a photograph of any shape to the model's square images, and back with the maps.
+"""Turns a photograph of any shape into the model's square images, and maps back again.
 
-`stretch` makes one image of the whole photograph, as the paper does. `pad` keeps its aspect
-and pads with the colour of its border. `tiles` cuts it into overlapping squares. With
-a region of interest, or padding, images have a fourth channel: 255 where a pixel counts. What lies
-outside the region is not seen at all: it gets the mean colour of what lies inside.
+`stretch` makes one image of the whole photograph, as the paper does. `pad` keeps the aspect
+ratio and pads with the colour of the border. `tiles` cuts overlapping squares. Except for
+`stretch` without a region of interest, images have a fourth channel: 255 where a pixel counts.
+Pixels outside the region are replaced by the mean colour inside, so the model never sees them.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.decoding import open_image, resize, to_rgb
 
 FITS = ('stretch', 'pad', 'tiles')
-BORDER = 0.02  # width of a photograph's border, as a share of its sides
-Box = tuple[int, int, int, int]  # left, upper, right, lower, in pixels of the photograph
+BORDER = 0.02  # width of a photograph's border as a share of its sides
+Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels of the photograph
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,8 +32,8 @@ class Framing:
     size: side of the images in pixels.
     fit: one of FITS.
     tile: side of a tile in pixels of the photograph; 0 for `size`.
-    overlap: of neighbouring tiles, as a share of their side, at least.
-    region: bool [h, w] over the whole photograph, where it counts; None for everywhere.
+    overlap: minimum overlap of neighbouring tiles as a share of their side.
+    region: bool [h, w] over the whole photograph, True where it counts; None for everywhere.
   """
 
   size: int
@@ -44,24 +44,24 @@ class Framing:
 
   @property
   def channels(self) -> int:
-    """3, or 4 if some of an image may not count."""
+    """The number of channels: 4 if some pixels may not count, else 3."""
     return 3 if self.fit == 'stretch' and self.region is None else 4
 
   @property
   def key(self) -> tuple[Any, ...]:
-    """What tells it from others."""
+    """A hashable key; equal for equal framings."""
     region = None if self.region is None else (self.region.shape, self.region.tobytes())
     return self.size, self.fit, self.tile, self.overlap, region
 
   def boxes(self, width: int, height: int) -> list[Box]:
-    """The parts of a photograph that become images; they may reach beyond it.
+    """The parts of a photograph that become images. They may extend beyond its edges.
 
     Args:
-      width: of the photograph.
-      height: of the photograph.
+      width: width of the photograph in pixels.
+      height: height of the photograph in pixels.
 
     Returns:
-      One box for each image.
+      One box per image.
     """
     if self.fit == 'stretch':
       return [(0, 0, width, height)]
@@ -74,7 +74,7 @@ class Framing:
     return [(x, y, x + side, y + side) for y in uppers for x in lefts]
 
   def frames(self, photograph: Image.Image) -> np.ndarray:
-    """The images of a photograph.
+    """Makes the images of a photograph.
 
     Args:
       photograph: in mode RGB.
@@ -96,7 +96,7 @@ class Framing:
     return np.stack(found)
 
   def _counting_pixels(self, photograph_size: tuple[int, int]) -> Image.Image | None:
-    """Where the photograph counts, in mode L; None if images have no fourth channel."""
+    """The pixels that count as a mode L image; None if images have no fourth channel."""
     if self.channels == 3:
       return None
     if self.region is None:
@@ -106,12 +106,12 @@ class Framing:
   def on_photograph(
     self, maps: np.ndarray, photograph_size: tuple[int, int], shape: tuple[int, int]
   ) -> np.ndarray:
-    """Puts the maps of a photograph's images together; where tiles overlap, the larger value.
+    """Combines the maps of a photograph's images; overlapping tiles take the maximum.
 
     Args:
       maps: float [images, size, size].
-      photograph_size: its width and height in pixels.
-      shape: height and width of the result, which shows the whole photograph.
+      photograph_size: width and height of the photograph in pixels.
+      shape: height and width of the result, which covers the whole photograph.
 
     Returns:
       float32 [height, width].
@@ -134,11 +134,11 @@ class Framing:
 def decode_frames(
   content: bytes, framing: Framing, max_megapixels: float | None = None
 ) -> tuple[np.ndarray, tuple[int, int]]:
-  """Decodes a photograph to the images of a model.
+  """Decodes a photograph into images of the model.
 
   Args:
     content: the encoded photograph.
-    framing: how it becomes images.
+    framing: how photographs become images.
     max_megapixels: larger photographs are rejected before they are decoded; 10^6 pixels.
 
   Returns:
@@ -152,11 +152,11 @@ def decode_frames(
 
 
 def framing_of(config: ml_collections.ConfigDict, region: np.ndarray | None) -> Framing:
-  """The framing that a config asks for.
+  """The framing set in a config.
 
   Args:
     config: as in `configs/default.py`.
-    region: of interest, if it asks for one.
+    region: the region of interest, if the config sets one.
 
   Returns:
     The framing.
@@ -166,7 +166,7 @@ def framing_of(config: ml_collections.ConfigDict, region: np.ndarray | None) -> 
 
 
 def has_counts(config: ml_collections.ConfigDict) -> bool:
-  """Whether the images of a config have a fourth channel."""
+  """Whether images have a fourth channel under this config."""
   return config.data.fit != 'stretch' or bool(config.data.region)
 
 
@@ -184,7 +184,7 @@ def border_pixels(image: np.ndarray) -> np.ndarray:
 
 
 def _tile_starts(length: int, side: int, overlap: float) -> list[int]:
-  """Where tiles of one axis begin: evenly spread, or one around a photograph that is smaller."""
+  """Start positions of tiles along one axis: evenly spaced; one centred tile if it covers all."""
   if length <= side:
     return [(length - side) // 2]
   count = math.ceil((length - side) / (side * (1 - overlap))) + 1
@@ -192,7 +192,7 @@ def _tile_starts(length: int, side: int, overlap: float) -> list[int]:
 
 
 def _crop(image: Image.Image, box: Box, color: Any) -> Image.Image:
-  """A part of an image, of one colour where it reaches beyond it."""
+  """Crops an image; pixels beyond its edges get one colour."""
   left, upper, right, lower = box
   if left >= 0 and upper >= 0 and right <= image.width and lower <= image.height:
     return image.crop(box)
@@ -202,7 +202,7 @@ def _crop(image: Image.Image, box: Box, color: Any) -> Image.Image:
 
 
 def _fill_outside(photograph: Image.Image, counts: Image.Image) -> Image.Image:
-  """A photograph with what does not count in the mean colour of what does: nothing can see it."""
+  """Fills the pixels that do not count with the mean colour of those that do."""
   pixels, inside = np.array(photograph), np.asarray(counts) > 0
   if inside.any():
     pixels[~inside] = pixels[inside].mean(0).astype(int)
@@ -214,23 +214,23 @@ def _threshold(mask: Image.Image) -> Image.Image:
 
 
 def region_png(region: np.ndarray) -> bytes:
-  """A region of interest as a PNG, white where it counts."""
+  """Encodes a region of interest as a PNG, white where pixels count."""
   file = io.BytesIO()
   Image.fromarray(region.astype(np.uint8) * 255).save(file, 'PNG')
   return file.getvalue()
 
 
 def read_region(path: str) -> np.ndarray:
-  """Reads a region of interest from an image: what is not black counts.
+  """Reads a region of interest from an image; pixels that are not black count.
 
   Args:
-    path: of the image, which shows a whole photograph at any size.
+    path: the image. It covers a whole photograph, at any size.
 
   Returns:
     bool [height, width].
 
   Raises:
-    InputError: if it cannot be read, or nothing counts.
+    InputError: if the image cannot be read or is all black.
   """
   try:
     with open(path, 'rb') as file:
@@ -238,5 +238,5 @@ def read_region(path: str) -> np.ndarray:
   except (OSError, ValueError) as error:
     raise InputError(f'data.region: cannot read {path}: {error}') from None
   if not region.any():
-    raise InputError(f'data.region: {path} is all black; what counts must not be')
+    raise InputError(f'data.region: {path} is all black; paint the pixels that count white')
   return region

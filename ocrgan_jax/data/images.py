@@ -1,4 +1,4 @@
-"""Photographs to arrays: images in memory or decoded on access, and what is held out of them."""
+"""Images as arrays, in memory or decoded on access, and the held-out split."""
 
 import dataclasses
 import os
@@ -34,10 +34,10 @@ class StreamedImages:
   """Images decoded from their records on each access.
 
   Attributes:
-    records: of a prepared dataset.
-    chosen: index of the record of each image.
+    records: the records of a prepared dataset.
+    chosen: record index of each image.
     framing: how photographs become images.
-    part: which of a photograph's images each is; None for the only one.
+    part: index of each image among those of its photograph; None if there is only one.
   """
 
   records: Records
@@ -55,19 +55,19 @@ class StreamedImages:
     return np.stack([self.decode(int(self.chosen[i]))[parts[i]] for i in indices])
 
   def decode(self, index: int) -> np.ndarray:
-    """uint8 [images, size, size, channels], of one record."""
+    """The images of one record, uint8 [images, size, size, channels]."""
     return decode_frames(self.records[index]['image'], self.framing)[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Photographs:
-  """The images of photographs that are not just stretched, those of one beside each other.
+  """Padded or tiled photographs; the images of one photograph are consecutive.
 
   Attributes:
-    images: all of them.
+    images: the images of all photographs.
     first: index of each photograph's first image, int [photographs].
     sizes: width and height of each photograph.
-    framing: how they became images.
+    framing: how photographs became images.
   """
 
   images: Images
@@ -92,34 +92,34 @@ def tile_indices(images: Images) -> list[np.ndarray]:
 
 
 def reduce_tiles(images: Images, values: np.ndarray, how: np.ufunc = np.maximum) -> np.ndarray:
-  """Values of images → of their photographs: the largest, or the mean with `np.add`."""
+  """Reduces values per image to values per photograph: the maximum, or with `np.add` the mean."""
   if not isinstance(images, Photographs):
     return values
-  together = how.reduceat(values, images.first)
+  reduced = how.reduceat(values, images.first)
   if how is not np.add:
-    return together
+    return reduced
   counts = np.diff([*images.first, len(values)])
-  return together / counts.reshape(-1, *[1] * (values.ndim - 1))
+  return reduced / counts.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
   """Holds out a random share of the training images, for calibration and validation.
 
   Args:
-    count: the number of normal training images.
-    share: of them to hold out; at least one is held out and at least one is left.
+    count: number of normal training images.
+    share: share to hold out; at least one image is held out and at least one remains.
     seed: the same seed holds out the same images.
 
   Returns:
-    Sorted indices of the images to train on, and of those held out.
+    Sorted indices of the images to train on, and of the held-out ones.
 
   Raises:
     InputError: if there are fewer than two images.
   """
   if count < 2:
     raise InputError(
-      f'only {count} normal training image(s) found: at least 2 are needed, '
-      'one to train on and one held out to set the scale of the scores'
+      f'only {count} normal training image(s) found; at least 2 are needed: '
+      'one to train on, one held out to set the scale of the scores'
     )
   held = min(max(1, round(share * count)), count - 1)
   order = np.random.default_rng(seed).permutation(count)
@@ -137,15 +137,14 @@ def load_images(
   """Decodes images into memory if they fit, else streams them.
 
   Args:
-    split: of a prepared dataset.
+    split: a split of a prepared dataset.
     framing: how photographs become images.
-    memory_gib: limit for the decoded images, in GiB.
+    memory_gib: limit for the decoded images; GiB.
     chosen: indices of the photographs to load; all by default.
     description: label of the progress bar.
 
   Returns:
-    uint8 [images, size, size, channels], an object that decodes on access, or
-    `Photographs` of either.
+    uint8 [images, size, size, channels], or `StreamedImages`, or `Photographs` of either.
   """
   chosen = np.arange(len(split.names)) if chosen is None else chosen
   if framing.fit == 'stretch':
@@ -164,7 +163,7 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
   if need > memory_gib:
     print(
       f'{len(streamed)} images take {need:.2f} GiB decoded, over data.memory_gib = '
-      f'{memory_gib:g}: they are streamed, decoded again in each epoch',
+      f'{memory_gib:g}: they are streamed, i.e. decoded again in each epoch',
       file=sys.stderr,
     )
     return streamed
@@ -182,13 +181,13 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
 
 
 class DecodedFile(NamedTuple):
-  """An image file as a model takes it.
+  """An image file, decoded for the model.
 
   Attributes:
-    path: as given.
-    images: uint8 [images, size, size, channels], or None if it could not be read.
+    path: as passed in.
+    images: uint8 [images, size, size, channels], or None if the file could not be read.
     size: width and height of the photograph.
-    error: why it could not be read, or ''.
+    error: why the file could not be read, or ''.
   """
 
   path: Path | str
@@ -200,15 +199,15 @@ class DecodedFile(NamedTuple):
 def decode_files(
   paths: Sequence[Path | str], framing: Framing, max_megapixels: float
 ) -> Iterator[DecodedFile]:
-  """Decodes files in order, with threads that read a few ahead.
+  """Decodes files in order; threads read a few ahead.
 
   Args:
-    paths: of image files.
+    paths: image files.
     framing: how photographs become images.
-    max_megapixels: larger ones are rejected; 10^6 pixels.
+    max_megapixels: larger images are rejected; 10^6 pixels.
 
   Yields:
-    The files in order.
+    The decoded files, in order.
   """
 
   def decode(path: Path | str) -> DecodedFile:

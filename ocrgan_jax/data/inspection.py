@@ -15,7 +15,7 @@ from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
 
-NAMED = 3  # files that a message names before it only counts
+NAMED = 3  # files that a message names; the rest are only counted
 
 CONVERSIONS = {
   '1': 'black and white, to three equal channels',
@@ -33,11 +33,11 @@ class Inspected(NamedTuple):
   """The result of checking one example.
 
   Attributes:
-    fault: why it cannot be used, or ''.
-    mask_fault: why its mask cannot be used, or ''.
+    fault: why the image cannot be used, or ''.
+    mask_fault: why the mask cannot be used, or ''.
     size: 'width×height'.
-    mode: its Pillow mode.
-    digest: hash of its pixels.
+    mode: Pillow mode of the image.
+    digest: hash of the pixels.
   """
 
   fault: str = ''
@@ -53,18 +53,18 @@ def inspect(
   """Decodes and checks all images and masks of a dataset.
 
   Args:
-    examples: of the dataset.
+    examples: the examples of the dataset.
     max_megapixels: larger images are rejected; 10^6 pixels.
-    skip_damaged: leave damaged images and masks out instead of stopping.
+    skip_damaged: leave damaged images and masks out instead of raising an error.
 
   Returns:
-    The usable examples and a report: `counts` (split → defect type → images), `sizes`
-    and `modes` (→ images), `masks` (images with a mask), `skipped` ([name, reason]),
-    `warnings` (one line each) and `digests` (split → hashes of the pixels).
+    The usable examples and a report: `counts` (split → defect type → number of images),
+    `sizes` and `modes` (→ number of images), `masks` (number of images with a mask), `skipped`
+    ([name, reason]), `warnings` (one line each) and `digests` (split → hashes of the pixels).
 
   Raises:
     InputError: if an image or mask is damaged and `skip_damaged` is off, or if no
-      normal training image is left.
+      normal training image remains.
   """
   everything = [*examples.train, *examples.test]
   with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -81,7 +81,7 @@ def inspect(
   ]
   if (faults or mask_faults) and not skip_damaged:
     raise InputError(
-      f'{_count(faults + mask_faults, "damaged file")}: {_name_first(faults + mask_faults)}; repair '
+      f'{_count(faults + mask_faults, "damaged file")}: {_name_some(faults + mask_faults)}; repair '
       'or remove them, or leave them out with --config.data.skip_damaged=True'
     )
 
@@ -95,12 +95,12 @@ def inspect(
   count = len(examples.train)
   train, test = usable(slice(count)), usable(slice(count, None))
   if not train:
-    raise InputError('no normal training image is left; at least 2 are needed')
+    raise InputError('no usable normal training image; at least 2 are needed')
 
   warnings = [*examples.warnings]
   if faults or mask_faults:
     warnings.append(
-      f'{_count(faults + mask_faults, "damaged file")} left out: {_name_first(faults + mask_faults)}'
+      f'{_count(faults + mask_faults, "damaged file")} left out: {_name_some(faults + mask_faults)}'
     )
   warnings += _find_warnings(train, test)
   report = {
@@ -146,12 +146,12 @@ def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
 def _find_warnings(
   train: list[tuple[Example, Inspected]], test: list[tuple[Example, Inspected]]
 ) -> list[str]:
-  """Warnings about what is allowed but probably not intended."""
+  """Warns about properties that are allowed but probably not intended."""
   warnings = []
   trained = {r.digest: e.name for e, r in train}
   leaked = [[e.name, f'is {trained[r.digest]}'] for e, r in test if r.digest in trained]
   if leaked:
-    warnings.append(f'{_count(leaked, "test image")} also in training: {_name_first(leaked)}')
+    warnings.append(f'{_count(leaked, "test image")} also in training: {_name_some(leaked)}')
   labels = {e.label for e, _ in test}
   if ANOMALOUS not in labels:
     warnings.append('no test image is labelled anomalous: AUROC will not be reported')
@@ -159,9 +159,7 @@ def _find_warnings(
     warnings.append('no test image is labelled normal: AUROC will not be reported')
   unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
   if unmasked and any(e.mask for e, _ in test):
-    warnings.append(
-      f'{_count(unmasked, "anomalous image")} without a mask: {_name_first(unmasked)}'
-    )
+    warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name_some(unmasked)}')
   return warnings
 
 
@@ -181,14 +179,14 @@ def _count(items: list[Any], noun: str) -> str:
   return f'{len(items)} {noun}' + ('' if len(items) == 1 else 's')
 
 
-def _name_first(items: list[list[str]]) -> str:
+def _name_some(items: list[list[str]]) -> str:
   named = ', '.join(f'{name} ({reason})' for name, reason in items[:NAMED])
   rest = len(items) - NAMED
   return named + (f' and {rest} more' if rest > 0 else '')
 
 
 def _most_common(counter: Counter[str]) -> dict[str, int]:
-  """The most common entries, with all others summed up."""
+  """The most common entries; all others are summed up."""
   common = dict(counter.most_common(8))
   others = sum(counter.values()) - sum(common.values())
   return common | ({'others': others} if others else {})

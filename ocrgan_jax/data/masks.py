@@ -10,16 +10,17 @@ from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 
 
 def load_masks(test: Split, size: int) -> dict[int, np.ndarray]:
-  """The masks of the test images that pixel metrics can be computed on.
+  """Loads the masks of the test images, for pixel metrics.
+
+  Leaves out anomalous images without a mask, and those whose mask is empty after resizing;
+  the latter with a warning.
 
   Args:
     test: the test set.
-    size: side in pixels that masks are resized to, see `decoding.decode_mask`.
+    size: side of the masks in pixels; see `decoding.decode_mask`.
 
   Returns:
-    index of the image → bool [size, size], all False for normal images. Anomalous
-    images without a mask, or whose mask has no pixel left, are left out, the latter
-    with a warning.
+    Index of the image → bool [size, size], all False for normal images.
   """
   masks = {}
   for i, label in enumerate(test.labels):
@@ -32,7 +33,7 @@ def load_masks(test: Split, size: int) -> dict[int, np.ndarray]:
       else:
         print(
           f'warning: the mask of {test.names[i]} has no defective pixel at {size}x{size}: '
-          'it is ignored',
+          'it is ignored for pixel metrics',
           file=sys.stderr,
         )
   return masks

@@ -1,10 +1,10 @@
-"""Finds the region of interest: where products lie before a plain background.
+"""Finds the region of interest: where products lie in front of a plain background.
 
-The rule. Each photograph's background is the median colour of its border, 2 % of its sides
-wide. How far a pixel is from it is the largest difference over the colours. At each position
-the 0.95 quantile of that over the photographs says whether a product may lie there. K-means
-divides the positions into two classes by it; the nearer one is background, but for holes in the
-other. A margin of 2 % is added. If the border itself is no plain colour, there is no background.
+The background of a photograph is the median colour of its border, 2 % of the sides wide. The
+distance of a pixel is its largest difference from that over the colours. For each position, take
+the 0.95 quantile of the distance over the photographs. K-means splits the positions into two
+classes by it: the class with the smaller distance is background. Holes in the other class are
+filled, and a margin of 2 % is added. If the border is not of one plain colour, there is no region.
 """
 
 import math
@@ -15,9 +15,9 @@ from scipy.ndimage import binary_dilation, binary_fill_holes
 
 from ocrgan_jax.data.framing import border_pixels
 
-QUANTILE = 0.95  # of the photographs
-MARGIN = 0.02  # of the side
-# The border's mean distance from its median, of the full range, up to which it is plain.
+QUANTILE = 0.95  # over the photographs
+MARGIN = 0.02  # as a share of the side
+# The border is plain up to this mean distance from its median, as a share of the full range.
 PLAIN = 0.04
 
 
@@ -25,10 +25,10 @@ def find_region(photographs: np.ndarray) -> np.ndarray | None:
   """Finds where products lie.
 
   Args:
-    photographs: uint8 [images, size, size, 3], whole ones, of sound products.
+    photographs: whole photographs of sound products, uint8 [images, size, size, 3].
 
   Returns:
-    bool [size, size], or None, and a line on stderr, if there is no plain background.
+    bool [size, size], or None, with a warning on stderr, if there is no plain background.
   """
   distances, roughness = [], []
   for image in photographs:
@@ -39,13 +39,13 @@ def find_region(photographs: np.ndarray) -> np.ndarray | None:
   if np.median(roughness) > PLAIN:
     print(
       'warning: data.region=auto finds no plain background around the products '
-      f'(their border varies by {np.median(roughness):.1%} of the full range, over {PLAIN:.0%}): '
-      'everything counts',
+      f'(the border varies by {np.median(roughness):.1%} of the full range, over {PLAIN:.0%}): '
+      'every pixel counts',
       file=sys.stderr,
     )
     return None
   distance = np.quantile(np.stack(distances), QUANTILE, axis=0)
-  from sklearn.cluster import KMeans  # slow to import, and seldom needed
+  from sklearn.cluster import KMeans  # slow to import, rarely needed
 
   classes = KMeans(2, n_init=1, random_state=0).fit(distance.reshape(-1, 1))
   product = classes.labels_ == classes.cluster_centers_[:, 0].argmax()

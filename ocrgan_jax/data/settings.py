@@ -8,7 +8,7 @@ from ocrgan_jax.data.framing import FITS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSettings:
-  """Which dataset, how it is split and how it is read; `configs/default.py` tells each field.
+  """Which dataset to use, and how to split and read it; fields as in `configs/default.py`.
 
   Raises:
     InputError: if a field is out of bounds.

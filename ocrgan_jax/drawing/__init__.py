@@ -1,4 +1,4 @@
-"""Pictures and pages: figures, maps drawn over photographs, HTML from templates.
+"""Pictures and pages: figures, anomaly maps over photographs, HTML from templates.
 
 Nothing here knows about models.
 """

@@ -1,6 +1,6 @@
-"""Figures of an evaluation. A PNG is written whole or not at all.
+"""Figures of an evaluation. Files are written atomically.
 
-scikit-learn, slow to import, is imported where it is called: most commands draw none of it.
+scikit-learn is slow to import and most commands do not need it, so functions import it.
 """
 
 import io
@@ -17,28 +17,28 @@ from scipy.ndimage import binary_dilation
 from ocrgan_jax.core.files import write_bytes, write_text
 
 matplotlib.use('agg')
-matplotlib.rcParams['svg.hashsalt'] = 'ocrgan'  # the same figure gives the same file
+matplotlib.rcParams['svg.hashsalt'] = 'ocrgan'  # makes SVG files reproducible
 
 CLASSES = (
   (0, 'normal', 'tab:blue'),
   (1, 'anomalous', 'tab:red'),
   (-1, 'unlabelled', 'tab:gray'),
 )
-OUTLINE = (0, 255, 0)  # of masks
+OUTLINE = (0, 255, 0)  # colour of mask outlines
 TRIVIAL_STYLES: tuple[dict[str, Any], ...] = tuple(
   {'linewidth': 1.0, 'color': 'dimgray', 'linestyle': style} for style in ('-', '--', ':', '-.')
 )
-# The fields of a line of `metrics.jsonl` that are not metrics.
+# Fields in a line of `metrics.jsonl` that are not metrics.
 BOOKKEEPING = ('step', 'epoch', 'images_per_second')
 LOSSES_PER_ROW = 3
-LOG_SCALE_RATIO = 20  # largest over smallest value from which an axis is logarithmic
+LOG_SCALE_RATIO = 20  # above this ratio of largest to smallest value, an axis is logarithmic
 
 
 def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
   """Writes a figure as a PNG and, unless it holds photographs, as an SVG beside it."""
   file, drawing = io.BytesIO(), io.StringIO()
   with warnings.catch_warnings():
-    # A letter that the font lacks is drawn as a box; no warning is needed.
+    # A glyph that the font lacks is drawn as a box; that needs no warning.
     warnings.filterwarnings('ignore', 'Glyph', UserWarning)
     figure.savefig(file, format='png', dpi=100, bbox_inches='tight')
     if vector:
@@ -51,18 +51,18 @@ def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
 def histogram(
   path: Path, labels: np.ndarray, scores: np.ndarray, threshold: float, title: str
 ) -> None:
-  """Scaled scores of normal against anomalous images (Fig. 8), with the threshold.
+  """Draws scaled scores of normal and anomalous images (Fig. 8), with the threshold.
 
   Args:
-    path: of the PNG.
+    path: the PNG to write.
     labels: int [images], 1 for anomalous.
     scores: float [images], scaled by Eq. 14.
-    threshold: scaled alike.
-    title: of the figure.
+    threshold: scaled likewise.
+    title: title of the figure.
   """
   figure = Figure(figsize=(7, 4))
   axes = figure.subplots()
-  # A few outliers would squeeze all other scores into one bar.
+  # Clipped, because a few outliers would squeeze all other scores into one bar.
   quartiles = np.quantile(scores, [0.25, 0.75])
   end = max(float(quartiles[1] + 4 * np.diff(quartiles)[0]), threshold, 1.0)
   beyond = int((scores > end).sum())
@@ -71,7 +71,7 @@ def histogram(
   for value, name, color in CLASSES:
     chosen = shown[labels == value]
     if len(chosen):
-      # As shares, because the classes are rarely of the same size.
+      # As shares, because class sizes usually differ.
       weights = np.full(len(chosen), 1 / len(chosen))
       axes.hist(
         chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})'
@@ -89,13 +89,13 @@ def histogram(
 def roc_and_precision_recall(
   path: Path, labels: np.ndarray, scores: dict[str, np.ndarray], threshold: float
 ) -> None:
-  """ROC and precision/recall curves of the model and of trivial scores.
+  """Draws ROC and precision/recall curves of the model and of trivial scores.
 
   Args:
-    path: of the PNG.
-    labels: int [images], 1 for anomalous; both classes.
-    scores: name → float [images], larger for more anomalous, the model's first.
-    threshold: of the model's scores, marked on its curves.
+    path: the PNG to write.
+    labels: int [images], 1 for anomalous; both classes must occur.
+    scores: name → float [images], larger for more anomalous; the model's come first.
+    threshold: the model's threshold, marked on its curves.
   """
   from sklearn.metrics import (
     average_precision_score,
@@ -129,11 +129,11 @@ def roc_and_precision_recall(
 
 
 def latent_features(path: Path, labels: np.ndarray, features: np.ndarray) -> None:
-  """D's latent features of images in two dimensions, by t-SNE (Fig. 10).
+  """Draws D's latent features of images in two dimensions, by t-SNE (Fig. 10).
 
   Args:
-    path: of the PNG.
-    labels: int [images], 1 for anomalous; at least four.
+    path: the PNG to write.
+    labels: int [images], 1 for anomalous; at least four images.
     features: float [images, 100].
   """
   from sklearn.manifold import TSNE
@@ -154,10 +154,10 @@ def latent_features(path: Path, labels: np.ndarray, features: np.ndarray) -> Non
 
 
 def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[str]) -> None:
-  """The weights that CS gives each band at each stage, over its channels.
+  """Draws the distribution over channels of the weights that CS gives each band at each stage.
 
   Args:
-    path: of the PNG.
+    path: the PNG to write.
     weights: name of the stage's CS → float [branches, images, channels].
     bands: names of the branches.
   """
@@ -167,7 +167,7 @@ def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[
   for b, band in enumerate(bands):
     color = f'C{b}'
     boxes = axes.boxplot(
-      [stage[b].mean(0) for stage in weights.values()],  # of each channel, over the images
+      [stage[b].mean(0) for stage in weights.values()],  # per channel, averaged over the images
       positions=np.arange(len(weights)) + (b - (len(bands) - 1) / 2) * width,
       widths=0.9 * width,
       patch_artist=True,
@@ -185,11 +185,11 @@ def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[
 
 
 def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
-  """The losses over the epochs of training; without any, nothing is drawn.
+  """Draws the losses over the epochs of training; without losses, draws nothing.
 
   Args:
-    path: of the PNG.
-    lines: of `metrics.jsonl`.
+    path: the PNG to write.
+    lines: lines of `metrics.jsonl`.
   """
   losses = collect_losses(lines)
   if not losses:
@@ -208,17 +208,17 @@ def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
 
 
 def collect_losses(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
-  """The losses in a log, whatever their names.
+  """Collects the losses in a log, whatever their names.
 
   Args:
-    lines: of `metrics.jsonl`.
+    lines: lines of `metrics.jsonl`.
 
   Returns:
-    name → epochs and values, one of each for every line with losses.
+    name → (epochs, values), with one entry per line that has losses.
   """
   losses: dict[str, tuple[list[float], list[float]]] = {}
   for line in lines:
-    if 'images_per_second' in line:  # others are of validation
+    if 'images_per_second' in line:  # other lines are from validation
       for name in line.keys() - BOOKKEEPING:
         epochs, values = losses.setdefault(name, ([], []))
         epochs.append(line['epoch'])
@@ -227,7 +227,7 @@ def collect_losses(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[fl
 
 
 def axis_scale(values: Sequence[float]) -> str:
-  """The scale of an axis: 'log' for positive values over a wide range, else 'linear'."""
+  """The scale for an axis: 'log' for positive values over a wide range, else 'linear'."""
   return 'log' if min(values) > 0 and max(values) > LOG_SCALE_RATIO * min(values) else 'linear'
 
 
@@ -237,13 +237,13 @@ def sheet(
   columns: dict[str, np.ndarray],
   title: str = '',
 ) -> None:
-  """A sheet of pictures: one row for each image, one column for each view of it.
+  """Draws a sheet of pictures: one row per image, one column per view of it.
 
   Args:
-    path: of the PNG.
-    rows: the label of each row.
+    path: the PNG to write.
+    rows: label of each row.
     columns: name → uint8 [rows, size, size, 3].
-    title: what the sheet shows, above it.
+    title: title above the sheet; '' for none.
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
   grid = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -260,23 +260,23 @@ def sheet(
           rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
         )
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
-  if title:  # above names of three lines, whatever the height
+  if title:  # clears column names of up to three lines, at any height
     above = figure.subplotpars.top + 0.7 / figure.get_figheight()
     figure.suptitle(title, fontsize=11, y=above, va='bottom')
   save(figure, path, vector=False)
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-  """Maps float [..., size, size, 3] in [-1, 1] → uint8; values outside are clipped."""
+  """Maps float [..., size, size, 3] in [-1, 1] to uint8; clips values outside."""
   return np.round(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
 def with_outline(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-  """An image with the border of a mask drawn around it.
+  """Draws the outline of a mask on an image.
 
   Args:
     image: uint8 [size, size, 3].
-    mask: bool [size, size], or None if there is none.
+    mask: bool [size, size], or None.
 
   Returns:
     uint8 [size, size, 3].
@@ -290,7 +290,7 @@ def with_outline(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 
 
 def colorize_map(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
-  """An anomaly map as colours: black for 0, full brightness from the limit on.
+  """Colours an anomaly map: black at 0, full brightness at the limit and above.
 
   Args:
     anomaly_map: float [size, size].

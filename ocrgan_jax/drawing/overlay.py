@@ -1,35 +1,34 @@
-"""A photograph with its anomaly map, outline and verdict drawn on it, at its own size."""
+"""Draws the anomaly map, outline and verdict on a photograph, at the photograph's size."""
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import maximum_filter, minimum_filter
 
-# Shares of the limit between which colour sets in and is full: the same for all images.
+# Colour starts at FAINT times the limit and is full at FULL times the limit, in all images.
 FAINT, FULL = 0.7, 2.0
 OPACITY = 0.65
-MAP_RANGE = 4.0  # the limit times this is white in a grey map
+MAP_RANGE = 4.0  # a grey map is white at this multiple of the limit
 LINE = 1 / 250  # width of the outline as a share of the image's smaller side
-STRIP = 1 / 12  # height of the strip with the verdict, of the image's width
-LEAST_STRIP = 18  # pixels
+STRIP = 1 / 12  # height of the verdict strip as a share of the image's width
+LEAST_STRIP = 18  # minimum height of the strip; pixels
 VERDICT_COLORS = {'anomalous': (176, 32, 32), 'normal': (34, 110, 70)}
 
 
 def draw(
   photograph: np.ndarray, anomaly_map: np.ndarray, limit: float, decision: str, score: float
 ) -> np.ndarray:
-  """Draws what a model found on a photograph.
+  """Draws a prediction on its photograph.
 
-  Colour depends on the map's share of the limit alone, so that a colour means the same in all
-  images. Only an image that is called anomalous has an outline, so that picture and
-  verdict cannot contradict each other.
+  Colour depends only on the ratio of map to limit, so a colour means the same in all images.
+  Only anomalous images get an outline, so picture and verdict cannot contradict each other.
 
   Args:
     photograph: uint8 [height, width, 3].
     anomaly_map: float [size, size], over the whole photograph.
-    limit: the value of the map from which an image is anomalous.
+    limit: map value above which an image is anomalous.
     decision: 'anomalous' or 'normal'.
-    score: scaled.
+    score: the scaled score.
 
   Returns:
     uint8 [height + strip, width, 3].
@@ -43,29 +42,29 @@ def draw(
 
 
 def resize_map(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-  """A map at another size, bilinear: float32 [height, width]."""
+  """Resizes a map bilinearly to float32 [height, width]."""
   height, width = shape
   image = Image.fromarray(np.asarray(anomaly_map, np.float32))
   return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def grey_map(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
-  """A map as a grey picture that pages colour: uint8, 255 at MAP_RANGE times the limit."""
+  """A grey picture of a map, coloured later by the pages: uint8, 255 at MAP_RANGE × limit."""
   share = anomaly_map / max(MAP_RANGE * limit, 1e-12)
   return np.round(np.clip(share, 0, 1) * 255).astype(np.uint8)
 
 
 def heat_of(share: np.ndarray) -> np.ndarray:
-  """How strongly a share of the limit is coloured: 0 to 1."""
+  """Strength of the colour, from 0 to 1, at a multiple of the limit."""
   return np.clip((share - FAINT) / (FULL - FAINT), 0, 1)
 
 
 def tinted(photograph: np.ndarray, share: np.ndarray) -> np.ndarray:
-  """The photograph under yellow to red where the map comes near the limit or exceeds it.
+  """Tints a photograph yellow to red where the map is near or over the limit.
 
   Args:
     photograph: uint8 [height, width, 3].
-    share: of the limit, float [height, width].
+    share: the map as a multiple of the limit, float [height, width].
 
   Returns:
     uint8 [height, width, 3], a new array.
@@ -80,7 +79,7 @@ def tinted(photograph: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def outline(picture: np.ndarray, mask: np.ndarray) -> None:
-  """Draws the border of a mask into a picture, white beside black, seen on any ground."""
+  """Draws the border of a mask into a picture in place, white next to black for contrast."""
   width = max(1, round(LINE * min(mask.shape)))
   outer = maximum_filter(mask, 2 * width + 1)
   picture[outer & ~mask] = 255
@@ -88,7 +87,7 @@ def outline(picture: np.ndarray, mask: np.ndarray) -> None:
 
 
 def strip(width: int, decision: str, score: float) -> np.ndarray:
-  """The verdict and the score, uint8 [strip, width, 3]."""
+  """Draws a strip with verdict and score, uint8 [strip, width, 3]."""
   height = max(LEAST_STRIP, round(STRIP * width))
   image = Image.new('RGB', (width, height), VERDICT_COLORS[decision])
   text, size = f'{decision}  {score:.2f}', 0.62 * height

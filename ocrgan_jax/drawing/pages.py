@@ -1,22 +1,24 @@
-"""HTML pages that need no other file, from Jinja templates."""
+"""Self-contained HTML pages from Jinja templates."""
 
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-SHARED = Path(__file__).parent / 'templates'  # what templates of several rooms include
+SHARED = (
+  Path(__file__).parent / 'templates'
+)  # shared parts, for templates in other packages to include
 
 
 def render(template: Path, **values: Any) -> str:
   """Renders a template; values are escaped.
 
   Args:
-    template: the file.
-    **values: that it asks for.
+    template: the template file.
+    **values: its variables.
 
   Returns:
-    The page. What is no text, as odd bytes of file names, is replaced.
+    The page. Invalid Unicode, e.g. from file names, is replaced.
   """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader([template.parent, SHARED]),

@@ -1,4 +1,4 @@
-"""The parts of the network: FD, CS, the generator and the discriminator."""
+"""The parts of the network: FD, CS, the generator and the discriminators."""
 
 from ocrgan_jax.networks.channel_selection import ChannelSelection
 from ocrgan_jax.networks.discriminator import Discriminator

@@ -1,4 +1,4 @@
-"""The config's section `model`: what the networks look like."""
+"""The config's section `model`: the architecture of the networks."""
 
 import dataclasses
 
@@ -18,13 +18,13 @@ class Architecture:
   Attributes:
     width: w, channels of G's first stage.
     discriminator_width: channels of D's first stage.
-    discriminator_head: what D judges: the 'image', as the paper's, or 'pixels'.
-    deviations: whether a D that judges pixels is given the deviations from the density of
-      band statistics.
+    discriminator_head: what D judges: the whole 'image', as in the paper, or 'pixels'.
+    deviations: whether a D that judges pixels gets the deviations from the density of
+      band statistics as input.
     branches: N, the number of frequency bands.
-    bands: 'all', or the bands kept, 1 the lowest, as in '1,3'.
-    dtype: of the computation; parameters and losses are float32.
-    channel_selection: whether CS joins the branches.
+    bands: 'all', or the bands to keep, 1 being the lowest, e.g. '1,3'.
+    dtype: dtype of the computation; parameters and losses are float32.
+    channel_selection: whether CS connects the branches.
 
   Raises:
     InputError: if a field is out of bounds.
@@ -44,23 +44,23 @@ class Architecture:
     self.kept_bands()
 
   def generator(self) -> Generator:
-    """G."""
+    """Builds G."""
     return Generator(
       self.width, channel_selection=self.channel_selection, dtype=jnp.dtype(self.dtype)
     )
 
   def discriminator(self) -> Discriminator | PixelDiscriminator:
-    """D."""
+    """Builds D."""
     width, dtype = self.discriminator_width, jnp.dtype(self.dtype)
     if self.discriminator_head == 'image':
       return Discriminator(width, dtype=dtype)
     return PixelDiscriminator(width, deviations=self.deviations, dtype=dtype)
 
   def kept_bands(self) -> tuple[int, ...]:
-    """The indices of the bands kept, from 0, the lowest.
+    """The indices of the bands to keep; 0 is the lowest.
 
     Raises:
-      InputError: if `bands` names none, or one that there is not.
+      InputError: if `bands` is not a list of existing bands.
     """
     if self.bands == 'all':
       return tuple(range(self.branches))
@@ -68,6 +68,6 @@ class Architecture:
     if not all(n.strip().isdecimal() and 1 <= int(n) <= self.branches for n in numbers):
       raise InputError(
         f"model.bands is {self.bands!r}; it must be 'all' or numbers from 1 (the lowest band) "
-        f'to model.branches = {self.branches}, as in 1,{self.branches}'
+        f'to model.branches = {self.branches}, e.g. 1,{self.branches}'
       )
     return tuple(sorted({int(n) - 1 for n in numbers}))

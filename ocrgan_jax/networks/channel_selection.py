@@ -1,4 +1,4 @@
-"""Channel Selection (CS): the branches share out each channel among them, Eq. 4-8."""
+"""Channel Selection (CS): weighs the branches against each other, per channel, Eq. 4-8."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,13 @@ import jax.numpy as jnp
 
 
 class ChannelSelection(nn.Module):
-  """Weighs every channel of every branch by what all branches see together.
+  """Weighs every channel of every branch, by the features of all branches.
 
-  A module like any other: its parameters are trained, saved and restored. The
-  weights of the last call are sown as `intermediates/weights`, an array
-  [branches, batch, channels] that sums to 1 over the branches.
+  Sows the weights as `intermediates/weights`, an array [branches, batch, channels] that sums
+  to 1 over the branches.
 
   Attributes:
-    dtype: type of the computation; parameters are float32.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   dtype: Any = jnp.float32
@@ -26,10 +25,10 @@ class ChannelSelection(nn.Module):
     """Applies Eq. 4-8.
 
     Args:
-      features: one array [batch, height, width, channels] a branch, N ≥ 1.
+      features: one array [batch, height, width, channels] per branch, N ≥ 1.
 
     Returns:
-      The same arrays, each times its own channel weights.
+      The same arrays, each multiplied by its channel weights.
     """
     channels = features[0].shape[-1]
     dense = lambda size, name: nn.Dense(size, dtype=self.dtype, name=name)

@@ -1,12 +1,12 @@
 """The convolutions of the networks as functions, with their gradients.
 
-Accelerators get XLA's own. XLA for CPUs is slow where few pixels meet many channels
-(products of matrices are not), where there are only the three channels of an image
-(blocks of 2×2 pixels make them twelve), and above all at transposed convolutions; so a
-CPU computes the same in other ways (measured in docs/performance.md).
+Accelerators use XLA's own. XLA for CPUs is slow with few pixels and many channels (matrix
+products are fast), with only the three channels of an image (blocks of 2×2 pixels turn them
+into twelve), and above all with transposed convolutions. So CPUs compute equivalent forms
+(measured in docs/performance.md).
 
-The two convolutions of stride 2 are each other's transpose, so each is the gradient of
-the other by its input.
+The two convolutions of stride 2 are each other's transpose, so each is the other's gradient
+with respect to the input.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from jax import lax
 
 from ocrgan_jax.core.platforms import by_platform, cpu_barrier
 
-# Where a CPU takes another way:
-FEW_OUTPUTS = 4  # side up to which a strided convolution is a product of patches
-FEW_INPUTS = 8  # and a transposed one
-FEW_CHANNELS = 3  # up to which a strided convolution is one of blocks
+# A CPU switches to an equivalent form up to these sizes:
+FEW_OUTPUTS = 4  # output side: strided convolutions as matrix products of patches
+FEW_INPUTS = 8  # input side: likewise for transposed convolutions
+FEW_CHANNELS = 3  # input channels: strided convolutions over blocks of pixels
 
 
 @jax.custom_vjp
@@ -37,8 +37,8 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
   Args:
     x: [b, h, w, c].
-    kernel: [4, 4, c, f]; input row i meets output row 2i - 1 + k with kernel row
-      k, as in torch.
+    kernel: [4, 4, c, f]; kernel row k connects input row i to output row 2i - 1 + k, as in
+      torch.
 
   Returns:
     [b, 2h, 2w, f].
@@ -57,7 +57,7 @@ def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  # Torch's kernel meets the output turned round.
+  # As a correlation with the dilated input; that flips torch's kernel.
   return lax.conv_general_dilated(
     x,
     kernel[::-1, ::-1],
@@ -81,7 +81,7 @@ def _conv(x: jax.Array, kernel: jax.Array, stride: int, padding: int = 1) -> jax
 def _strided_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
-  if height == width == 2:  # only the middle of the kernel meets pixels
+  if height == width == 2:  # only the kernel's middle overlaps the image
     product = x.reshape(batch, -1) @ kernel[1:3, 1:3].reshape(-1, features)
   elif height <= 2 * FEW_OUTPUTS:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -101,7 +101,7 @@ def _strided_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
-  if height == width == 1:  # only the middle of the kernel stays within the output
+  if height == width == 1:  # only the kernel's middle falls inside the output
     middle = kernel[1:3, 1:3].transpose(2, 0, 1, 3).reshape(channels, -1)
     return (x.reshape(batch, channels) @ middle).reshape(batch, 2, 2, features)
   if height <= FEW_INPUTS:
@@ -118,10 +118,10 @@ def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     padded = padded.transpose(0, 1, 3, 2, 4, 5)  # type: ignore[union-attr]
     padded = padded.reshape(batch, 2 * height + 2, 2 * width + 2, features)
     return padded[:, 1:-1, 1:-1]
-  # Output row 2i + p sees only two of the four kernel rows, so this is a 2×2 convolution of
-  # stride 1 to 4·f channels, one group for each parity of row and column, and an interleaving.
-  # Rows 3 and 1 of the kernel meet x[i-1] and x[i] for even outputs, rows 2 and
-  # 0 meet x[i] and x[i+1] for odd ones: [2 taps, 2 parities] per axis.
+  # Output row 2i + p uses only two of the four kernel rows. So this is a 2×2 convolution of
+  # stride 1 to 4·f channels, one group per parity of row and column, followed by interleaving.
+  # Even outputs multiply kernel rows 3 and 1 with x[i-1] and x[i]; odd outputs rows 2 and 0
+  # with x[i] and x[i+1]: [2 taps, 2 parities] per axis.
   order = np.array([[3, 2], [1, 0]])
   taps = kernel[order][:, :, order]  # [tap, parity, tap, parity, c, f]
   taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, channels, 4 * features)
@@ -133,14 +133,14 @@ def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
-  """<out, strided_conv(x, kernel)>, differentiated by the kernel."""
+  """The gradient of <out, strided_conv(x, kernel)> with respect to the kernel."""
   return by_platform(
     x, out, cpu=_strided_kernel_gradient_on_cpu, default=_plain_strided_kernel_gradient
   )
 
 
 def _strided_kernel_gradient_on_cpu(x: jax.Array, out: jax.Array) -> jax.Array:
-  if x.shape[1] == x.shape[2] == 2:  # only the middle of the kernel meets pixels
+  if x.shape[1] == x.shape[2] == 2:  # only the kernel's middle overlaps the image
     middle = jnp.einsum('bijc,bf->ijcf', x, out[:, 0, 0])
     return jnp.pad(middle, ((1, 1), (1, 1), (0, 0), (0, 0)))
   return _plain_strided_kernel_gradient(x, out)
@@ -157,9 +157,9 @@ def _kernel_gradient(
   return jax.linear_transpose(lambda kernel: convolution(x, kernel), shape)(out)[0]
 
 
-# The gradient by the kernel transposes both of its operands. Without barriers XLA for CPUs
-# computes what made them (batch normalisation's gradient …) once more, in the order of
-# the transposition, which the caches cannot follow.
+# The kernel's gradient transposes both operands. Without barriers XLA for CPUs fuses the
+# transposition with the computation of the operands (e.g. batch normalisation's gradient) and
+# repeats it in transposed order, which is hard on the caches.
 def _strided_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   x, gradient = map(cpu_barrier, (x, gradient))

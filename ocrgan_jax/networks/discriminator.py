@@ -1,4 +1,4 @@
-"""The discriminator D: tells normal images from reconstructed and forged ones."""
+"""The discriminator D: distinguishes normal images from reconstructed and forged ones."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ class Discriminator(nn.Module):
   """A DCGAN discriminator down to 4×4, then 100 latent features, then one logit.
 
   Attributes:
-    width: channels of the first convolution; each next has twice as many.
-    dtype: type of the computation; parameters and batch statistics are float32.
+    width: channels of the first convolution; each further one doubles them.
+    dtype: dtype of the computation; parameters and batch statistics are float32.
   """
 
   width: int
@@ -27,12 +27,12 @@ class Discriminator(nn.Module):
     """Judges images.
 
     Args:
-      images: float array [batch, size, size, 3], size a power of two from 8.
-      train: batch statistics (updated) instead of running ones.
+      images: float [batch, size, size, 3]; size is a power of two, at least 8.
+      train: use batch statistics, and update the running ones.
 
     Returns:
-      The logit, float32 [batch], and `D_lat`, float32 [batch, 100], the features
-      of the last convolution but one (III-D).
+      The logit, float32 [batch], and `D_lat`, float32 [batch, 100], the features of the
+      second-to-last convolution (III-D).
     """
     x, features = images.astype(self.dtype), self.width
     x = leaky_relu(DownConv(features, dtype=self.dtype, name='conv1')(x))

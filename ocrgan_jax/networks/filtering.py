@@ -1,4 +1,4 @@
-"""Linear filters of images as products with matrices."""
+"""Linear filters of images as matrix products."""
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +8,17 @@ from jax import lax
 
 def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
   """Filters both axes: [batch, planes, n, n], [m, n] → [batch, planes, m, m]."""
-  # Two products with whole rows; the second works on what the first gave, transposed. Variances
-  # are differences of such means: the shorter floats that accelerators take by default are too few.
+  # Two products along rows; the second one filters the transposed result of the first. Variances
+  # are differences of such means, so the accelerators' default precision is not enough.
   transposed = jnp.asarray(matrix.T, jnp.float32)
   product = lambda rows: jnp.matmul(rows, transposed, precision='highest').swapaxes(2, 3)
   return product(product(planes))
 
 
 def repeat_border(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-  """Adds one pixel on either side of some axes, equal to the last one.
+  """Pads axes by one pixel on either side, repeating the border pixel.
 
-  As `jnp.pad` does it by the mode 'edge', which the conversion to ONNX gets wrong.
+  Equals `jnp.pad` in mode 'edge', which the conversion to ONNX gets wrong.
   """
   for axis in axes:
     size = x.shape[axis]

@@ -1,6 +1,6 @@
-"""Frequency Decoupling (FD): an image as a sum of frequency bands, Eq. 1-3.
+"""Frequency Decoupling (FD): splits an image into a sum of frequency bands, Eq. 1-3.
 
-Everything here has no parameters, and works on float images of any scale.
+Has no parameters, and works on float images of any scale.
 """
 
 import itertools
@@ -11,30 +11,28 @@ from jax import lax
 
 from ocrgan_jax.core.platforms import cpu_barrier
 
-# One row of Gau1 = outer(TAPS, TAPS) / 256, Eq. 1. The kernel is separable, so
-# each axis is filtered by itself: 10 products a pixel instead of 25.
+# Gau1 = outer(TAPS, TAPS), Eq. 1. The kernel is separable, so each axis is filtered
+# separately: 10 products per pixel instead of 25.
 TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def frequency_decoupling(images: jax.Array, branches: int) -> list[jax.Array]:
-  """Splits images into frequency bands that add up to them, Eq. 2-3.
+  """Splits images into frequency bands that sum to the images, Eq. 2-3.
 
-  `I_GN` is the image, each next blurred image is one level applied to the one
-  before; the lowest band is `I_G1` and the others are the differences
-  `I_Gn - I_G(n-1)`. (Eq. 3 prints the opposite sign, with which the bands would
-  not add up to the image.)
+  `I_GN` is the image, and each `I_G(n-1)` is `I_Gn` blurred by one level. The lowest band is
+  `I_G1`; the others are the differences `I_Gn - I_G(n-1)`. (Eq. 3 is printed with the opposite
+  sign, but then the bands would not sum to the image.)
 
   Args:
-    images: float array [batch, height, width, channels], height and width even
-      and at least 4.
+    images: float [batch, height, width, channels]; height and width are even and at least 4.
     branches: N, the number of bands, at least 1.
 
   Returns:
-    N arrays shaped and typed as `images`, the lowest band first. With N = 1 the
-    one band is the image itself.
+    N arrays with the shape and dtype of `images`, lowest band first. With N = 1 the only band
+    is the image itself.
 
   Raises:
-    ValueError: if `branches` is under 1, or a side is odd or under 4.
+    ValueError: if `branches` is below 1, or a side is odd or below 4.
   """
   if branches < 1:
     raise ValueError(f'branches is {branches}; at least 1 is needed')
@@ -52,21 +50,21 @@ def low_pass(images: jax.Array) -> jax.Array:
   """One level of blur at full resolution, Eq. 1: OpenCV's pyrDown, then pyrUp.
 
   Args:
-    images: float array [batch, height, width, channels], both sides even.
+    images: float [batch, height, width, channels], both sides even.
 
   Returns:
-    Array shaped and typed as `images`.
+    Array with the shape and dtype of `images`.
   """
-  # Rows last: whole rows are added fastest, and that stage is at full resolution.
+  # Rows last: adding whole rows is fastest, and the last stage has full resolution.
   for stage, axis in (_shrink, 1), (_shrink, 2), (_expand, 2), (_expand, 1):
-    # Without the barrier XLA for CPUs works out each pixel of a stage once for every pixel
-    # of the next that it is part of.
+    # Without the barrier XLA for CPUs recomputes each pixel of a stage for every pixel of the
+    # next stage that uses it.
     images = cpu_barrier(stage(images, axis))
   return images
 
 
 def _shrink(x: jax.Array, axis: int) -> jax.Array:
-  """Filters one axis with TAPS, mirrored, and keeps its positions 0, 2, 4, …."""
+  """Filters one axis with TAPS, mirrored at the ends, and keeps positions 0, 2, 4, …."""
   pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
   even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
   # Mirroring puts x[2], x[1] before x[0] and x[-2] after x[-1].
@@ -76,11 +74,11 @@ def _shrink(x: jax.Array, axis: int) -> jax.Array:
 
 
 def _expand(x: jax.Array, axis: int) -> jax.Array:
-  """Puts zeros between the positions of one axis and filters it with 2·TAPS.
+  """Inserts zeros between the positions of one axis and filters it with 2·TAPS.
 
-  Worked out for even and odd positions apart, so that no zero is multiplied.
-  Mirroring the zero-stuffed signal about its first element (a kept position)
-  puts x[1] before x[0]; about its last (a zero) puts x[-1] after x[-1].
+  Computes even and odd positions separately, to skip products with zero. Mirroring the
+  zero-stuffed signal about its first element (a value) puts x[1] before x[0]; about its last
+  (a zero) it puts x[-1] after x[-1].
   """
   before, after = _shift_up(x, axis, first=1), _shift_down(x, axis)
   even = 2 * TAPS[0] * (before + after) + 2 * TAPS[2] * x
@@ -97,7 +95,7 @@ def _shift_up(x: jax.Array, axis: int, first: int) -> jax.Array:
 
 
 def _shift_down(x: jax.Array, axis: int) -> jax.Array:
-  """x[i + 1] at position i, and the last element once more at the end."""
+  """x[i + 1] at position i, and the last element repeated at the end."""
   size = x.shape[axis]
   edge = lax.slice_in_dim(x, size - 1, size, axis=axis)
   return jnp.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), edge], axis=axis)

@@ -1,4 +1,4 @@
-"""The generator G: one U-Net a band, joined by CS at every encoder stage (III-C, Fig. 5)."""
+"""The generator G: one U-Net per band, connected by CS at every encoder stage (III-C, Fig. 5)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,17 @@ from ocrgan_jax.networks.layers import BatchNorm, DownConv, UpConv, leaky_relu
 
 
 class Generator(nn.Module):
-  """Reconstructs each frequency band with a U-Net of its own.
+  """Reconstructs each frequency band with its own U-Net.
 
-  The U-Nets are log2(size) stages deep, down to 1×1, so images are square with a
-  power of two for a side. Nothing is shared between branches but CS. Modules are
-  named after the paper's stages: `branch1_e1` … `branch1_ek`, `branch1_dk` …
-  `branch1_d1`, and `cs1` … `csk`.
+  The U-Nets are log2(size) stages deep, down to 1×1, so images are square and their side is a
+  power of two. Branches share nothing but CS. Modules are named after the paper's stages:
+  `branch1_e1` … `branch1_ek`, `branch1_dk` … `branch1_d1`, and `cs1` … `csk`.
 
   Attributes:
-    width: w, the channels of the first stage; deeper ones have up to 8·w.
-    channel_selection: whether CS joins the branches. With a single branch CS
-      is the identity (one weight, 1) and is left out.
-    dtype: type of the computation; parameters and batch statistics are float32.
+    width: w, channels of the first stage; deeper ones have up to 8·w.
+    channel_selection: whether CS connects the branches. With a single branch CS is the
+      identity (the only weight is 1) and is omitted.
+    dtype: dtype of the computation; parameters and batch statistics are float32.
   """
 
   width: int
@@ -35,11 +34,11 @@ class Generator(nn.Module):
     """Reconstructs the bands.
 
     Args:
-      bands: one array [batch, size, size, 3] a branch.
-      train: batch statistics (updated) instead of running ones.
+      bands: one array [batch, size, size, 3] per branch.
+      train: use batch statistics, and update the running ones.
 
     Returns:
-      One float32 array [batch, size, size, 3] a branch, in (-1, 1); their sum is Î.
+      One float32 array [batch, size, size, 3] per branch, in (-1, 1); their sum is Î.
     """
     depth = bands[0].shape[1].bit_length() - 1
     channels = [self.width * min(2**i, 8) for i in range(depth)]

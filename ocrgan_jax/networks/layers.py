@@ -1,6 +1,6 @@
-"""The layers that the generator and the discriminator share.
+"""Layers that the generator and the discriminator share.
 
-Convolutions have N(0, 0.02) weights; batch normalisation starts with γ ~ N(1, 0.02),
+Convolution weights start as N(0, 0.02); batch normalisation starts with γ ~ N(1, 0.02) and
 β = 0. Images are [batch, height, width, channels].
 """
 
@@ -29,7 +29,7 @@ class DownConv(nn.Module):
 
   Attributes:
     features: number of output channels.
-    dtype: type of the computation; parameters are float32.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   features: int
@@ -48,7 +48,7 @@ class UpConv(nn.Module):
   Attributes:
     features: number of output channels.
     use_bias: whether a bias is added.
-    dtype: type of the computation; parameters are float32.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   features: int
@@ -70,7 +70,7 @@ class Conv(nn.Module):
   Attributes:
     features: number of output channels.
     use_bias: whether a bias is added.
-    dtype: type of the computation; parameters are float32.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   features: int
@@ -86,17 +86,17 @@ class Conv(nn.Module):
 
 
 def resize(x: jax.Array, size: int) -> jax.Array:
-  """Resizes [batch, h, w, c] to [batch, size, size, c], bilinear; antialiased where it shrinks."""
+  """Resizes [batch, h, w, c] to [batch, size, size, c], bilinear; antialiased when shrinking."""
   return jax.image.resize(x, (x.shape[0], size, size, x.shape[-1]), 'bilinear')
 
 
 class PixelConv(nn.Module):
-  """Convolution with a single output pixel, without bias: a product of matrices.
+  """Convolution to a single output pixel, without bias, as a matrix product.
 
   Attributes:
-    size: side of the kernel; of a smaller input only the kernel's middle meets data.
+    size: side of the kernel; a smaller input uses only the kernel's middle.
     features: number of output channels.
-    dtype: type of the computation; parameters are float32.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   size: int
@@ -105,7 +105,7 @@ class PixelConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[batch, h, h, c], h up to `size` and as odd or even → [batch, features]."""
+    """[batch, h, h, c] → [batch, features]; h is at most `size` and has the same parity."""
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param('kernel', WEIGHTS, shape, jnp.float32).astype(self.dtype)
     start = (self.size - x.shape[1]) // 2
@@ -116,16 +116,15 @@ class PixelConv(nn.Module):
 class BatchNorm(nn.Module):
   """Batch normalisation with torch's running statistics.
 
-  It differs from `nn.BatchNorm` in one thing: the running variance is the
-  unbiased one, n / (n - 1) times the batch's, as in the network that the paper
-  was measured with. At the generator's 2×2 stages and small batches n is small
-  enough for that to matter. Statistics are float32 and, under jit with a sharded
-  batch, those of the whole global batch.
+  The one difference from `nn.BatchNorm`: the running variance is unbiased, n / (n - 1) times
+  the batch's, as in the network of the paper's measurements. At the generator's 2×2 stages and
+  with small batches, n is small enough for this to matter. Statistics are float32; under jit
+  with a sharded batch they cover the whole global batch.
 
   Attributes:
     momentum: share of the old running statistics kept at each step.
     epsilon: added to the variance.
-    dtype: type of the result.
+    dtype: dtype of the result.
   """
 
   momentum: float = 0.9
@@ -134,14 +133,14 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """Normalises [batch, h, w, c] per channel.
+    """Normalises features per channel.
 
     Args:
-      x: the features.
-      train: use (and update) the batch's statistics instead of the running ones.
+      x: [batch, h, w, c].
+      train: use batch statistics, and update the running ones.
 
     Returns:
-      Array shaped as `x`.
+      Array shaped like `x`.
     """
     channels = x.shape[-1]
     scale = self.param('scale', _around_one, (channels,))

@@ -1,4 +1,4 @@
-"""The discriminator that judges pixels: a small U-Net beside the paper's (beyond the paper)."""
+"""A discriminator that judges pixels: a small U-Net (beyond the paper)."""
 
 import functools
 from typing import Any
@@ -9,22 +9,21 @@ import jax.numpy as jnp
 
 from ocrgan_jax.networks.layers import leaky_relu
 
-# Channels of the stages below the first, in units of `width`; each halves the resolution.
+# Channels of the stages after the first, as multiples of `width`; each halves the resolution.
 STAGES = (1.0, 1.5, 2.0, 2.0)
-RARE = -3.0  # the logit to begin with: few pixels are forged
+RARE = -3.0  # initial logit: few pixels are forged
 
 
 class PixelDiscriminator(nn.Module):
-  """Tells forged pixels from normal ones, at half the resolution of the images.
+  """Distinguishes forged pixels from normal ones, at half the resolution of the images.
 
-  It normalises nothing by its batch, so that what it sees of a pixel in training is what
-  it sees when it scores.
+  Has no batch normalisation, so it computes the same in training and in scoring.
 
   Attributes:
     width: channels of the first stage, and of the features.
-    deviations: whether it is given deviations from a density. Then the root of their mean
-      square is where its logits begin.
-    dtype: type of the computation; parameters are float32.
+    deviations: whether it gets deviations from a density as input. Its logits then start from
+      their root mean square.
+    dtype: dtype of the computation; parameters are float32.
   """
 
   width: int
@@ -43,14 +42,14 @@ class PixelDiscriminator(nn.Module):
     """Judges pixels by image, reconstruction and their absolute difference.
 
     Args:
-      images: float [batch, size, size, 3], size a power of two from 32.
-      reconstructions: of them, shaped alike.
+      images: float [batch, size, size, 3]; size is a power of two, at least 32.
+      reconstructions: of the images, with the same shape.
       deviations: float32 [batch, size / 2, size / 2, c], or None.
-      train: makes no difference here.
+      train: unused; for the same signature as `Discriminator`.
 
     Returns:
-      One logit a pixel, high for defects, float32 [batch, size / 2, size / 2]; and the
-      features they are made of, float32 [batch, size / 2, size / 2, width].
+      One logit per pixel, high for defects, float32 [batch, size / 2, size / 2]; and the
+      features before the last layer, float32 [batch, size / 2, size / 2, width].
     """
     del train
     conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal(), dtype=self.dtype)
@@ -59,7 +58,7 @@ class PixelDiscriminator(nn.Module):
     x = jnp.concatenate([images, reconstructions, jnp.abs(images - reconstructions)], axis=-1)
     x = halve(self.width, name='e1')(x.astype(self.dtype))
     if self.deviations:
-      # Logarithms, for a defect may be a hundred times as far off as anything normal.
+      # Logarithms, because a defect may deviate a hundred times more than anything normal.
       logs = jnp.sign(deviations) * jnp.log1p(jnp.abs(deviations))
       x = x + conv(self.width, (1, 1), name='deviations')(logs.astype(self.dtype))
     x = leaky_relu(conv(self.width, (3, 3), name='e1_again')(leaky_relu(x)))

@@ -1,10 +1,10 @@
-"""Checkpoints: every call of orbax is here.
+"""Saves and restores checkpoints with orbax.
 
-A checkpoint is a folder `checkpoints/<step>` with five items: `state` (the arrays),
-`batches` (where the data iterator stands), `calibration` (the scale and threshold
-of the scores, the units of the anomaly map, the density), `config`, and `digests`, checksums that
-are verified when the others are read. Kept are the last two and the best by validation, or all.
-`calibrations/<n>` holds what `ocrgan calibrate` chose for one of them since: a score, a threshold.
+A checkpoint is a folder `checkpoints/<step>` with five items: `state` (the arrays), `batches`
+(the position of the data iterator), `calibration` (the scale and threshold of the scores, the
+units of the anomaly map, the density), `config`, and `digests` (checksums that are verified when
+the others are read). The last two checkpoints and the best by validation are kept, or all of
+them. `calibrations/<n>` holds a later calibration of one of them by `ocrgan calibrate`.
 """
 
 import contextlib
@@ -24,41 +24,50 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax.core import sharding as meshes
 from ocrgan_jax.scoring.calibration import Calibration
-from ocrgan_jax.runs.checkpoint_files import (METRICS, VALIDATION, short_reason, scan_checkpoints, move_to_damaged, silence_repeated_errors, disk_errors_as_one_line)
+from ocrgan_jax.runs.checkpoint_files import (
+  METRICS,
+  VALIDATION,
+  short_reason,
+  scan_checkpoints,
+  move_to_damaged,
+  silence_repeated_errors,
+  disk_errors_as_one_line,
+)
 from ocrgan_jax.data.batches import TrainingBatches
 from ocrgan_jax.core.digests import digests_of
-from ocrgan_jax.core.errors import (Damaged, InputError)
-from ocrgan_jax.runs.saved_calibration import (to_arrays, to_calibration)
+from ocrgan_jax.core.errors import Damaged, InputError
+from ocrgan_jax.runs.saved_calibration import to_arrays, to_calibration
 from ocrgan_jax.model.state import State
 
 PROTOCOLS = ('last', 'validation', 'oracle')
 
 
 def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointManager:
-  """Opens the checkpoints of a run, to go on with it; its owner alone may.
+  """Opens the checkpoints of a run for writing. Only the owner of the run may call it.
+
+  Moves checkpoints with unreadable metadata to the run's folder `damaged`, with a warning:
+  a single one would make orbax fail on all of them.
 
   Args:
-    workdir: the run's folder. What does not describe itself any more is moved to its
-      folder `damaged`, and that is told: orbax would fail on all of them.
-    keep_all: whether a new checkpoint leaves all others where they are; else the
-      last two and the best by validation are kept.
+    workdir: the run's folder.
+    keep_all: whether to keep all checkpoints; else only the last two and the best by
+      validation.
 
   Returns:
-    The manager, to be closed.
+    The manager; the caller closes it.
 
   Raises:
-    Damaged: if there are checkpoints and none describes itself.
+    Damaged: if there are checkpoints, but none has readable metadata.
   """
   checkpoints = (workdir / 'checkpoints').absolute()
   with meshes.first_process_first('checkpoints'):
     whole, damaged = scan_checkpoints(checkpoints)
     for folder in damaged if whole else ():
-      print(f'warning: checkpoint {folder} is damaged: it is put aside', file=sys.stderr)
+      print(f'warning: checkpoint {folder} is damaged: moving it to damaged/', file=sys.stderr)
       move_to_damaged(folder)
   if damaged and not whole:
     raise Damaged(
-      f'checkpoint {damaged[-1]} is damaged, and there is no other that is whole; '
-      'use another --workdir'
+      f'checkpoint {damaged[-1]} is damaged, and no other one is intact; use another --workdir'
     )
   by_validation = lambda metrics: metrics[VALIDATION]
   policies = preservation_policy
@@ -69,7 +78,7 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
       policies.PreserveAll() if keep_all else policies.AnyPreservationPolicy(kept)
     ),
     enable_async_checkpointing=False,
-    cleanup_tmp_directories=True,  # of a process that was killed while it saved
+    cleanup_tmp_directories=True,  # left by a process that was killed while saving
   )
   return CheckpointManager(checkpoints, options=options)
 
@@ -82,15 +91,18 @@ def save(
   config: ml_collections.ConfigDict,
   validation_auroc: float,
 ) -> None:
-  """Saves one checkpoint, all of it or nothing.
+  """Saves one checkpoint atomically.
 
   Args:
     manager: from `open_checkpoints`.
-    state: to save; its `step` names the checkpoint.
-    batches: the iterator of training, as far as the state has come.
-    calibration: of the scores of this state.
-    config: of the run.
-    validation_auroc: by which the best checkpoint is chosen.
+    state: the state to save; its `step` names the checkpoint.
+    batches: the training iterator, at the position of the state.
+    calibration: the calibration of this state's scores.
+    config: the run's config.
+    validation_auroc: selects the best checkpoint.
+
+  Raises:
+    InputError: if the disk accepts no more data.
   """
   items = {
     'state': _to_fields(state),
@@ -99,7 +111,7 @@ def save(
   }
   saved = ocp.args.Composite(
     state=ocp.args.StandardSave(items['state']),
-    # Not by grain's own handler, which saves for as many processes as there are.
+    # Not with grain's handler: it saves one state per process, which fixes their number.
     batches=ocp.args.JsonSave(items['batches']),
     calibration=ocp.args.StandardSave(items['calibration']),
     config=ocp.args.JsonSave(config.to_dict()),
@@ -114,12 +126,15 @@ def save(
 def save_interrupted(
   checkpoints: CheckpointManager, state: State, batches: TrainingBatches
 ) -> None:
-  """Saves where training was interrupted, to `interrupted/<step>`: to go on from, not to score by.
+  """Saves an interrupted training to `interrupted/<step>`, for resuming but not for scoring.
 
   Args:
-    checkpoints: from `open_checkpoints`; the next one that is saved there removes this.
-    state: of the last step.
-    batches: the iterator of training, as far as the state has come.
+    checkpoints: from `open_checkpoints`; the next `save` to it removes this one.
+    state: the state after the last step.
+    batches: the training iterator, at the position of the state.
+
+  Raises:
+    InputError: if the disk accepts no more data.
   """
   items = {'state': _to_fields(state), 'batches': batches.get_state()}
   saved = ocp.args.Composite(
@@ -149,20 +164,22 @@ def _open_interrupted(checkpoints: CheckpointManager) -> CheckpointManager:
 def restore_training(
   manager: CheckpointManager, like: State, sharding: Sharding, batches: TrainingBatches
 ) -> State | None:
-  """Restores the last checkpoint that is whole, to go on training from.
+  """Restores the last intact checkpoint, to resume training.
+
+  Moves damaged checkpoints to the run's folder `damaged`, so that training can save at their
+  steps again.
 
   Args:
-    manager: from `open_checkpoints`. Damaged checkpoints are moved to its run's folder
-      `damaged`, so that training can save at their steps again.
-    like: a state, or its shapes.
-    sharding: of the restored arrays.
-    batches: the iterator of training, which is set to where it stood.
+    manager: from `open_checkpoints`.
+    like: a state of the same structure, or its shapes.
+    sharding: sharding of the restored arrays.
+    batches: the training iterator; it is set to the saved position.
 
   Returns:
     The state; None if there is no checkpoint.
 
   Raises:
-    Damaged: if there are checkpoints and none is whole.
+    Damaged: if there are checkpoints, but none is intact.
   """
   with contextlib.ExitStack() as stack:
     saved = [(step, manager) for step in manager.all_steps()]
@@ -180,10 +197,10 @@ def restore_training(
           batches=ocp.args.JsonRestore(),
         )
       except Damaged as error:
-        # None is moved before another was read: what is wrong with all of them may be elsewhere.
+        # Moved only once another one was read: if none can be, the cause may be elsewhere.
         if not saved:
-          raise Damaged(f'{error}; there is none before it: use another --workdir') from None
-        print(f'warning: {error}; training goes on from the one before', file=sys.stderr)
+          raise Damaged(f'{error}; there is no earlier one: use another --workdir') from None
+        print(f'warning: {error}; training resumes from the one before', file=sys.stderr)
         damaged.append((step, source))
         continue
       for bad, of in damaged:
@@ -196,21 +213,21 @@ def restore_training(
 
 
 def steps(workdir: Path, protocol: str) -> list[int]:
-  """The checkpoints that a protocol looks at.
+  """The checkpoints to evaluate under a protocol.
 
   Args:
     workdir: the run's folder.
-    protocol: 'last', 'validation' (the best by validation) or 'oracle' (all that
-      were kept, for the best on the test set is among them).
+    protocol: 'last', 'validation' (the best by validation) or 'oracle' (all checkpoints kept,
+      to find the best on the test set).
 
   Returns:
-    Their steps; one but for 'oracle'.
+    The steps of the checkpoints; a single one except for 'oracle'.
 
   Raises:
-    InputError: if there is no checkpoint yet, or no such protocol.
+    InputError: if there is no checkpoint yet, or the protocol is unknown.
   """
   if protocol not in PROTOCOLS:
-    raise InputError(f'no protocol {protocol!r}; there are {", ".join(PROTOCOLS)}')
+    raise InputError(f'no protocol {protocol!r}; use one of {", ".join(PROTOCOLS)}')
   whole, damaged = scan_checkpoints((workdir / 'checkpoints').absolute())
   for folder in damaged:
     print(f'warning: checkpoint {folder} is damaged: it is not used', file=sys.stderr)
@@ -218,12 +235,12 @@ def steps(workdir: Path, protocol: str) -> list[int]:
     raise InputError(f'no checkpoint in {workdir / "checkpoints"}; train first')
   if protocol == 'oracle':
     return sorted(whole)
-  # Of equals the later, as orbax keeps them.
+  # Ties go to the later checkpoint, the one that orbax keeps.
   return [max(whole) if protocol == 'last' else max(whole, key=lambda step: (whole[step], step))]
 
 
 def keep_last_and_best(workdir: Path) -> None:
-  """Removes the checkpoints of a run that are neither its last nor its best by validation."""
+  """Removes all checkpoints of a run except the last and the best by validation."""
   with open_checkpoints(workdir) as manager:
     for step in set(manager.all_steps()) - {manager.latest_step(), manager.best_step()}:
       manager.delete(step)
@@ -232,19 +249,19 @@ def keep_last_and_best(workdir: Path) -> None:
 def restore_scoring(
   workdir: Path, like: State, sharding: Sharding, step: int
 ) -> tuple[State, Calibration]:
-  """Restores a checkpoint for scoring, or the last whole one where it is damaged, and says so.
+  """Restores a checkpoint for scoring. If it is damaged, warns and uses the last intact one.
 
   Args:
     workdir: the run's folder.
-    like: a state, or its shapes.
-    sharding: of the restored arrays.
-    step: of the checkpoint.
+    like: a state of the same structure, or its shapes.
+    sharding: sharding of the restored arrays.
+    step: step of the checkpoint.
 
   Returns:
     The state and its calibration.
 
   Raises:
-    Damaged: if none is what was saved.
+    Damaged: if no checkpoint is intact.
   """
   checkpoints = (workdir / 'checkpoints').absolute()
   others = sorted({*scan_checkpoints(checkpoints)[0]} - {step}, reverse=True)
@@ -258,29 +275,29 @@ def restore_scoring(
       break
     except Damaged as error:
       if after is None:
-        raise Damaged(f'{error}, and there is no other; train again') from None
+        raise Damaged(f'{error}, and there is no other one; train again') from None
       print(f'warning: {error}; step {after} is used instead', file=sys.stderr)
   state = _to_state(like, restored['state'])
   return state, to_calibration(restored['calibration'])
 
 
 def _read(folder: Path, **items: Any) -> Any:
-  """Items of a checkpoint, verified.
+  """Reads and verifies items of a checkpoint.
 
   Raises:
-    Damaged: naming the checkpoint and what is wrong with it.
+    Damaged: names the checkpoint and what is wrong with it.
   """
   verified = (folder / 'digests').exists()
   if verified:
     items['digests'] = ocp.args.JsonRestore()
   else:
-    print(f'warning: {folder} has no checksums to verify it by', file=sys.stderr)
+    print(f'warning: {folder} has no checksums, so it is not verified', file=sys.stderr)
   silence_repeated_errors()
   try:
-    # Not by a manager, which would read the others, too, and fail at a damaged one.
+    # Not with a manager: it reads the other checkpoints, too, and fails if one is damaged.
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
       restored = reader.restore(folder, args=ocp.args.Composite(**items))
-  except Exception as error:  # orbax and tensorstore raise what they please
+  except Exception as error:  # orbax and tensorstore raise many types
     reason = short_reason(error)[:200] or type(error).__name__
     raise Damaged(f'checkpoint {folder} is damaged: {reason}') from None
   if verified:
@@ -295,11 +312,13 @@ def _verify(folder: Path, restored: Any) -> None:
     found = digests_of(restored[item])
     wrong = [name for name in expected if found.get(name) != expected[name]]
     if wrong:
-      raise Damaged(f'checkpoint {folder} is damaged: {item} {wrong[0]} is not what was saved')
+      raise Damaged(
+        f'checkpoint {folder} is damaged: {item} {wrong[0]} differs from what was saved'
+      )
 
 
 def _to_fields(state: State) -> dict[str, Any]:
-  """A state as nested dicts, without what earlier versions did not have, where it is empty."""
+  """A state as nested dicts; omits empty fields that earlier versions lacked."""
   fields = flax.serialization.to_state_dict(state)
   for part in (fields, fields['generator'], fields['discriminator']):
     for name in ('average', 'density'):

@@ -1,4 +1,4 @@
-"""The folders of checkpoints as files: which describe themselves, which are put aside."""
+"""The files of checkpoints: finds damaged ones, and turns disk errors into one line."""
 
 import contextlib
 import functools
@@ -13,17 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ocrgan_jax.core.digests import digests_of
-from ocrgan_jax.core.errors import (InputError, is_disk_full)
+from ocrgan_jax.core.errors import InputError, is_disk_full
 from ocrgan_jax.core.sharding import is_first_process
 
 VALIDATION = 'validation_auroc'
-METRICS = 'metrics'  # the item that orbax adds
-# What Python warns of where orbax gave up before it began; orbax has many coroutines.
+METRICS = 'metrics'  # an item that orbax adds
+# Python's warning for coroutines that orbax abandons when it fails early.
 NEVER_AWAITED = 'coroutine .* was never awaited'
 
 
 def scan_checkpoints(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
-  """The checkpoints that describe themselves, with their validation, and those that do not."""
+  """Finds checkpoints with readable and with unreadable metadata.
+
+  Args:
+    checkpoints: the folder of the checkpoints.
+
+  Returns:
+    Step → validation AUROC of the readable ones, and the folders of the others.
+  """
   whole, damaged = {}, []
   for folder in sorted(checkpoints.glob('[0-9]*')):
     if not folder.name.isdecimal():  # being written
@@ -42,7 +49,7 @@ def scan_checkpoints(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
 
 
 def move_to_damaged(folder: Path) -> None:
-  """Moves a damaged checkpoint out of the way, to the run's folder `damaged`."""
+  """Moves a damaged checkpoint to the run's folder `damaged`."""
   if is_first_process() and folder.exists():
     aside = folder.parent.parent / 'damaged'
     aside.mkdir(exist_ok=True)
@@ -51,14 +58,14 @@ def move_to_damaged(folder: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors_as_one_line(folder: Path, saved: str = 'a checkpoint') -> Iterator[None]:
-  """Turns what orbax and tensorstore raise at a full disk into one line.
+  """Turns errors of orbax and tensorstore on a full disk into an InputError of one line.
 
   Args:
-    folder: in which is saved.
-    saved: what it is.
+    folder: the folder that is written to.
+    saved: what is saved, for the message.
 
   Raises:
-    InputError: if what was done within failed because the disk takes nothing more.
+    InputError: if the body failed because the disk accepts no more data.
   """
   silence_repeated_errors()
   try:
@@ -68,15 +75,17 @@ def disk_errors_as_one_line(folder: Path, saved: str = 'a checkpoint') -> Iterat
       raise
     for unfinished in folder.glob('*.orbax-checkpoint-tmp'):
       shutil.rmtree(unfinished, ignore_errors=True)
-    reason = error.strerror if isinstance(error, OSError) else short_reason(error).rpartition(': ')[2]
+    reason = (
+      error.strerror if isinstance(error, OSError) else short_reason(error).rpartition(': ')[2]
+    )
     raise InputError(
-      f'cannot save {saved} in {folder}: {reason}; what was saved before stays: free some '
-      'space, and start the same command again'
+      f'cannot save {saved} in {folder}: {reason}; what was saved before is intact: free some '
+      'space and run the same command again'
     ) from None
 
 
 def short_reason(error: BaseException) -> str:
-  """What orbax or tensorstore failed at in a few words, without the specification of the array."""
+  """The root cause of an orbax or tensorstore error, without the array's specification."""
   while error.__cause__ is not None:
     error = error.__cause__
   text = str(error).strip().partition('\n')[0]
@@ -85,12 +94,12 @@ def short_reason(error: BaseException) -> str:
 
 
 def silence_repeated_errors() -> None:
-  """Keeps the threads of orbax and tensorstore from printing an error that is raised, too.
+  """Keeps threads of orbax and tensorstore from printing errors that are raised anyway.
 
-  Where one read or write fails, orbax raises its error and gives up. The others fail where nobody
-  waits for them any more, or find the event loop that they report to closed, hundreds of times.
+  When one read or write fails, orbax raises its error and gives up. The remaining ones, often
+  hundreds, then fail with nobody waiting, or find their event loop closed.
   """
-  # Each time, for programs reset their warnings; what follows would pile up.
+  # On every call, since programs reset their warnings; the hooks below would pile up.
   warnings.filterwarnings('ignore', NEVER_AWAITED, RuntimeWarning)
   _silence_threads()
 
@@ -107,7 +116,7 @@ def _silence_threads() -> None:
 
 
 def _is_repeat(error: BaseException | None) -> bool:
-  """Whether an error comes from tensorstore, whose own begin with a status, or a full disk."""
+  """Whether an error is from tensorstore (its messages start with a status) or a full disk."""
   while error is not None:
     if (isinstance(error, ValueError) and re.match('[A-Z_]+: ', str(error))) or is_disk_full(error):
       return True
@@ -116,12 +125,12 @@ def _is_repeat(error: BaseException | None) -> bool:
 
 
 def _came_too_late(args: 'sys.UnraisableHookArgs') -> bool:
-  """Whether a read or write came to its end, or was thrown away, after orbax had given up."""
+  """Whether a read or write ended, or was discarded, after orbax had given up."""
   error = args.exc_value
   closed = isinstance(error, RuntimeError) and str(error) == 'Event loop is closed'
-  if closed and args.object is None:  # called from no Python
+  if closed and args.object is None:  # not called from Python
     return True
   if isinstance(error, RuntimeWarning) and re.match(NEVER_AWAITED, str(error)):
-    return True  # where warnings are errors
-  thrown_away = error is not None and isinstance(error.__cause__, GeneratorExit)
-  return (thrown_away and 'TensorStore' in str(error)) or _is_repeat(error)
+    return True  # if warnings are errors
+  discarded = error is not None and isinstance(error.__cause__, GeneratorExit)
+  return (discarded and 'TensorStore' in str(error)) or _is_repeat(error)

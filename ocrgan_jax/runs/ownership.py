@@ -1,4 +1,4 @@
-"""One process at a time trains a run."""
+"""A lock file, so that only one process at a time trains a run."""
 
 import contextlib
 import errno
@@ -13,20 +13,21 @@ from pathlib import Path
 
 from ocrgan_jax.core.errors import InUse
 
-WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # of a disk
-LOCK = '.owner'  # in a run's folder, while it is trained
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # the file system has no locks
+LOCK = '.owner'  # in a run's folder during training
 
 
 @contextlib.contextmanager
 def owned(path: Path) -> Iterator[None]:
-  """Holds a lock file; the system lets go of it when the process ends, however it ends.
+  """Holds a lock file. The system releases it when the process ends for any reason.
 
   Args:
-    path: of the file. It and its folder are created, and removed again (the folder only
-      where nothing else came into it).
+    path: the lock file. It and its folder are created, and removed again (the folder only if
+      it is empty).
 
   Raises:
-    InUse: if another process, or this one, holds it already: which, on what host, since when.
+    InUse: if another process, or this one, already holds the lock; names the process, its host
+      and the time.
   """
   created = not path.parent.exists()
   file = _lock(path)
@@ -45,7 +46,7 @@ def owned(path: Path) -> Iterator[None]:
 
 def _lock(path: Path) -> int:
   while True:
-    # Others create and remove the same folder and file.
+    # Other processes may create and remove the same folder and file.
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
       file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -56,7 +57,8 @@ def _lock(path: Path) -> int:
     except OSError as error:
       if error.errno in WITHOUT_LOCKS:
         print(
-          f'warning: the disk of {path.parent} has no locks: run one at a time', file=sys.stderr
+          f'warning: the disk of {path.parent} has no locks: start one process at a time there',
+          file=sys.stderr,
         )
         return file
       if not isinstance(error, BlockingIOError):
@@ -64,9 +66,9 @@ def _lock(path: Path) -> int:
       owner = os.pread(file, 1000, 0)
       os.close(file)
       raise InUse(
-        f'{path.parent} is in use by {_describe(owner)}; wait for its end, or use another folder'
+        f'{path.parent} is in use by {_describe(owner)}; wait until it ends, or use another folder'
       ) from None
-    # Its owner may have removed the file between our opening and our locking it.
+    # The owner may have removed the file between our opening and locking it.
     try:
       if os.fstat(file).st_ino == path.stat().st_ino:
         os.truncate(file, 0)
@@ -78,7 +80,7 @@ def _lock(path: Path) -> int:
 
 def _describe(owner: bytes) -> str:
   try:
-    told = json.loads(owner)
-    return f'process {told["process"]} on {told["host"]} since {told["since"]}'
-  except (ValueError, KeyError):  # it has not written that yet
+    written = json.loads(owner)
+    return f'process {written["process"]} on {written["host"]} since {written["since"]}'
+  except (ValueError, KeyError):  # the owner has not written this yet
     return 'another process'

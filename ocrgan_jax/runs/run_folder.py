@@ -1,4 +1,4 @@
-"""A run's folder: the run that it belongs to, and its config."""
+"""A run's folder: checks whose it is, and writes and reads its config."""
 
 import json
 import os
@@ -9,15 +9,15 @@ import ml_collections
 
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.configs import default
-from ocrgan_jax.data.framing import (Framing, framing_of, read_region, region_png)
-from ocrgan_jax.core.errors import (Damaged, InputError)
+from ocrgan_jax.data.framing import Framing, framing_of, read_region, region_png
+from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.runs.ownership import LOCK
-from ocrgan_jax.core.files import (write_bytes, write_json)
+from ocrgan_jax.core.files import write_bytes, write_json
 
 REGION = 'region.png'  # white where defects count
 
-# What may change when a run goes on: how long it trains, where the images lie (they are
-# compared by content) and how they are fetched.
+# May change when a run resumes: how long it trains, where the images are (they are compared by
+# content) and how they are fetched.
 CHANGEABLE = (
   'train.epochs',
   'train.steps',
@@ -43,21 +43,20 @@ REMOVED = {
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
-  """Checks that a folder is free for a run, or is this run's already.
+  """Checks that a folder is free for a run, or already belongs to this run.
 
   Args:
-    workdir: need not exist.
+    workdir: the run's folder; need not exist.
     config: the run's resolved config.
 
   Raises:
-    InputError: if the folder is not empty and not of a run with this config, or
-      cannot be written to.
+    InputError: if the folder is not writable, or holds anything but a run with this config.
   """
-  there = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
-  if not there.is_dir():
-    raise InputError(f'{there} is a file; --workdir must be a folder')
-  if not os.access(there, os.W_OK):
-    raise InputError(f'cannot write to {there}; use another --workdir')
+  existing = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+  if not existing.is_dir():
+    raise InputError(f'{existing} is a file; --workdir must be a folder')
+  if not os.access(existing, os.W_OK):
+    raise InputError(f'cannot write to {existing}; use another --workdir')
   if (workdir / 'config.json').exists():
     saved, wanted = flat_fields(load_config(workdir)), flat_fields(config)
     changed = [
@@ -68,7 +67,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     if changed:
       name = changed[0]
       raise InputError(
-        f'{workdir} holds a run of another config ({name} is {saved.get(name)!r} there, '
+        f'{workdir} holds a run with another config ({name} is {saved.get(name)!r} there, '
         f'{wanted.get(name)!r} here, {len(changed)} field(s) differ); use another --workdir'
       )
   elif workdir.exists() and any(path.name != LOCK for path in workdir.iterdir()):
@@ -76,33 +75,33 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
 
 
 def check_training_set(workdir: Path, digests: list[str]) -> None:
-  """Checks that a run, if there is one already, was trained on these images.
+  """Checks that an existing run was started on these training images.
 
   Args:
-    workdir: the run's folder.
-    digests: of the pixels of the normal training images, held-out ones included.
+    workdir: the run's folder; may not hold a run yet.
+    digests: digests of the pixels of the normal training images, including held-out ones.
 
   Raises:
-    InputError: if the images have changed since the run began.
+    InputError: if the images have changed since the run started.
   """
   saved = training_set(workdir)
   if saved and saved != digests:
     raise InputError(
-      f'the training images are not those that the run in {workdir} began with '
+      f'the training images have changed since the run in {workdir} started '
       f'({len(saved)} then, {len(digests)} now); use another --workdir'
     )
 
 
 def training_set(workdir: Path) -> list[str]:
-  """The digests of the images that a run was trained on; empty before it began."""
+  """The digests of a run's training images; empty if the run has not started."""
   return _read_digests(workdir / 'training_set.json')
 
 
 def shared_with_test(workdir: Path) -> list[str] | None:
-  """The digests among them that were in the test set, too, when the run began.
+  """The digests of training images that were also in the test set when the run started.
 
   Returns:
-    The digests; None if that is not known, of a run of an earlier version.
+    The digests; None if unknown, for a run from an earlier version.
   """
   path = workdir / 'shared_with_test.json'
   return _read_digests(path) if path.exists() else None
@@ -113,7 +112,7 @@ def _read_digests(path: Path) -> list[str]:
     return []
   digests = _read_json(path)
   if not isinstance(digests, list) or not all(isinstance(x, str) for x in digests):
-    raise Damaged(f'{path} is damaged: it is no list of digests; use another --workdir')
+    raise Damaged(f'{path} is damaged: it is not a list of digests; use another --workdir')
   return digests
 
 
@@ -131,9 +130,17 @@ def write_run_files(
   shared: list[str],
   framing: Framing,
 ) -> None:
-  """Makes a checked folder the run's: its config and its training set, perhaps `region.png`."""
+  """Writes a run's config and training set to its checked folder, and any `region.png`.
+
+  Args:
+    workdir: the run's folder.
+    config: the run's resolved config.
+    digests: digests of the normal training images.
+    shared: those that are also in the test set.
+    framing: with the region of interest, if any.
+  """
   write_json(workdir / 'config.json', config.to_dict())
-  if not (workdir / 'training_set.json').exists():  # the run begins
+  if not (workdir / 'training_set.json').exists():  # the run is new
     write_json(workdir / 'shared_with_test.json', shared)
   write_json(workdir / 'training_set.json', digests)
   if framing.region is not None:
@@ -141,7 +148,7 @@ def write_run_files(
 
 
 def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
-  """How photographs become images of a run, with its region of interest if it has one."""
+  """The framing of a run, with its region of interest if it has one."""
   path = workdir / REGION
   return framing_of(config, read_region(str(path)) if path.exists() else None)
 
@@ -153,26 +160,26 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     workdir: the run's folder.
 
   Returns:
-    The resolved config: the saved values over today's defaults, which stand in for
-    fields that there were not when the run began.
+    The resolved config. Fields that did not exist when the run started have their defaults.
 
   Raises:
-    InputError: if the folder holds no run, or its config has a field that is unknown.
+    InputError: if the folder holds no run, or its config has an unknown field.
+    Damaged: if the config cannot be read.
   """
   path = workdir / 'config.json'
   if not path.is_file():
-    raise InputError(f'no run in {workdir} (it has no config.json); train one with --workdir')
+    raise InputError(f'no run in {workdir} (it has no config.json); train one there first')
   config = default.get_config().copy_and_resolve_references()
   fields = flat_fields(config)
   saved = _read_json(path)
   try:
     found = flat_fields(ml_collections.ConfigDict(saved))
   except (TypeError, ValueError, AttributeError):
-    raise Damaged(f'{path} is damaged: it holds no settings; use another --workdir') from None
+    raise Damaged(f'{path} is damaged: it contains no settings; use another --workdir') from None
   for name, value in without_removed(found, path).items():
     if name not in fields:
       raise InputError(
-        f'{path} has an unknown field {name!r}: the run is of another version of ocrgan_jax; '
+        f'{path} has an unknown field {name!r}: another version of ocrgan_jax wrote it; '
         'use that version'
       )
     fields[name] = value

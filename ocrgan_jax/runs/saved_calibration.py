@@ -1,4 +1,4 @@
-"""Calibrations as arrays, and `calibrations/<n>`: what `ocrgan calibrate` chose."""
+"""Calibrations as arrays, and the folder `calibrations` that `ocrgan calibrate` writes."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,11 @@ from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.scoring.calibration import Calibration
 from ocrgan_jax.runs import run_folder
-from ocrgan_jax.runs.checkpoint_files import (short_reason, silence_repeated_errors, disk_errors_as_one_line)
+from ocrgan_jax.runs.checkpoint_files import (
+  short_reason,
+  silence_repeated_errors,
+  disk_errors_as_one_line,
+)
 from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.core.errors import Damaged
 
@@ -22,16 +26,16 @@ CALIBRATIONS = 'calibrations'
 def save_calibration(
   workdir: Path, step: int, calibration: Calibration, score: ml_collections.ConfigDict
 ) -> None:
-  """Saves another calibration of a checkpoint, instead of an earlier one.
+  """Saves a new calibration of a checkpoint; replaces an earlier one.
 
   Args:
     workdir: the run's folder.
-    step: of the checkpoint.
-    calibration: of its scores.
-    score: the config's section `score` that it was made by.
+    step: step of the checkpoint.
+    calibration: calibration of the checkpoint's scores.
+    score: the config's section `score` for this calibration.
 
   Raises:
-    InputError: if the disk takes nothing more.
+    InputError: if the disk accepts no more data.
   """
   folder = workdir / CALIBRATIONS
   with disk_errors_as_one_line(folder, 'a calibration'), _open_calibrations(workdir) as manager:
@@ -45,14 +49,17 @@ def save_calibration(
 
 
 def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int] | None:
-  """The calibration that was saved last.
+  """Restores the last saved calibration.
 
   Args:
     workdir: the run's folder.
 
   Returns:
-    It, the fields of the config's section `score`, and the step of the checkpoint that it
-    is of; None if there is none.
+    The calibration, the fields of its config section `score`, and the step of its checkpoint;
+    None if none was saved.
+
+  Raises:
+    Damaged: if the calibration cannot be read.
   """
   if not (workdir / CALIBRATIONS).exists():
     return None
@@ -64,10 +71,10 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
     try:
       restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
       rule = restored['rule']
-    except Exception as error:  # orbax and tensorstore raise what they please
+    except Exception as error:  # orbax and tensorstore raise many types
       raise Damaged(
         f'{workdir / CALIBRATIONS} is damaged: {short_reason(error)[:200]}; run ocrgan calibrate '
-        'again, or with --as_trained to go back'
+        'again, or with --as_trained to restore the original'
       ) from None
   score = {f'score.{name}': value for name, value in rule['score'].items()}
   score = run_folder.without_removed(score, workdir / CALIBRATIONS)
@@ -76,7 +83,7 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
 
 
 def remove_calibrations(workdir: Path) -> None:
-  """Goes back to the calibrations that the checkpoints have themselves."""
+  """Removes saved calibrations, so that the checkpoints' own apply again."""
   shutil.rmtree(workdir / CALIBRATIONS, ignore_errors=True)
 
 
@@ -86,7 +93,7 @@ def _open_calibrations(workdir: Path) -> CheckpointManager:
 
 
 def to_arrays(calibration: Calibration) -> dict[str, Any]:
-  """A calibration as nested dicts of arrays; what it has not is left out."""
+  """A calibration as nested dicts of arrays; omits a missing density."""
   fields = calibration._asdict()
   fitted = fields.pop('density')
   if fitted is not None:
@@ -98,7 +105,7 @@ def to_calibration(fields: dict[str, Any]) -> Calibration:
   """The reverse of `to_arrays`."""
   fields = jax.tree.map(np.asarray, fields)
   fitted = fields.pop('density', None)
-  if fields['map_unit'].ndim == 2:  # of a version in which there was one map
+  if fields['map_unit'].ndim == 2:  # from a version with a single map
     fields['map_unit'] = fields['map_unit'][None]
   values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
   parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None

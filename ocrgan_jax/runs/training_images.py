@@ -1,4 +1,4 @@
-"""The normal images of a run: those that it trains on, and those held out."""
+"""The normal images of a run: those to train on, and those held out."""
 
 import functools
 import sys
@@ -12,11 +12,11 @@ from ocrgan_jax.runs import run_folder
 from ocrgan_jax.core import sharding
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.framing import (Framing, framing_of, read_region)
-from ocrgan_jax.data.images import (Images, StreamedImages, hold_out, load_images)
+from ocrgan_jax.data.framing import Framing, framing_of, read_region
+from ocrgan_jax.data.images import Images, StreamedImages, hold_out, load_images
 from ocrgan_jax.data.region import find_region
 
-# The photographs that a region of interest is found from, and their size for that.
+# Number and size of the photographs used to find a region of interest.
 REGION_IMAGES, REGION_SIZE = 200, 256
 
 
@@ -24,12 +24,12 @@ class TrainingImages(NamedTuple):
   """The normal images of a run.
 
   Attributes:
-    images: to train on.
-    held_out: for the scale, the threshold and validation.
-    digests: of the pixels of both.
+    images: images to train on.
+    held_out: images for the scale, the threshold and validation.
+    digests: digests of the pixels of both.
     framing: how photographs became images.
-    names: of the photographs that are trained on.
-    shared: digests that are among the test images, too.
+    names: names of the photographs to train on.
+    shared: digests that are also in the test set.
   """
 
   images: Images
@@ -44,16 +44,16 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
   """Prepares the dataset of a run and loads its normal images.
 
   Args:
-    config: resolved.
-    workdir: of the run, which goes on with the images that it began with.
+    config: the run's resolved config.
+    workdir: the run's folder.
 
   Returns:
-    The images, see `pipeline.load_images`.
+    The images; see `data.images.load_images`.
 
   Raises:
-    InputError: if the dataset cannot be used, or has changed since the run began.
+    InputError: if the dataset cannot be used, or has changed since the run started.
   """
-  # On one disk the others find what the first has prepared; on disks of their own they do it.
+  # On a shared disk the others reuse what the first prepared; else each prepares its own.
   with sharding.first_process_first('dataset'):
     dataset = prepare_dataset(config.data_dir, config.data)
   for warning in dataset.report['warnings']:
@@ -62,7 +62,7 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
   chosen, held_out = hold_out(len(digests), config.data.validation_share, config.seed)
   run_folder.check_training_set(workdir, digests)
   framing = run_folder.load_framing(workdir, config)
-  if config.data.region and framing.region is None:  # the run has not begun
+  if config.data.region and framing.region is None:  # the run is new
     framing = framing_of(config, _choose_region(config, dataset.train, chosen))
   load = functools.partial(load_images, dataset.train, framing, memory_gib=config.data.memory_gib)
   shared = sorted(set(digests) & set(dataset.test.digests))
@@ -78,5 +78,5 @@ def _choose_region(
   some = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), REGION_IMAGES)).astype(int)]
   whole = StreamedImages(train.records, some, Framing(REGION_SIZE))
   found = find_region(whole[np.arange(len(some))])
-  # A region all the same: the model of this config takes images that say what counts.
+  # Never None: under this config the model expects the fourth channel.
   return np.ones((1, 1), bool) if found is None else found

@@ -1,4 +1,1 @@
-"""The HTTP server and its page.
-
-The page's HTML is `templates/page.html.jinja`.
-"""
+"""The HTTP server and its web page, `templates/page.html.jinja`."""

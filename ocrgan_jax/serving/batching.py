@@ -1,4 +1,4 @@
-"""Scores what several callers ask for at once together, in one batch on the device."""
+"""Scores the images of concurrent requests in one batch on the device."""
 
 import queue
 import threading
@@ -11,7 +11,7 @@ import numpy as np
 
 from ocrgan_jax.inference.scorer import Scorer
 
-WAIT_SECONDS = 0.005  # for more images, once there is one
+WAIT_SECONDS = 0.005  # wait for more images after the first
 OUTPUTS = ('score', 'map')
 
 
@@ -23,8 +23,8 @@ class _Job(NamedTuple):
 class Batcher:
   """A thread that scores the images of several callers together.
 
-  Batches have few sizes, each a program that is compiled beforehand: one image alone does
-  not wait for a whole batch to be computed.
+  Batches have a few fixed sizes, each with its own program compiled in advance, so that a
+  single image does not cost a full batch.
   """
 
   def __init__(self, scorer: Scorer, sizes: Sequence[int]):
@@ -32,7 +32,7 @@ class Batcher:
 
     Args:
       scorer: the model.
-      sizes: of batches in ascending order, multiples of the number of devices.
+      sizes: batch sizes in ascending order, multiples of the number of devices.
     """
     self._scorer, self._sizes = scorer, tuple(sizes)
     self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -43,20 +43,20 @@ class Batcher:
     self._thread.start()
 
   def submit(self, images: np.ndarray) -> 'Future[dict[str, np.ndarray]]':
-    """Asks for the scores and maps of the images of a photograph.
+    """Queues the images of a photograph for scoring.
 
     Args:
       images: uint8 [images, size, size, channels].
 
     Returns:
-      What will be float32 `score` [images] and `map` [images, size, size].
+      A future of float32 `score` [images] and `map` [images, size, size].
     """
     job = _Job(images, Future())
     self._jobs.put(job)
     return job.result
 
   def close(self) -> None:
-    """Ends the thread when what was asked for is done."""
+    """Finishes the queued images, then ends the thread."""
     self._jobs.put(None)
     self._thread.join()
 

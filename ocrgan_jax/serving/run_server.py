@@ -1,4 +1,4 @@
-"""Serves a run at an address of this machine."""
+"""Serves a run over HTTP."""
 
 import ipaddress
 import os
@@ -14,7 +14,7 @@ TOKEN = 'OCRGAN_TOKEN'
 
 
 def is_loopback(host: str) -> bool:
-  """Whether an address is reached from this machine alone."""
+  """Whether an address can only be reached from this machine."""
   try:
     return ipaddress.ip_address(host).is_loopback
   except ValueError:
@@ -22,22 +22,22 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(host: str, port: int) -> socket.socket:
-  """Takes an address before anything long begins.
+  """Binds an address, to fail before anything slow starts.
 
   Raises:
-    InputError: if it cannot be had.
+    InputError: if the address is unavailable.
   """
   family = socket.AF_INET6 if ':' in host else socket.AF_INET
-  taken = socket.socket(family, socket.SOCK_STREAM)
-  taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+  bound = socket.socket(family, socket.SOCK_STREAM)
+  bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
   try:
-    taken.bind((host, port))
+    bound.bind((host, port))
   except (OSError, OverflowError) as error:
-    taken.close()
+    bound.close()
     raise InputError(
       f'cannot serve at {host}:{port} ({error}); choose another --port or --host'
     ) from None
-  return taken
+  return bound
 
 
 def serve(
@@ -49,11 +49,11 @@ def serve(
     workdir: the run's folder.
     protocol: which checkpoint: 'last' or 'validation'.
     host: address to serve at.
-    port: 0 for any that is free.
+    port: port to serve at; 0 for any free one.
     max_mib: larger uploads are refused; MiB.
 
   Raises:
-    InputError: if the run or the address cannot be had, or packages are missing.
+    InputError: if the run cannot be loaded, the address is unavailable, or packages are missing.
   """
   try:
     import uvicorn
@@ -66,7 +66,7 @@ def serve(
   token = os.environ.get(TOKEN, '')
   if not is_loopback(host) and not token:
     raise InputError(
-      f'--host={host} is reached from other machines: set a token in the environment, '
+      f'--host={host} can be reached from other machines: set a token in the environment, '
       f'{TOKEN}=…, or serve at 127.0.0.1'
     )
   address = bind(host, port)
@@ -75,6 +75,6 @@ def serve(
   print('compiling', file=sys.stderr)
   app = create_app(scorer, token=token, max_mib=max_mib)
   port = address.getsockname()[1]
-  print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C ends)', flush=True)
+  print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C to stop)', flush=True)
   server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False))
   server.run(sockets=[address])

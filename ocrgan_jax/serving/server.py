@@ -3,11 +3,11 @@
   POST /score     the bytes of an image → score, decision; ?map=true adds the anomaly map
   POST /preview   the bytes of an image → a JPEG that any browser shows
   GET  /model     threshold, scale, scores of held-out normal images
-  GET  /health    whether it is there
-  GET  /metrics   Prometheus' text form
+  GET  /health    whether the server is up
+  GET  /metrics   Prometheus text format
   GET  /          the page
 
-What cannot be used gets 4xx and one line, `{"error": …}`. No image, name or token is logged.
+Bad requests get status 4xx and one line, `{"error": …}`. No image, name or token is logged.
 """
 
 import asyncio
@@ -43,29 +43,35 @@ from ocrgan_jax.inference.map_views import drawing_settings, small_map
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.serving.batching import Batcher
 
-SIZES = (1, 4, 8, 16)  # of batches, times the number of devices
-RECENT = 200  # scores that drift is judged by
-WAITING = 256  # requests at a time; more are told to come again
-MAP_SIDE = 512  # the longer side of a map, at most, in pixels
-PREVIEW_SIDE = 1600
+SIZES = (1, 4, 8, 16)  # batch sizes per device
+RECENT = 200  # number of scores for the drift metric
+WAITING = 256  # maximum number of concurrent requests; others get 503
+MAP_SIDE = 512  # maximum side of a map; pixels
+PREVIEW_SIDE = 1600  # maximum side of a preview; pixels
 PAGE = Path(__file__).parent / 'templates' / 'page.html.jinja'
 
 
 class Refused(Exception):  # noqa: N818
-  """What a request cannot have: a status and one line."""
+  """A refused request.
+
+  Attributes:
+    status: the HTTP status.
+    message: one line for the client.
+    headers: extra headers of the response.
+  """
 
   def __init__(self, status: int, message: str, **headers: str):
-    """Keeps them."""
+    """Stores the attributes."""
     super().__init__(message)
     self.status, self.message, self.headers = status, message, headers
 
 
 def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> FastAPI:
-  """Makes the application, with its model compiled.
+  """Creates the application and compiles its model.
 
   Args:
     scorer: the model.
-    token: that requests must bring as `Authorization: Bearer …`; '' for none.
+    token: requests must send it as `Authorization: Bearer …`; '' for none.
     max_mib: larger uploads are refused; MiB.
 
   Returns:
@@ -95,17 +101,17 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
     return response
 
   def authorise(request: Request) -> None:
-    given = request.headers.get('authorization', '').removeprefix('Bearer ')
-    if token and not hmac.compare_digest(given.encode(), token.encode()):
-      raise Refused(401, 'this server asks for its token, as Authorization: Bearer …')
+    sent = request.headers.get('authorization', '').removeprefix('Bearer ')
+    if token and not hmac.compare_digest(sent.encode(), token.encode()):
+      raise Refused(401, 'this server requires a token: send Authorization: Bearer …')
 
   async def body(request: Request) -> bytes:
-    """The uploaded bytes; reading stops where they are too many."""
+    """Reads the uploaded bytes; stops as soon as there are too many."""
     parts, total = [], 0
     async for part in request.stream():
       total += len(part)
       if total > max_mib * 2**20:
-        raise Refused(413, f'the image has over {max_mib:g} MiB', connection='close')
+        raise Refused(413, f'the image is larger than {max_mib:g} MiB', connection='close')
       parts.append(part)
     if not total:
       raise Refused(400, 'no image: send its bytes as the body')
@@ -115,10 +121,10 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
   async def score(request: Request, map: bool = False) -> dict[str, Any]:
     authorise(request)
     if meters.waiting >= WAITING:
-      raise Refused(503, 'too many requests at a time', **{'retry-after': '1'})
+      raise Refused(503, 'too many requests at a time: try again', **{'retry-after': '1'})
     with meters.count_waiting():
       content = await body(request)
-      begun = time.perf_counter()
+      start = time.perf_counter()
       try:
         limit = scorer.config.data.max_megapixels
         frames, size = await asyncio.to_thread(decode_frames, content, scorer.framing, limit)
@@ -137,7 +143,7 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
       if map:
         picture = await asyncio.to_thread(map_png, scorer, values['map'], size)
         found['map'] = base64.b64encode(picture).decode()
-      found['seconds'] = round(time.perf_counter() - begun, 4)
+      found['seconds'] = round(time.perf_counter() - start, 4)
       meters.add(value, decision, found['seconds'])
       return found
 
@@ -174,7 +180,7 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
 
 
 def describe(scorer: Scorer) -> dict[str, Any]:
-  """What the page has to know of a model to decide, colour and draw by itself."""
+  """Describes a model to the page, which decides, colours and draws by itself."""
   data = scorer.config.data
   return {
     'name': f'{data.dataset} {data.category}'.strip(),
@@ -195,10 +201,10 @@ def map_png(scorer: Scorer, maps: np.ndarray, size: tuple[int, int]) -> bytes:
 
 
 def preview_jpeg(content: bytes, max_megapixels: float) -> bytes:
-  """A photograph in a form that browsers show.
+  """Converts a photograph to a JPEG that browsers can show.
 
   Raises:
-    ValueError: with the reason, if it cannot be decoded.
+    ValueError: with the reason, if the photograph cannot be decoded.
   """
   image = to_rgb(open_image(content, max_megapixels))
   image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
@@ -208,21 +214,23 @@ def preview_jpeg(content: bytes, max_megapixels: float) -> bytes:
 
 
 class Meters:
-  """What is counted, for /metrics."""
+  """The metrics for /metrics."""
 
   def __init__(self, held_out: np.ndarray):
-    """Begins at zero.
+    """Starts at zero.
 
     Args:
       held_out: scaled scores of held-out normal images.
     """
     registry = self.registry = CollectorRegistry()
-    last = f'Of the last {RECENT} images'
-    self.requests = Counter('ocrgan_requests', 'To /score', ['status'], registry=registry)
-    self._seconds = Histogram('ocrgan_seconds', 'From image to score', registry=registry)
+    last = f'of the last {RECENT} images'
+    self.requests = Counter('ocrgan_requests', 'Requests to /score', ['status'], registry=registry)
+    self._seconds = Histogram('ocrgan_seconds', 'Time from image to score', registry=registry)
     self._anomalous = Counter('ocrgan_anomalous', 'Images called anomalous', registry=registry)
-    self._share = Gauge('ocrgan_recent_anomalous_share', last, registry=registry)
-    self._median = Gauge('ocrgan_recent_median_score', last, registry=registry)
+    self._share = Gauge(
+      'ocrgan_recent_anomalous_share', f'Anomalous share {last}', registry=registry
+    )
+    self._median = Gauge('ocrgan_recent_median_score', f'Median score {last}', registry=registry)
     self._drift = Gauge(
       'ocrgan_drift',
       f'Kolmogorov-Smirnov distance of the last {RECENT} scores from held-out normal ones',
@@ -234,7 +242,7 @@ class Meters:
 
   @contextlib.contextmanager
   def count_waiting(self) -> Iterator[None]:
-    """While a request is served."""
+    """Counts a request while it is being served."""
     self.waiting += 1
     try:
       yield
@@ -249,7 +257,7 @@ class Meters:
     self._recent.append((score, anomalous))
 
   def text(self) -> bytes:
-    """Prometheus' text form."""
+    """The metrics in Prometheus text format."""
     if self._recent:
       scores, anomalous = map(np.array, zip(*self._recent, strict=True))
       self._share.set(anomalous.mean())

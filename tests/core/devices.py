@@ -1,6 +1,6 @@
 """Run by test_sharding.py in a process with 8 simulated devices: what meshes of 1 and 8 give.
 
-python -m tests.devices <run> <file for the results>
+python -m tests.core.devices <run> <file for the results>
 """
 
 import dataclasses

@@ -93,7 +93,11 @@ def test_mistakes_get_one_line(
   [
     ('ocrgan_jax.predict', 'Scores any photographs', '--workdir: folder of the run'),
     ('ocrgan_jax.calibrate', '--workdir=…', '--score.false_alarms'),
-    ('experiments.paper.table_5', 'Table V: what each component is worth', '--seeds: of each run'),
+    (
+      'experiments.paper.table_5',
+      'Table V: what each component is worth',
+      '--seeds: seeds of each run',
+    ),
   ],
 )
 def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:

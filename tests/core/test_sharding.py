@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY
 def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
   """Five steps, with batch statistics over the whole batch wherever its parts lie."""
   done = subprocess.run(
-    [sys.executable, '-m', 'tests.devices', str(trained), str(tmp_path / 'out.npz')],
+    [sys.executable, '-m', 'tests.core.devices', str(trained), str(tmp_path / 'out.npz')],
     env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8'},
     cwd=REPOSITORY,
     capture_output=True,

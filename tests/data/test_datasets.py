@@ -124,7 +124,7 @@ def test_dagm(tmp_path: Path) -> None:
     prepare(dagm.get_config('Class4'), tmp_path)
   labels = tmp_path / 'Class3/Test/Label/Labels.txt'
   labels.write_text(labels.read_text().replace('\t1\t', '\tbanana\t', 1))
-  with pytest.raises(InputError, match=r"Labels.txt calls 0001.PNG 'banana'; expected 0 or 1"):
+  with pytest.raises(InputError, match=r"Labels.txt labels 0001.PNG 'banana'; expected 0 or 1"):
     prepare(dagm.get_config('Class3'), tmp_path)
   labels.write_text(labels.read_text().replace('banana', '1'))
   save(tmp_path / 'Class3/Test/0009.PNG')
@@ -263,7 +263,7 @@ def test_damaged_records_are_named_and_made_anew(
   if damage != 'gone':
     records.write_bytes(content if damage == 'flipped' else content[:100])
   again = prepare(mvtec.get_config('tile'), tmp_path)
-  assert f'warning: the prepared dataset {folder} is damaged ({records.name} is ' in (
+  assert f'warning: the prepared dataset {folder} is damaged ({records.name} ' in (
     capsys.readouterr().err
   )
   assert [again.train.records[i]['image'] for i in range(3)] == images
@@ -280,10 +280,10 @@ def nested(depth: int) -> bytes:
 @pytest.mark.parametrize(
   'content, told',
   [
-    (nested(12), 'its labels are no list of whole numbers'),
+    (nested(12), 'its labels are not a list of whole numbers'),
     # Puts an object into a memo at an index that asks for 64 GiB.
     (b'\x80\x02K\x01r\xff\xff\xff\xff.', 'it is larger than a batch can be'),
-    (pickle.dumps({b'labels': [0], b'data': b'0'}), 'its data is no array of bytes'),
+    (pickle.dumps({b'labels': [0], b'data': b'0'}), 'its data is not an array of bytes'),
     (pickle.dumps([1])[:-3], 'not a CIFAR-10 batch'),
   ],
   ids=['nested', 'memo', 'no array', 'cut short'],
@@ -321,7 +321,7 @@ def test_elpv_splits_sound_cells_and_leaves_the_unsure_out(tmp_path: Path) -> No
   assert len(dataset.train.names) == 8
   assert sorted(dataset.test.labels) == [0, 0, 1, 1, 1]
   assert not set(dataset.train.names) & set(dataset.test.names)
-  assert '2 cells with a defect probability in between' in dataset.report['warnings'][0]
+  assert '2 cells left out: their defect probability is between' in dataset.report['warnings'][0]
   other = prepare(elpv.get_config('mono'), tmp_path, split_seed=1)
   assert other.train.names != dataset.train.names
   unsure = prepare(elpv.get_config('mono'), tmp_path, anomalous_from=0.3)
@@ -455,7 +455,7 @@ def test_good_is_normal_however_it_is_written_and_other_files_are_told(tmp_path:
   dataset = prepare(mvtec.get_config('tile'), tmp_path)
   assert sorted(kinds(dataset.test)) == [('dent', 1), ('good', 0)]
   told = ' '.join(dataset.report['warnings'])
-  assert 'not an image extension: notes.txt' in told and '1 image(s) directly in' in told
+  assert 'not an image by extension: notes.txt' in told and '1 image(s) directly in' in told
 
 
 def test_incomplete_cifar10_is_refused(tmp_path: Path) -> None:

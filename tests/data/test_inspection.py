@@ -107,7 +107,7 @@ def test_a_test_set_of_one_class_is_told_to_have_no_auroc(tile: Path) -> None:
 def test_no_normal_image_left(tile: Path) -> None:
   for path in (tile / 'train/good').iterdir():
     path.write_bytes(b'')
-  with pytest.raises(InputError, match='no normal training image is left'):
+  with pytest.raises(InputError, match='no usable normal training image'):
     prepare(tile, skip_damaged=True)
 
 

@@ -86,7 +86,7 @@ def test_nothing_is_printed_beside_the_line_that_names_it(
   """In a process of its own: orbax and tensorstore print from threads, past what pytest catches."""
   workdir = shutil.copytree(run, tmp_path / 'run')
   damage(workdir / 'checkpoints/5')
-  program = f'from ocrgan_jax.scorer import load; load({str(workdir)!r})'
+  program = f'from ocrgan_jax.inference.loading import load; load({str(workdir)!r})'
   done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
   lines = done.stderr.splitlines()
   assert len(lines) == 1 and lines[0].startswith('warning: '), done.stderr[:2000]

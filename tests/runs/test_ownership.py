@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ocrgan_jax.core.errors import (InputError, InUse)
-from ocrgan_jax.runs.ownership import (LOCK, owned)
+from ocrgan_jax.core.errors import InputError, InUse
+from ocrgan_jax.runs.ownership import LOCK, owned
 from ocrgan_jax.training.train import train
-from tests.conftest import (REPOSITORY, run_module, tiny_config, tiny_flags)
+from tests.conftest import REPOSITORY, run_module, tiny_config, tiny_flags
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ocrgan_jax.ownership import owned
+from ocrgan_jax.runs.ownership import owned
 with owned(Path(sys.argv[1])):
   print('held', flush=True)
   time.sleep(600)

@@ -5,7 +5,7 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 import pytest
 
-from ocrgan_jax.core.errors import (Damaged, InputError)
+from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.training.train import train
@@ -41,7 +41,7 @@ def test_a_run_goes_on_with_its_own_images_only(
   shutil.copytree(mvtec_folder, tmp_path / 'data')
   train(tiny_config(tmp_path / 'data'), trained)
   (tmp_path / 'data/tile/train/good/003.png').unlink()
-  with pytest.raises(InputError, match=r'not those that the run .* began with \(20 then, 19 now'):
+  with pytest.raises(InputError, match=r'have changed since the run .* started \(20 then, 19 now'):
     train(tiny_config(tmp_path / 'data'), trained)
   # Were a training image to come into the test set by a new split, evaluation would stop.
   moved = mvtec_folder / 'tile/train/good/003.png'
@@ -80,11 +80,11 @@ def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
   'name, content, told',
   [
     ('config.json', '{"seed": 0, "tra', 'config.json is damaged: .*; restore it, or use another'),
-    ('config.json', '[]', 'config.json is damaged: it holds no settings'),
+    ('config.json', '[]', 'config.json is damaged: it contains no settings'),
     ('config.json', '{"seed": "nil"}', 'config.json is damaged: .*; restore it, or use another'),
     ('config.json', '\x00', 'config.json is damaged'),
     ('training_set.json', '["a", ', 'training_set.json is damaged'),
-    ('training_set.json', '{"a": 1}', 'training_set.json is damaged: it is no list of digests'),
+    ('training_set.json', '{"a": 1}', 'training_set.json is damaged: it is not a list of digests'),
   ],
 )
 def test_damaged_files_of_a_run_are_named_in_one_line(

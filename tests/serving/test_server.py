@@ -19,7 +19,7 @@ from PIL import Image
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.training.train import train
 from tests.conftest import REPOSITORY, run_module, tiny_config
-from tests.density.test_statistics import STATISTICS
+from tests.recipes.test_statistics import STATISTICS
 from tests.reports.test_report import CHROMIUM
 
 
@@ -101,7 +101,7 @@ def test_the_map_lies_on_the_whole_photograph(server: str, run: Path, paths: lis
   [
     (b'', 400, 'no image: send its bytes as the body'),
     (b'no image', 400, 'cannot read the image: not an image'),
-    (bytes(200_000), 413, 'the image has over 0.1 MiB'),
+    (bytes(200_000), 413, 'the image is larger than 0.1 MiB'),
   ],
 )
 def test_bad_uploads_get_one_line(server: str, content: bytes, status: int, message: str) -> None:
@@ -121,7 +121,7 @@ def test_a_token_is_asked_for_and_in_no_log(run: Path, paths: list[Path]) -> Non
   assert 'secret' not in stop(process)
   open_to_all = run_module('ocrgan_jax.serve', f'--workdir={run}', '--host=0.0.0.0')
   assert open_to_all.returncode == 1
-  assert open_to_all.stderr.startswith('error: --host=0.0.0.0 is reached from other machines')
+  assert open_to_all.stderr.startswith('error: --host=0.0.0.0 can be reached from other machines')
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium on this machine')

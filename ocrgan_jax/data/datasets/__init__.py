@@ -1,4 +1,4 @@
-"""Datasets, one file each. A new one is a new file and a line in DATASETS."""
+"""Datasets, one file each. To add one, write a file and add a line to DATASETS."""
 
 import dataclasses
 from pathlib import Path
@@ -33,12 +33,14 @@ DATASETS: dict[str, type[AnomalyDataset]] = {
 def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepared:
   """Reads, checks and stores the dataset named in the config's `data` section.
 
+  Does nothing again if the dataset was prepared before.
+
   Args:
     data_dir: the config's `data_dir`.
-    settings: its `data` section.
+    settings: the config's `data` section.
 
   Returns:
-    The dataset, ready to read. Nothing is repeated if it was prepared before.
+    The dataset, ready to read.
 
   Raises:
     InputError: if the dataset is unknown, missing or not in its layout, or has a

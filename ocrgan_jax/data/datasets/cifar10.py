@@ -1,9 +1,8 @@
-"""CIFAR-10 as a task of semantic anomaly detection, S1 and S2 (IV-A1).
+"""CIFAR-10 for semantic anomaly detection, protocols S1 and S2 (IV-A1).
 
-S1: one class is normal. Training uses its 5,000 training images, testing all 10,000
-test images. S2: one class is anomalous. Training uses the 45,000 training images of
-the other classes, testing their 9,000 test images and all 6,000 images of the
-anomalous class.
+S1: one class is normal. Training uses its 5,000 training images; testing uses all 10,000
+test images. S2: one class is anomalous. Training uses the 45,000 training images of the other
+classes; testing uses their 9,000 test images and all 6,000 images of the anomalous class.
 
 `data_dir` is or contains one of
 
@@ -53,7 +52,7 @@ LAYOUT = (
   'cifar-10-python.tar.gz, cifar-10-binary.tar.gz, either unpacked, or {train,test}/<class>/*.jpg'
 )
 ROW = 1 + 3 * 32 * 32  # bytes of a label and its image in the binary format
-# Of an official batch, a fifth of this at most.
+# Official batches reach at most a fifth of these limits.
 MAX_BYTES, MAX_OPERATIONS, MAX_NUMBER = 200_000_000, 200_000, 200_000
 BATCHES = {
   'train': tuple(f'data_batch_{i}' for i in range(1, 6)),
@@ -69,7 +68,7 @@ class Cifar10(AnomalyDataset):
   CITATION = 'A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009.'
 
   def sources(self) -> list[Path]:
-    """The archive, or all files of the folder, found without reading them."""
+    """The archive, or all files of the folder, without reading them."""
     source = _find(require_folder(self.source, LAYOUT, or_file=True))
     return [source] if source.is_file() else sorted(p for p in source.rglob('*') if p.is_file())
 
@@ -79,8 +78,8 @@ class Cifar10(AnomalyDataset):
     name = ALIASES.get(name, name)
     if protocol not in ('s1', 's2') or name not in CLASSES:
       raise InputError(
-        f'no CIFAR-10 protocol {self.settings.category!r}; it is s1-<class> (normal) or '
-        f's2-<class> (anomalous), with one of the classes {", ".join((*ALIASES, *CLASSES))}'
+        f'no CIFAR-10 protocol {self.settings.category!r}; use s1-<class> (normal) or '
+        f's2-<class> (anomalous), where <class> is one of {", ".join((*ALIASES, *CLASSES))}'
       )
     train, test = [], []
     for split, kind, example in _read(_find(require_folder(self.source, LAYOUT, or_file=True))):
@@ -111,7 +110,7 @@ def _find(root: Path) -> Path:
 
 
 def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
-  """Yields (split, class, example) in the order of the source, with labels not yet set."""
+  """Yields (split, class, example) in the source's order; the labels are still to be set."""
   if source.is_dir() and (source / 'train').is_dir():
     for split in ('train', 'test'):
       for kind in CLASSES:
@@ -149,7 +148,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
   try:
     with tarfile.open(source) as archive:
       for member in archive:
-        if not member.isfile():  # a folder, or a link to anywhere
+        if not member.isfile():  # a folder, or a link that may point anywhere
           continue
         if member.size > MAX_BYTES:
           raise InputError(f'{member.name} in {source} is larger than any batch; download it again')
@@ -162,7 +161,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-  """Unpickles the official batches but nothing that could run code or take memory unasked."""
+  """Unpickles the official batches, but nothing that could run code or exhaust memory."""
 
   def find_class(self, module: str, name: str) -> object:
     if module.split('.')[0] == 'numpy':
@@ -176,7 +175,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _empty_array(*_: object) -> np.ndarray:
-  """What numpy begins an array with; its shape must then fit the bytes that there are."""
+  """Stands in for numpy's constructor: an empty array, whose shape must then fit its bytes."""
   return np.empty(0, np.uint8)
 
 
@@ -189,16 +188,16 @@ def _latin1(text: str, encoding: str) -> bytes:
 def _decode_python(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   try:
     for count, (_, argument, _) in enumerate(pickletools.genops(content)):
-      # A memo is as long as its largest index, whatever the file is.
+      # Unpickling allocates a memo as long as its largest index, however short the file.
       if count > MAX_OPERATIONS or (isinstance(argument, int) and argument > MAX_NUMBER):
         raise ValueError('it is larger than a batch can be')
     batch = _ArraysOnly(io.BytesIO(content), encoding='bytes').load()
     labels, pixels = batch[b'labels'], batch[b'data']
-    # Lists in lists, each many times in the next, are small until they become an array.
+    # Nested lists that repeat each other stay small until they become an array.
     if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-      raise ValueError('its labels are no list of whole numbers')
+      raise ValueError('its labels are not a list of whole numbers')
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-      raise ValueError('its data is no array of bytes')
+      raise ValueError('its data is not an array of bytes')
     return np.array(labels, int), pixels
   except Exception as error:  # a hostile pickle can raise anything
     reason = str(error).partition('\n')[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""DAGM 2007: ten classes of artificial textures, weakly labelled defects.
+"""DAGM 2007: ten classes of artificial textures with weakly labelled defects.
 
 data_dir/Class1/Train/0001.PNG
 data_dir/Class1/Train/Label/Labels.txt      number, defective, image, _, mask
@@ -25,7 +25,7 @@ LAYOUT = '<data_dir>/Class1/Train/*.PNG with Label/Labels.txt, and the same in T
 
 
 class Dagm(AnomalyDataset):
-  """DAGM 2007: trained on the defect-free images of `Train`, tested on all of `Test`."""
+  """DAGM 2007: trains on the defect-free images of `Train`, tests on all of `Test`."""
 
   HOMEPAGE = 'https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection'
   LICENSE = 'research use'
@@ -37,8 +37,8 @@ class Dagm(AnomalyDataset):
   def list_examples(self) -> Examples:
     """Both halves of the config's class."""
     root = require_folder(self.source, LAYOUT)
-    there = [path.name for path in root.glob('Class*') if path.is_dir()]
-    folder = require_category(root, self.settings.category, there, LAYOUT)
+    existing = [path.name for path in root.glob('Class*') if path.is_dir()]
+    folder = require_category(root, self.settings.category, existing, LAYOUT)
     train, test = (_list_half(folder, half) for half in ('Train', 'Test'))
     normal = [example for example in train if example.label == NORMAL]
     if not normal:
@@ -52,7 +52,7 @@ def _list_half(root: Path, half: str) -> list[Example]:
   if not table.is_file():
     raise InputError(f'no {table}; expected {LAYOUT}')
   masks: dict[str, str | None] = {}
-  # Tab-separated fields after a first line with a single number.
+  # The first line is a single number; tab-separated fields follow.
   for row in table.read_text(errors='replace').splitlines()[1:]:
     fields = row.split()
     if fields:
@@ -60,7 +60,7 @@ def _list_half(root: Path, half: str) -> list[Example]:
         raise InputError(f'{table} has a line {row!r}; expected number, 0 or 1, image, …')
       _, defective, image, *rest = fields
       if defective not in ('0', '1'):
-        raise InputError(f'{table} calls {image} {defective!r}; expected 0 or 1')
+        raise InputError(f'{table} labels {image} {defective!r}; expected 0 or 1')
       mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
       masks[image.upper()] = mask if defective == '1' else None
   examples = []

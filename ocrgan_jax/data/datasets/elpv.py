@@ -3,8 +3,8 @@
   data_dir/labels.csv            path, defect probability, mono or poly
   data_dir/images/cell0001.png
 
-`data_dir` is needed only for a copy outside the package. There is no official split:
-a share of the normal cells is for training, the rest for testing.
+Set `data_dir` only for a copy outside the package. There is no official split: a share of
+the normal cells is for training, the rest for testing.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ class Elpv(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """Labels the cells by two limits on the defect probability; those in between are left out."""
+    """Labels the cells by two limits on the defect probability; leaves out those in between."""
     kind, settings = self.settings.category, self.settings
     if kind not in KINDS:
       raise InputError(
@@ -53,8 +53,8 @@ class Elpv(AnomalyDataset):
       else:
         unsure += 1
     train, test = random_split(normal, settings.train_share, settings.split_seed)
-    left_out = (f'{unsure} cells with a defect probability in between are left out',)
-    return Examples(train, test + anomalous, left_out if unsure else ())
+    warning = f'{unsure} cells left out: their defect probability is between the two limits'
+    return Examples(train, test + anomalous, (warning,) if unsure else ())
 
 
 def _parse(row: str, table: Path) -> tuple[str, float, str]:
@@ -63,7 +63,7 @@ def _parse(row: str, table: Path) -> tuple[str, float, str]:
     return name, float(probability), cell
   except ValueError:
     raise InputError(
-      f'{table} has a line {row!r}; expected an image, a probability and mono or poly'
+      f'{table} has a line {row!r}; expected an image, a probability, and mono or poly'
     ) from None
 
 
@@ -72,6 +72,6 @@ def _package_folder() -> Path:
   if package is None or package.origin is None:
     raise InputError(
       "ELPV's pip package is not installed: pip install elpv-dataset, "
-      'or give its folder with --config.data_dir=…'
+      'or pass the folder of a copy with --config.data_dir=…'
     )
   return Path(package.origin).parent / 'data'

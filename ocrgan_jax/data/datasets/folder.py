@@ -29,7 +29,7 @@ class Folder(AnomalyDataset):
   LICENSE = "the user's own"
 
   def list_examples(self) -> Examples:
-    """The tree in MVTec AD's layout if there is one, else the images in the folder."""
+    """Lists a tree in MVTec AD's layout if there is one, else the images in the folder."""
     root = require_folder(self.source, LAYOUT)
     test_dir = self.settings.test_dir
     if (root / 'train').is_dir():

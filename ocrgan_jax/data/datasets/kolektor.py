@@ -1,14 +1,13 @@
 """KolektorSDD: surfaces of 50 electrical commutators, eight images each.
 
   data_dir/kos01/Part0.jpg
-  data_dir/kos01/Part0_label.bmp     any pixel that is not 0: defective
+  data_dir/kos01/Part0_label.bmp     defective if any pixel is not 0
 
-The paper does not state its split. By default whole items are drawn at random for
-training until their normal images are `data.train_share` of all normal images; the
-remaining normal and all defective images are for testing. Some items contain
-identical files; these items stay in the same split. With `data.split = 'image'` the
-normal images are drawn one by one instead, which puts near copies of test images
-into training.
+The paper does not state its split. By default whole items are drawn at random for training
+until they hold `data.train_share` of the normal images; the other normal images and all
+defective ones are for testing. Items that contain identical files stay in the same split.
+With `data.split = 'image'` normal images are drawn one by one instead, which puts near copies
+of test images into training.
 """
 
 from collections import defaultdict
@@ -46,7 +45,7 @@ class KolektorSdd(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """Splits the normal images by the config's rule; all defective ones are for testing."""
+    """Splits the normal images as the config says; all defective ones are for testing."""
     root, settings = require_folder(self.source, LAYOUT), self.settings
     if settings.split not in SPLITS:
       raise InputError(f'data.split is {settings.split!r}; it must be one of {", ".join(SPLITS)}')
@@ -67,19 +66,19 @@ class KolektorSdd(AnomalyDataset):
 def split_items(
   examples: list[Example], share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-  """Draws whole items until they contain a share of the examples.
+  """Draws whole items until they hold a share of the examples.
 
   Items that have an image in common are drawn together.
 
   Args:
-    examples: with their item as `path.parent`.
-    share: of the examples to draw.
-    seed: of the draw.
+    examples: the item of each is its `path.parent`.
+    share: share of the examples to draw.
+    seed: seed of the draw.
 
   Returns:
     The examples of the drawn items, and the others.
   """
-  group_of: dict[Path, Path] = {}  # item → another of its group, or itself
+  group_of: dict[Path, Path] = {}  # union-find: item → another item of its group, or itself
 
   def find(item: Path) -> Path:
     while group_of.setdefault(item, item) != item:

@@ -1,12 +1,12 @@
 """Magnetic tile surface defects (Huang, Qiu, Yuan, 2020).
 
-Either in the authors' layout,
+Two layouts are supported. The authors':
 
   data_dir/MT_Free/Imgs/*.jpg
   data_dir/MT_Crack/Imgs/*.jpg, each with a mask *.png of the same name
 
-where a share of the normal images is for training (there is no official split), or in
-MVTec AD's layout, `data_dir/train/good` and so on, which is already split.
+It has no official split: a share of the normal images is for training. And MVTec AD's
+(`data_dir/train/good` and so on), which is already split.
 """
 
 from ocrgan_jax.core.errors import InputError
@@ -38,7 +38,7 @@ class MagneticTile(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """A share of the normal images for training; the rest and all defects for testing."""
+    """Takes a share of the normal images for training; the rest and all defects are for testing."""
     root = require_folder(self.source, LAYOUT)
     if (root / 'train').is_dir():
       return list_tree(root)

@@ -36,10 +36,10 @@ class MvtecAd(AnomalyDataset):
   )
 
   def list_examples(self) -> Examples:
-    """`train/good` and all of `test` for the config's category."""
+    """Lists `train/good` and all of `test` for the config's category."""
     root = require_folder(self.source, LAYOUT)
-    there = [path.name for path in root.iterdir() if (path / 'train').is_dir()]
-    folder = require_category(root, self.settings.category, there, LAYOUT)
+    existing = [path.name for path in root.iterdir() if (path / 'train').is_dir()]
+    folder = require_category(root, self.settings.category, existing, LAYOUT)
     examples = list_tree(folder)
     if not examples.test:
       raise InputError(f'no images in the folders of {folder / "test"}; expected {LAYOUT}')
@@ -53,7 +53,7 @@ def list_tree(root: Path) -> Examples:
     root: the folder with `train`, `test` and optionally `ground_truth`.
 
   Returns:
-    `train/good` and all of `test`, where every folder except `good` is anomalous.
+    `train/good` and all of `test`; every test folder except `good` is anomalous.
 
   Raises:
     InputError: if `train/good` contains no images.

@@ -1,5 +1,5 @@
-// Draws a photograph, its anomaly map and, of an anomalous one, the outline of what was found.
-// scale: 255 of the grey map is so many times the limit. mask: drawn as a green outline.
+// Draws a photograph with its anomaly map and, if it is anomalous, an outline of the defect.
+// scale: the value 255 of the grey map as a multiple of the limit. mask: drawn as a green outline.
 function paint(canvas, width, height, { image, map, mask, scale, faint, full, opacity, outlined }) {
   canvas.width = width; canvas.height = height;
   const context = canvas.getContext('2d', {willReadFrequently: true});
@@ -33,7 +33,7 @@ function paint(canvas, width, height, { image, map, mask, scale, faint, full, op
   context.putImageData(picture, 0, 0);
 }
 
-// Bars of several lists of values side by side, each as shares of its own; a dashed line at the threshold.
+// Draws a histogram of several lists side by side, each as shares of its own total, with a dashed line at the threshold.
 function drawHistogram(svg, lists, { low, high, threshold, height }) {
   const width = svg.clientWidth || 290, base = height - 20, bins = Math.min(60, Math.max(20, Math.round(width / 14)));
   const at = value => Math.max(0, Math.min(1, (value - low) / (high - low))) * width;
