@@ -1,6 +1,6 @@
-"""Every field of a run, with its default, its unit and the paper's section.
+"""Every config field with its default, its unit and the section of the paper it comes from.
 
-The other files of this folder override it. Change any field from the command
+The other files in this folder override these defaults. Any field can be changed on the command
 line: `--config.model.width=4 --config.train.epochs=20`.
 """
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import ml_collections
 
-# What a recipe changes, by name: `configs/mvtec.py:bottle,release`.
+# Recipes: the fields that each one changes. Select one as in `configs/mvtec.py:bottle,release`.
 PRESETS: dict[str, dict[str, Any]] = {
-  # IV-A2 states the paper's optimiser; its official release ships with another.
+  # The optimiser settings of the paper (IV-A2) and of its official code differ.
   'paper': {'train.learning_rate': 2e-3, 'train.weight_decay': 1e-4},
   'release': {'train.learning_rate': 2e-4, 'train.weight_decay': 0.0},
-  # Beyond the paper: nothing is trained, a density of band statistics is fitted.
+  # Beyond the paper: trains no network, only fits a density to band statistics.
   'statistics': {
     'train.epochs': 0,
     'score.kind': 'map',
@@ -24,8 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     'forgery.copies': 3,
   },
 }
-# Beyond the paper: G restores forged images, D judges pixels, and a density of band statistics
-# and of D's features scores.
+# Beyond the paper: G restores forged images, D finds forged pixels, and the score is the distance
+# from a density fitted to band statistics and D's features.
 PRESETS['restore'] = {
   **PRESETS['statistics'],
   'density.channels': PRESETS['statistics']['density.channels'] + ' + pixels',
@@ -43,7 +43,7 @@ PRESETS['restore'] = {
   'forgery.unforged': 0.3,
   'train.generator_input': 'forged',
   'train.steps': 1000,
-  'train.checkpoint_every': 25,  # each fits densities anew
+  'train.checkpoint_every': 25,  # every checkpoint fits its densities again, which takes time
   'train.batch_size': 8,
   'train.weight_decay': 0.0,
   'train.beta1': 0.9,
@@ -55,125 +55,130 @@ PRESETS['restore'] = {
 
 
 def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
-  """The default configuration, changed by a preset, one of PRESETS."""
+  """Returns the default configuration with a preset applied (a key of PRESETS)."""
   if preset not in PRESETS:
     raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
   config = ml_collections.ConfigDict()
-  config.seed = 0  # of initial weights, shuffling, forging and the held-out split
-  config.data_dir = ''  # where the dataset lies on disk
-  config.image_size = 256  # side in pixels, a power of two from 32 (IV-A1)
+  config.seed = 0  # for initial weights, shuffling, forging and the held-out split
+  config.data_dir = ''  # the dataset's folder
+  config.image_size = 256  # side in pixels; a power of two, at least 32 (IV-A1)
 
   config.data = data = ml_collections.ConfigDict()
-  data.dataset = ''  # a key of ocrgan_jax.data.DATASETS
-  data.category = ''  # the dataset's product, class or kind
-  data.validation_share = 0.1  # of the normal training images: held out (III-E, Eq. 14)
-  # For datasets without an official split: the share of the normal images to train
-  # on, and the seed that picks them (not `seed`, so that all runs share one test set).
+  data.dataset = ''  # name of the dataset, a key of ocrgan_jax.data.DATASETS
+  data.category = ''  # product, class or kind within the dataset
+  data.validation_share = 0.1  # share of normal training images held out (III-E, Eq. 14)
+  # Only for datasets without an official split: the share of normal images used for training,
+  # and the seed that picks them. It is separate from `seed` so that all runs share one test set.
   data.train_share = 0.8
   data.split_seed = 0
-  data.split = 'item'  # KolektorSDD: 'item', or 'image' (see its module)
-  data.normal_up_to = 0.0  # ELPV: defect probability up to which a cell is normal
-  data.anomalous_from = 1.0  # ELPV: and from which it is anomalous
-  data.test_dir = ''  # folder: where test images lie, if not in the tree of data_dir
-  data.prepared_dir = ''  # prepared datasets; by default ocrgan_jax in the user's cache folder
-  data.skip_damaged = False  # leave damaged files out instead of stopping
-  data.max_megapixels = 100.0  # larger images are refused; 10^6 pixels
-  data.memory_gib = 4.0  # decoded images are kept in memory up to this; GiB
-  # How a photograph becomes the model's square images (beyond the paper): 'stretch', as the
-  # paper's; 'pad', which keeps its aspect, and padding never counts; or 'tiles', overlapping
-  # squares of so many of its pixels a side (0: image_size), whose largest score is its own.
+  data.split = 'item'  # KolektorSDD only: split by 'item' or by 'image' (see its module)
+  data.normal_up_to = 0.0  # ELPV only: cells up to this defect probability are normal
+  data.anomalous_from = 1.0  # ELPV only: cells from this defect probability on are anomalous
+  data.test_dir = ''  # dataset `folder` only: folder of test images, if outside data_dir
+  data.prepared_dir = ''  # where prepared datasets are stored; '': ocrgan_jax in the user's cache
+  data.skip_damaged = False  # skip damaged files instead of stopping
+  data.max_megapixels = 100.0  # reject larger images; 10^6 pixels
+  data.memory_gib = 4.0  # keep decoded images in memory up to this size, else stream them; GiB
+  # How a photograph is fitted to the model's square input (all but 'stretch' beyond the paper):
+  #   'stretch': resize it, ignoring its aspect ratio, as the paper does.
+  #   'pad':     keep the aspect ratio and pad; padding is ignored in scores.
+  #   'tiles':   cut it into overlapping squares; its score is the largest of theirs.
   data.fit = 'stretch'
-  data.tile = 0
-  data.overlap = 0.25  # of neighbouring tiles, at least, as a share of their side
-  # Where defects count: '' everywhere, the path of a mask of a whole photograph (what is not
-  # black counts), or 'auto', found from the plain background (ocrgan_jax/data/region.py).
+  data.tile = 0  # side of a tile in pixels of the photograph; 0: image_size
+  data.overlap = 0.25  # least overlap of neighbouring tiles, as a share of their side
+  # Region in which defects count: '' is the whole photograph; a path is a mask image of the whole
+  # photograph, black where defects are ignored; 'auto' excludes a plain background (see
+  # ocrgan_jax/data/region.py).
   data.region = ''
-  data.workers = 0  # processes that decode streamed images; 0: threads
+  data.workers = 0  # processes that decode streamed images; 0: use threads
 
   config.model = model = ml_collections.ConfigDict()
   model.width = 64  # w, channels of G's first stage (Fig. 11)
-  # Channels of D's first stage: G's width unless set. The paper's Fig. 11 narrows G
-  # alone; for that set it to 64.
+  # Channels of D's first stage; follows model.width unless set. To narrow G alone, as the
+  # paper's Fig. 11 does, set this to 64.
   model.discriminator_width = model.get_oneway_ref('width')
-  # What D judges: the 'image', as the paper's, or 'pixels' (beyond the paper).
+  # D outputs one logit per 'image' (the paper), or one per pixel: 'pixels' (beyond the paper).
   model.discriminator_head = 'image'
-  # Whether the latter is given how far each position is from the density of band statistics.
+  # With 'pixels': also give D each position's deviation from the density of band statistics.
   model.deviations = False
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
-  model.bands = 'all'  # or the bands kept, 1 the lowest, as '2' or '1,3' (Table VI)
-  model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and losses are float32
+  model.bands = 'all'  # 'all', or the bands to keep, e.g. '2' or '1,3'; 1 is the lowest (Table VI)
+  model.dtype = 'float32'  # computation: 'float32' or 'bfloat16'; weights and losses stay float32
   model.channel_selection = True  # CS at every encoder stage (III-C, Table V)
 
   config.loss = loss = ml_collections.ConfigDict()
   loss.content = 50.0  # λ_con (Eq. 12, Fig. 7a, Table VII)
   loss.adversarial = 1.0  # λ_adv
   loss.latent = 1.0  # λ_lat
-  loss.adversarial_form = 'bce'  # or 'expectation', Eq. 10 as printed
-  loss.ssim = 0.0  # weight of 1 - SSIM beside Eq. 9 (beyond the paper)
-  loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; 1 in the release
-  loss.defects = 0.1  # weight in that loss of forged pixels against that of normal ones
+  loss.adversarial_form = 'bce'  # 'bce', or 'expectation' for Eq. 10 as printed
+  loss.ssim = 0.0  # weight of 1 - SSIM in G's loss (beyond the paper)
+  loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; the release uses 1
+  loss.defects = 0.1  # D's loss with 'pixels': weight of forged pixels; normal ones weigh 1
 
   config.forgery = forgery = ml_collections.ConfigDict()
-  forgery.cutpaste = True  # (III-D, Fig. 6, Table V)
-  forgery.cutout = True
+  forgery.cutpaste = True  # CutPaste (III-D, Fig. 6, Table V)
+  forgery.cutout = True  # CutOut
   forgery.mixtures = False  # mixtures of frequency bands in irregular shapes (beyond the paper)
-  forgery.unforged = 0.0  # share of the images that are left as they are
-  # What held-out images are told from in validation: copies forged as in training, 'same',
-  # or 'unseen', mixtures of bands, of families that training does not use; how many each.
+  forgery.unforged = 0.0  # share of training images that stay unforged
+  # The validation AUROC compares held-out images with forged copies of them: forged as in
+  # training ('same'), or by mixture families that training does not use ('unseen').
   forgery.validation = 'same'
-  forgery.copies = 1
+  forgery.copies = 1  # forged copies of each held-out image
 
   config.train = train = ml_collections.ConfigDict()
-  # Passes over the training images: the release's, the paper states none. With 0, and no
-  # steps, nothing is trained.
+  # Passes over the training images. The paper states no number; the release uses 200. If both
+  # epochs and steps are 0, no network is trained.
   train.epochs = 200
-  train.steps = 0  # of the whole run, instead of epochs; 0: as many as the epochs take
-  train.batch_size = batch_size  # images a step, over all devices (IV-A2: by dataset)
+  train.steps = 0  # length of the run in steps; overrides epochs unless 0
+  train.batch_size = batch_size  # images per step, summed over all devices (IV-A2: by dataset)
   train.learning_rate = 2e-3
-  train.weight_decay = 1e-4  # L2, coupled into the gradient
-  train.beta1 = 0.5  # of Adam (IV-A2)
+  train.weight_decay = 1e-4  # L2 penalty, added to the gradient (not decoupled as in AdamW)
+  train.beta1 = 0.5  # Adam (IV-A2)
   train.beta2 = 0.999
-  # Beyond the paper: steps of warm-up, 'cosine' to fall to 0 at the last step (with
-  # train.steps), the largest norm of a gradient, and the share of the average of the weights
-  # that a step keeps. The average is then what is validated and what scores. 0: none.
-  train.warmup = 0
-  train.decay = 'none'
-  train.clip = 0.0
+  # The next four are beyond the paper.
+  train.warmup = 0  # steps over which the learning rate rises from 0
+  train.decay = 'none'  # 'none', or 'cosine': decay to 0 at the last step; needs train.steps
+  train.clip = 0.0  # clip the gradient of each network to this norm; 0: no clipping
+  # Decay of the moving average of the weights, e.g. 0.995. Validation and scoring then use the
+  # averaged weights. 0: no average.
   train.average = 0.0
   train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
-  train.checkpoint_every = 10  # epochs between validations, each saved
-  # Keep every checkpoint, not the last and the best alone: for --protocol=oracle.
+  train.checkpoint_every = 10  # epochs between checkpoints; each is validated and saved
+  # Keep every checkpoint, not only the last and the best; --protocol=oracle needs them.
   train.keep_checkpoints = False
-  train.track = 'none'  # or 'wandb' or 'mlflow': the log goes there, too
-  train.pictures = True  # in TensorBoard, of held-out images, at each validation of networks
-  train.log_every = 50  # steps that one line of metrics.jsonl is the mean of
+  train.track = 'none'  # also send the log to 'wandb' or 'mlflow'
+  train.pictures = True  # at each validation, show held-out images in TensorBoard
+  train.log_every = 50  # steps per line of metrics.jsonl; a line holds their mean losses
 
-  # Of what normal images show at each position (ocrgan_jax/density). Distances by the lists
-  # of statistics are added at '+'. Statistics: 'energy', 'colour', 'bands', 'directions', and
-  # 'pixels' (the last features of a D that judges pixels).
+  # The density of normal images at each position (ocrgan_jax/density). It is used if score.kind
+  # is 'map' and score.map is 'density', or if model.deviations is set.
   config.density = density = ml_collections.ConfigDict()
+  # Lists of statistics, separated by '+'. Each list gets its own density; their distances are
+  # averaged. Statistics: 'energy', 'colour', 'bands', 'directions', and 'pixels' (the last
+  # features of D with discriminator_head = 'pixels').
   density.channels = PRESETS['statistics']['density.channels']
-  # Positions are judged given an image's mean statistics over so many regions a side, by so
-  # many of their principal components.
+  # Each position is judged in the context of its whole image: the mean statistics over
+  # regions × regions areas, reduced to this many principal components (0: no context).
   density.regions = 2
   density.context = 40
-  density.ridge = 0.05  # added to their unit variances
-  density.covariance_smoothing = 0.5  # of the covariances, over cells of 2×2 positions
-  density.shrinkage = 0.02  # of a covariance towards its mean variance
+  density.ridge = 0.05  # ridge penalty of that regression; the components have unit variance
+  density.covariance_smoothing = 0.5  # Gaussian sigma for smoothing covariances; cells of 2×2
+  density.shrinkage = 0.02  # shrinkage of each covariance towards its mean variance, 0 to 1
 
   config.score = score = ml_collections.ConfigDict()
-  score.kind = 'eq13'  # the paper's (III-E), or 'map': the largest values of the anomaly map
-  score.map = 'difference'  # the anomaly map: |I - Î|, or 'density', the distance from it
+  # 'eq13' is the paper's score (III-E); 'map' is the mean of the anomaly map's largest values.
+  score.kind = 'eq13'
+  # Anomaly map: 'difference' is |I - Î|; 'density' is the distance from the density.
+  score.map = 'difference'
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
-  score.content_distance = 'l1'  # as Eq. 13, or 'squared' as the release
-  # Sizes are given at 256 pixels and keep their share of the image at other sizes.
-  score.map_sigma = 4.0  # standard deviation of the Gaussian; pixels
-  score.map_top = 200  # k, the largest values that 'map' is the mean of; pixels
-  # An image is anomalous above the threshold, which lies at a quantile of held-out normal
-  # scores, or where false alarms are at most so frequent (0: by the quantile), or at a score,
-  # of which 1 is the highest of held-out normal images (None: not given).
-  score.threshold_quantile = 0.99
-  score.false_alarms = 0.0
+  score.content_distance = 'l1'  # 'l1' as in Eq. 13, or 'squared' as in the release
+  # The next two are in pixels at image_size 256 and scale with the image size.
+  score.map_sigma = 4.0  # sigma of the Gaussian that smooths the map; 0: no smoothing
+  score.map_top = 200  # k, how many of the map's largest values kind 'map' averages
+  # An image is anomalous if its score exceeds the threshold. Three ways to set it:
+  score.threshold_quantile = 0.99  # a quantile of the scores of held-out normal images,
+  score.false_alarms = 0.0  # or a target false-alarm rate (0: use the quantile),
+  # or a fixed score, where 1 is the highest score of held-out normal images (None: not fixed).
   score.threshold = ml_collections.config_dict.placeholder(float)
 
   config.update_from_flattened_dict(PRESETS[preset])
@@ -181,6 +186,6 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
 
 
 def split_argument(argument: str, default: str, recipe: str = 'paper') -> tuple[str, str]:
-  """Splits a config's argument, `category` or `category,preset`, into the two."""
+  """Splits a config argument, `category` or `category,preset`, into category and preset."""
   category, _, preset = argument.partition(',')
   return category or default, preset or recipe

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 
 def read(path: str) -> Image.Image:
-  """Reads a photograph as in training, RGB."""
+  """Reads a photograph as training does, as RGB."""
   with Image.open(path) as file:
     image = ImageOps.exif_transpose(file)
   if image.mode == 'F':
@@ -28,7 +28,7 @@ def read(path: str) -> Image.Image:
 
 
 def boxes(width: int, height: int) -> list[tuple[int, int, int, int]]:
-  """The squares that are scored, in pixels of the photograph; they may reach beyond it."""
+  """The squares to score, in pixels of the photograph; they may extend beyond it."""
   if description['fit'] == 'pad':
     side = max(width, height)
     return [((width - side) // 2, (height - side) // 2, (width + side) // 2, (height + side) // 2)]
@@ -43,14 +43,14 @@ def boxes(width: int, height: int) -> list[tuple[int, int, int, int]]:
 
 
 def resize(image: Image.Image) -> Image.Image:
-  """Area averaging where it shrinks, else linear."""
+  """Resizes to the model's size: area averaging where it shrinks, else linear."""
   smaller = min(image.width, size), min(image.height, size)
   image = image.resize(smaller, Image.Resampling.BOX)
   return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def images_of(photograph: Image.Image) -> list[np.ndarray]:
-  """What the model takes of a photograph: uint8 [size, size, channels] each."""
+  """The model's inputs from a photograph: uint8 [size, size, channels] each."""
   if description['fit'] == 'stretch' and not description['region']:
     return [np.asarray(resize(photograph))]
   counts = Image.new('L', photograph.size, 255)

@@ -3,9 +3,9 @@
   pip install 'ray[data]'
   python examples/score_with_ray.py --workdir=runs/mine --output=scores photographs --workers=2
 
-Photographs are scored in parts; each part's table appears in `--output` when it is complete, and
-a part that is there is not done again: start the same command again after an interruption. On a
-cluster the run's folder, the photographs and the output lie on a disk that all machines share.
+Photographs are scored in parts. Each part's table appears in `--output` when it is complete, and a
+part whose table exists is skipped, so after an interruption run the same command again. On a
+cluster the run's folder, the photographs and the output must be on a disk that all machines share.
 """
 
 import argparse
@@ -20,13 +20,13 @@ SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 
 
 class ScorePart:
-  """A worker: it loads the model once and scores part after part."""
+  """A worker. It loads the model once and scores one part after another."""
 
   def __init__(self, workdir: str, output: str):
     """Loads the model."""
-    from ocrgan_jax.inference.loading import load
+    import ocrgan_jax
 
-    self.scorer, self.output = load(workdir), Path(output)
+    self.scorer, self.output = ocrgan_jax.load(workdir), Path(output)
 
   def __call__(self, part: dict) -> dict:
     """Scores one part and writes its table."""
@@ -48,8 +48,8 @@ def main() -> None:
   parser.add_argument('folder')
   parser.add_argument('--workdir', required=True, help='folder of the run')
   parser.add_argument('--output', default='scores', help='folder for the tables')
-  parser.add_argument('--workers', type=int, default=2, help='at a time')
-  parser.add_argument('--part', type=int, default=1000, help='photographs in a part')
+  parser.add_argument('--workers', type=int, default=2, help='number of workers')
+  parser.add_argument('--part', type=int, default=1000, help='photographs per part')
   arguments = parser.parse_args()
   files = sorted(str(p) for p in Path(arguments.folder).rglob('*') if p.suffix.lower() in SUFFIXES)
   if not files:
@@ -71,7 +71,7 @@ def main() -> None:
       concurrency=arguments.workers,
     )
     anomalous = sum(row['anomalous'] for row in scored.take_all())
-    print(f'{anomalous} anomalous in the parts of this run')
+    print(f'{anomalous} anomalous in the parts scored now')
   print(f'tables: {output}')
 
 

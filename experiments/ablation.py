@@ -159,9 +159,8 @@ def markdown(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
 
   def cell(variant: str, name: str) -> str:
     same = [line for line in lines if (line['variant'], line['set']) == (variant, name)]
-    rows = [
-      *{line['seed']: line for line in same}.values()
-    ]  # a run that was tested later has two lines
+    # A run that was tested later has two lines; the last one counts.
+    rows = [*{line['seed']: line for line in same}.values()]
     if not rows:
       return '–'
     mean = lambda field: float(np.mean([row[field] for row in rows if field in row]))
@@ -213,7 +212,5 @@ if __name__ == '__main__':
   flags.DEFINE_list('variants', [], 'variants to run; by default all')
   flags.DEFINE_integer('image_size', 128, 'side of the images')
   flags.DEFINE_list('seeds', ['0'], 'seeds of each variant')
-  flags.DEFINE_bool(
-    'test', False, 'also evaluate on the test sets; docs/detection.md counts each such look'
-  )
+  flags.DEFINE_bool('test', False, 'also evaluate on the test sets (count such looks)')
   command_line.run(main)

@@ -228,13 +228,9 @@ if __name__ == '__main__':
   flags.DEFINE_string('category', '', 'category of the dataset')
   flags.DEFINE_string('data_dir', None, 'folder of the dataset')
   flags.DEFINE_string('workdir', 'runs/compare', 'folder for the images, models and tables')
-  flags.DEFINE_string(
-    'python', '', 'Python of an environment with anomalib; by default only our models run'
-  )
+  flags.DEFINE_string('python', '', 'Python of an environment that has anomalib; none: skip it')
   flags.DEFINE_integer('image_size', 256, 'side of the images')
-  flags.DEFINE_float(
-    'minutes', 0.0, 'minutes of training by gradients; 0: as many as `restore` took'
-  )
+  flags.DEFINE_float('minutes', 0.0, 'minutes of gradient training; 0: those of `restore`')
   flags.DEFINE_integer('seed', 0, 'seed of all models')
   flags.DEFINE_bool('quick', False, 'check that it works: tiny models, few steps')
   flags.DEFINE_string('run', '', 'internal: run only this recipe, in this process')

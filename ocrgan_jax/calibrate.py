@@ -1,12 +1,12 @@
-"""Chooses a trained model's threshold and score: `python -m ocrgan_jax.calibrate --workdir=…`.
+"""Sets a trained model's threshold and score: `python -m ocrgan_jax.calibrate --workdir=…`.
 
-  --score.false_alarms=0.05     at most about 5 false alarms in 100 sound products
-  --score.threshold=1.2         at this scaled score
-  --score.threshold_quantile=1  at this quantile of held-out normal images
-  --score.kind=map …            by another score, fitted to the run's training images anew
+  --score.false_alarms=0.05     about 5 false alarms in 100 sound products at most
+  --score.threshold=1.2         a fixed scaled score
+  --score.threshold_quantile=1  a quantile of the scores of held-out normal images
+  --score.kind=map …            another score; its scale is fitted to the run's training images
 
-evaluate, predict, export, serve and `ocrgan_jax.load` use what was chosen from then on. Without
-any of these it says what holds; --as_trained goes back to what the run was trained with.
+From then on evaluate, predict, export, serve and `ocrgan_jax.load` use the new setting. Without
+a --score flag it prints the current one; --as_trained restores the one from training.
 """
 
 from absl import flags
@@ -27,15 +27,15 @@ def main() -> None:
     as_trained=values.as_trained,
   )
   rule = scorer.model.score
-  kind = 'Eq. 13' if rule.kind == 'eq13' else f'the largest values of the map, {rule.map}'
-  print(f'score: {kind}; 0 to 1 is what held-out normal images show')
+  kind = 'Eq. 13' if rule.kind == 'eq13' else f"the largest values of the '{rule.map}' map"
+  print(f'score: {kind}; held-out normal images score 0 to 1')
   print(describe_threshold(scorer.calibration, rule))
 
 
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
-  flags.DEFINE_bool('as_trained', False, 'begin with what the run was trained with')
+  flags.DEFINE_bool('as_trained', False, 'discard earlier changes; start from the trained setting')
   command_line.define_score_flags()
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -1,6 +1,7 @@
 """Evaluates a trained model on its test set: `python -m ocrgan_jax.evaluate --workdir=…`.
 
-A folder of several runs, as --seeds and --categories make them, gets a table of all.
+If the folder holds several runs (from --seeds or --categories), it evaluates all of them and
+writes a table.
 """
 
 import sys
@@ -15,8 +16,8 @@ from ocrgan_jax.reports.evaluation import evaluate, evaluate_several, output_fol
 from ocrgan_jax.reports.several_runs import run_folders
 from ocrgan_jax.reports.summary import summary_text
 
-if __name__ == 'ocrgan_jax.evaluate':  # it would hide the function of that name
-  raise ImportError('this is a command; in Python use `from ocrgan_jax import evaluate`')
+if __name__ == 'ocrgan_jax.evaluate':  # importing it would shadow `ocrgan_jax.evaluate`
+  raise ImportError('this module is a command; in Python, use `from ocrgan_jax import evaluate`')
 
 
 def main() -> None:
@@ -26,7 +27,10 @@ def main() -> None:
   folders = [] if (workdir / 'config.json').exists() else run_folders(workdir)
   if folders:
     if values.output or config_flags.get_override_values(values['score']):
-      raise InputError(f'{workdir} holds {len(folders)} runs: --output and --score are for one')
+      raise InputError(
+        f'{workdir} holds {len(folders)} runs, but --output and --score need a single run; '
+        'give the folder of one'
+      )
     options = {'data_dir': values.data_dir, 'test_dir': values.test_dir}
     print(evaluate_several(workdir, folders, values.protocol, pictures=values.pictures, **options))
     print(f'results: {workdir / "table.html"}')
@@ -49,10 +53,10 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last', 'validation' or 'oracle'")
-  flags.DEFINE_string('data_dir', '', 'where the dataset is, if not where it was in training')
-  flags.DEFINE_string('test_dir', '', 'test images of the dataset `folder`, if elsewhere')
-  flags.DEFINE_string('output', '', "folder of the results, if not the run's")
-  flags.DEFINE_bool('pictures', True, 'draw the figures and the report')
+  flags.DEFINE_string('data_dir', '', 'folder of the dataset, if it has moved since training')
+  flags.DEFINE_string('test_dir', '', 'folder of test images, for the dataset `folder`')
+  flags.DEFINE_string('output', '', "folder for the results; by default the run's folder")
+  flags.DEFINE_bool('pictures', True, 'draw figures and write the report')
   command_line.define_score_flags()
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

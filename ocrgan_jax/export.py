@@ -1,8 +1,8 @@
-"""Exports a trained model to run without this package.
+"""Exports a trained model so that it runs without this package.
 
-`python -m ocrgan_jax.export --workdir=…` writes the scorer as StableHLO, and as ONNX with
---onnx: uint8 images in, scores and anomaly maps out, for any batch size. Nothing is
-written unless it matches the checkpoint on real images.
+`python -m ocrgan_jax.export --workdir=… [IMAGE…]` writes the scorer as StableHLO and, with
+--onnx, as ONNX: uint8 images in, scores and anomaly maps out, any batch size. It first compares
+the result with the checkpoint on real images, and writes nothing if they differ.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
   )
   for name, row in written['files'].items():
     print(
-      f'{output / name}: {row["images_compared"]} images compared with the checkpoint, '
+      f'{output / name}: matches the checkpoint on {row["images_compared"]} images, '
       f'largest difference {row["largest_difference"]:.1g}'
     )
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
-  flags.DEFINE_string('output', '', 'folder for the exported files, by default <workdir>/export')
-  flags.DEFINE_bool('onnx', False, 'write ONNX too')
+  flags.DEFINE_string('output', '', 'folder for the exported files; by default <workdir>/export')
+  flags.DEFINE_bool('onnx', False, 'also write ONNX')
   flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

@@ -1,16 +1,14 @@
-"""Scores any photographs: `python -m ocrgan_jax.predict --workdir=… PATH…`.
+"""Scores photographs: `python -m ocrgan_jax.predict --workdir=… PATH…`.
 
-A path is an image, a folder (searched recursively) or a pattern. Images are streamed,
-so any number of them takes the same memory. The table is written as CSV or, to a name
-that ends with .jsonl, as JSON lines. With --maps the folder <output>_maps gets each
-photograph with its anomaly map and verdict, and index.html, which shows them from the
-most to the least anomalous one.
+A path is an image, a folder (searched recursively) or a glob pattern. Images are streamed, so
+memory use does not grow with their number. The table is CSV, or JSON lines if --output ends with
+.jsonl. --maps writes to <output>_maps each photograph with its anomaly map and verdict, and an
+index.html that shows them, the most anomalous first.
 
-With --watch it scores what is in the folders and what is put into them later, and writes each row
-at once.
+--watch scores the images in the folders, then waits for new ones. Each row is written at once.
 
-The exit status is 0, 1 for errors, and with --fail-on-anomaly 2 if any image is
-anomalous and 3 if any image could not be read.
+The exit status is 0, or 1 after an error. With --fail-on-anomaly it is 3 if an image could not be
+read, else 2 if an image is anomalous.
 """
 
 from pathlib import Path
@@ -33,7 +31,7 @@ def main(arguments: list[str]) -> int:
     protocol=values.protocol,
     threshold=values.threshold,
     maps=values.maps,
-    watches=values.watch,
+    keep_watching=values.watch,
   )
   if not values['fail-on-anomaly'].value:
     return 0
@@ -45,14 +43,18 @@ if __name__ == '__main__':
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
   flags.DEFINE_string('output', 'scores.csv', 'file for the table, .csv or .jsonl')
   flags.DEFINE_float(
-    'threshold', None, "score above which an image is anomalous, by default the model's"
+    'threshold', None, "score above which an image is anomalous; by default the model's threshold"
   )
-  flags.DEFINE_bool('maps', False, 'draw maps and verdicts on the photographs, into <output>_maps')
-  flags.DEFINE_bool('watch', False, 'go on with what is put into the folders, until Ctrl-C')
+  flags.DEFINE_bool(
+    'maps', False, 'write the photographs with anomaly maps and verdicts to <output>_maps'
+  )
+  flags.DEFINE_bool(
+    'watch', False, 'keep scoring images that are added to the folders; Ctrl-C stops'
+  )
   flags.DEFINE_bool(
     'fail-on-anomaly',
     False,
-    f'exit with {ANOMALY_STATUS} if any image is anomalous, with {UNREADABLE_STATUS} if any '
+    f'exit with {ANOMALY_STATUS} if an image is anomalous, with {UNREADABLE_STATUS} if an image '
     'could not be read',
   )
   flags.mark_flag_as_required('workdir')

@@ -1,12 +1,12 @@
 """Serves a trained model on this machine: `python -m ocrgan_jax.serve --workdir=…`.
 
-Opens a page for people (drop photographs, see what was found, move the threshold) and an API
-for machines at one address, http://127.0.0.1:8000 by default:
+The address, http://127.0.0.1:8000 by default, has a web page (drop photographs, see their anomaly
+maps, move the threshold) and an HTTP API:
 
   curl --data-binary @photo.png http://127.0.0.1:8000/score
 
-Another --host than this machine's own needs a token, in the environment variable
-OCRGAN_TOKEN, that requests bring as `Authorization: Bearer …` and the page asks for.
+To listen on an address that other machines can reach (--host), set a token in the environment
+variable OCRGAN_TOKEN. Requests send it as `Authorization: Bearer …`; the page asks for it.
 """
 
 from absl import flags
@@ -30,8 +30,8 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'folder of the run')
   flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
-  flags.DEFINE_string('host', '127.0.0.1', 'address to serve at')
-  flags.DEFINE_integer('port', 8000, 'port; 0 for any that is free')
-  flags.DEFINE_float('max_mib', 32.0, 'larger uploads are refused; MiB')
+  flags.DEFINE_string('host', '127.0.0.1', 'address to listen on')
+  flags.DEFINE_integer('port', 8000, 'port to listen on; 0 for any free one')
+  flags.DEFINE_float('max_mib', 32.0, 'reject larger uploads; MiB')
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

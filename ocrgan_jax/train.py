@@ -1,6 +1,6 @@
 """Trains a model: `python -m ocrgan_jax.train --config=… --workdir=…`.
 
-Started again with the same config and folder, it goes on where it stopped.
+To resume an interrupted run, repeat the command with the same config and folder.
 """
 
 import itertools
@@ -14,8 +14,8 @@ from ocrgan_jax.core import command_line, sharding
 from ocrgan_jax.training.group import train_several
 from ocrgan_jax.training.train import train
 
-if __name__ == 'ocrgan_jax.train':  # it would hide the function of that name
-  raise ImportError('this is a command; in Python use `from ocrgan_jax import train`')
+if __name__ == 'ocrgan_jax.train':  # importing it would shadow the function `ocrgan_jax.train`
+  raise ImportError('this module is a command; in Python, use `from ocrgan_jax import train`')
 
 
 def main() -> None:
@@ -46,11 +46,13 @@ def main() -> None:
 if __name__ == '__main__':
   config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
   flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_list('seeds', [], 'several models: a seed each, in <workdir>/seed<n>')
-  flags.DEFINE_list('categories', [], 'several models: a category each, in <workdir>/<category>')
-  flags.DEFINE_bool('distributed', False, 'one of several processes, found by SLURM or the cloud')
-  flags.DEFINE_string('coordinator', '', 'or: host:port of the first of several processes')
-  flags.DEFINE_integer('num_processes', None, 'with --coordinator: how many processes')
-  flags.DEFINE_integer('process_id', None, 'with --coordinator: which of them this is, from 0')
+  flags.DEFINE_list('seeds', [], 'train one model per seed, in <workdir>/seed<n>')
+  flags.DEFINE_list('categories', [], 'train one model per category, in <workdir>/<category>')
+  flags.DEFINE_bool(
+    'distributed', False, 'join the other processes of this job, found through SLURM or the cloud'
+  )
+  flags.DEFINE_string('coordinator', '', 'without --distributed: host:port of process 0')
+  flags.DEFINE_integer('num_processes', None, 'with --coordinator: number of processes')
+  flags.DEFINE_integer('process_id', None, 'with --coordinator: index of this process, from 0')
   flags.mark_flags_as_required(['config', 'workdir'])
   command_line.run(main)

@@ -65,7 +65,7 @@ if __name__ == '__main__':
   flags.DEFINE_list(
     'shapes',
     ['256:4:32', '256:64:4', '32:64:64'],
-    'shapes of train and score, as image size:width:batch',
+    'image size:width:batch, for train and score',
   )
   flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'type of the computation')
   flags.DEFINE_integer('models', 5, 'number of models for together, all of the first shape')

@@ -49,10 +49,10 @@ def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
   def fit(lists: tuple[str, ...], of: Moments) -> tuple[gaussian.Gaussians, ...]:
     return gaussian.fit(of, model.density, lists, model.statistics)
 
-  bands = fit(model.density.lists_of_bands, moments(learned=False))
-  bands = gaussian.of_fixed_shape(bands, model.density.context)
+  bands = fit(model.density.band_lists, moments(learned=False))
+  bands = gaussian.pad_components(bands, model.density.context)
   state = state.replace(density=jax.device_put(bands, everywhere))
-  learned = fit(model.density.lists_of_networks, moments(learned=True))
+  learned = fit(model.density.network_lists, moments(learned=True))
   mib = sum(x.nbytes for x in jax.tree.leaves((bands, learned))) / 2**20
   print(f'restore {size}: the density takes {mib:.1f} MiB')
   reference = jax.device_put(Reference(np.ones((1, size, size), np.float32), learned), everywhere)

@@ -60,7 +60,7 @@ def histogram(panel: Axes, labels: np.ndarray, scores: np.ndarray, title: str) -
     )
   panel.set(
     title=title,
-    xlabel='score; 1 is the highest of held-out normal images',
+    xlabel='score (held-out normal images: at most 1)',
     ylabel='share of images',
   )
   panel.legend()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.paper.experiment import RECIPES, Results
-from ocrgan_jax.reports.several_runs import mean_and_error, shown
+from ocrgan_jax.reports.several_runs import format_mean, mean_and_error
 from ocrgan_jax.reports.trivial import BAND_STATISTICS
 from ocrgan_jax.runs.checkpoint import PROTOCOLS, VALIDATION
 
@@ -79,7 +79,7 @@ def markdown(results: Results) -> str:
   lines = [f'## {experiment.title}', '']
   lines += ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
   for line in rows:
-    cells = [shown(line.values[column]) for column in columns]
+    cells = [format_mean(line.values[column]) for column in columns]
     if compared:
       cells.append('–' if line.reported is None else f'{line.reported:.3f}')
     lines.append('| ' + ' | '.join([line.label, *cells]) + ' |')

@@ -1,4 +1,4 @@
-"""What normal images show at each place: statistics of frequency bands, and a Gaussian of them.
+"""Models normal images at each position by a Gaussian of frequency-band statistics.
 
 Beyond the paper.
 """

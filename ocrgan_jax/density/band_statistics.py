@@ -1,8 +1,8 @@
-"""Local statistics of frequency bands: what an image shows at each place, nothing trained.
+"""Local statistics of frequency bands, without any training.
 
-The paper's premise (Fig. 3a) is that normal and anomalous images differ in their
-frequencies. Here the bands are octave-like differences of Gaussian low-passes of the grey
-image, and what counts is how much of each there is around a pixel.
+The paper's premise (Fig. 3a) is that normal and anomalous images differ in their frequencies. The
+bands are differences of Gaussian low-passes of the grey image, roughly an octave apart; the
+statistics measure the energy of each band around a pixel.
 """
 
 import jax
@@ -12,24 +12,24 @@ from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.networks.filtering import filter_planes, repeat_border
 
-# Standard deviations of the low-passes in pixels; a band is the difference of neighbours.
+# Standard deviations of the low-passes in pixels; a band is the difference of two neighbours.
 LOW_PASSES = (1.0, 1.9, 3.2, 5.2, 8.4)
-DIRECTED = 4  # of them: the finest, of which directions are told apart
-LOCAL = 3.0  # standard deviation of the local mean, in pixels at 256, growing with √size
-BAND_SMOOTHING = 1.0  # of the bands themselves, in pixels of the statistics
-LEAST = 0.006  # added before the logarithm, where images are in [-1, 1]
+DIRECTED_BANDS = 4  # the finest bands, which are also measured in four directions
+LOCAL = 3.0  # standard deviation of the local mean, in pixels at 256; grows with √size
+BAND_SMOOTHING = 1.0  # sigma for smoothing the bands, in pixels of the statistics
+LOG_OFFSET = 0.006  # added before the logarithm, for images in [-1, 1]
 
-# Names of the statistics and how many channels each has.
+# Name of a statistic → its number of channels.
 CHANNELS = {
   'energy': len(LOW_PASSES),  # log of the local mean of |band|
   'colour': 3,  # local mean of red, green, blue
   'bands': len(LOW_PASSES) - 1,  # the bands below the finest
-  'directions': 4 * DIRECTED,  # log of the local mean of |difference| in four directions
+  'directions': 4 * DIRECTED_BANDS,  # log of the local mean of |difference| in four directions
 }
 
 
 def band_statistics(images: jax.Array) -> jax.Array:
-  """The statistics of images at half their resolution.
+  """Computes the statistics of images at half resolution.
 
   Args:
     images: float [batch, size, size, 3] in [-1, 1], size even.
@@ -50,10 +50,12 @@ def band_statistics(images: jax.Array) -> jax.Array:
   colours = images.transpose(0, 3, 1, 2)
   fine = jnp.concatenate([jnp.abs(grey - finest), jnp.abs(_differences(finest)), colours], axis=1)
   fine = filter_planes(fine, to_half)  # 1 energy, 4 directions, 3 colours
-  coarse = jnp.concatenate([jnp.abs(bands), jnp.abs(_differences(low[:, 1:DIRECTED]))], axis=1)
+  coarse = jnp.concatenate(
+    [jnp.abs(bands), jnp.abs(_differences(low[:, 1:DIRECTED_BANDS]))], axis=1
+  )
   coarse = filter_planes(coarse, _gaussian(half, local / 2))
   count = len(LOW_PASSES) - 1
-  log = lambda x: jnp.log(x + LEAST)
+  log = lambda x: jnp.log(x + LOG_OFFSET)
   channels = [
     log(fine[:, :1]),
     log(coarse[:, :count]),
@@ -66,14 +68,14 @@ def band_statistics(images: jax.Array) -> jax.Array:
 
 
 def channel_indices(names: str, sizes: dict[str, int] = CHANNELS) -> tuple[int, ...]:
-  """The indices of the channels of some statistics, given as in 'energy,colour'.
+  """Finds the channels of the named statistics.
 
   Args:
-    names: of the statistics.
-    sizes: name → number of channels, of all that there are, in their order.
+    names: of the statistics, as in 'energy,colour'.
+    sizes: all statistics in order, name → number of channels.
 
   Returns:
-    The indices.
+    The channel indices.
   """
   ends = np.cumsum([*sizes.values()]).tolist()
   starts = dict(zip(sizes, [0, *ends[:-1]], strict=True))
@@ -88,7 +90,7 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
 
 
 def _halved(matrix: np.ndarray) -> np.ndarray:
-  """The matrix that filters and then averages pairs of pixels, [size / 2, size]."""
+  """The matrix that filters, then averages pairs of pixels, [size / 2, size]."""
   return (matrix[0::2] + matrix[1::2]) / 2
 
 

@@ -1,10 +1,9 @@
-"""A Gaussian of what normal images show at each position; the map is the distance from it.
+"""A Gaussian model of normal images at each position; the anomaly map is the distance from it.
 
-Each position has a mean and, with its neighbours, a covariance of its statistics. What
-varies from image to image as a whole (lighting, the kind of texture) is no defect: the
-statistics of a position are judged given the image's own mean statistics over large
-regions, by ridge regression on their first principal components. The distance is
-Mahalanobis's.
+Each position has a mean and, shared with its neighbours, a covariance of its statistics. Changes
+of a whole image (lighting, the kind of texture) are not defects, so the statistics are conditioned
+on the image's mean statistics over large regions: by ridge regression on their first principal
+components. The distance is the Mahalanobis distance.
 """
 
 import dataclasses
@@ -22,15 +21,15 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.band_statistics import CHANNELS, channel_indices
 from ocrgan_jax.density.moments import CELL, Moments, region_means, to_cells, to_positions
 
-# Statistics beside those of bands: the features of a D that judges pixels.
+# Statistics that come from a network: the features of a pixel-wise D.
 LEARNED = ('pixels',)
-IMAGES_PER_COMPONENT = 5  # at least, or the regression on them follows single images
-# Added to each variance, as a share of its mean over all positions: where normal images never
-# change, as on an overexposed ground, a grain of noise is no defect.
-LEAST_VARIANCE = 0.001
-# What a principal component of an image is cut off at, in standard deviations: a defect that
-# fills half an image must not explain itself.
-LARGEST_COMPONENT = 4.0
+IMAGES_PER_COMPONENT = 5  # with fewer, the regression overfits single images
+# Added to each variance, as a share of its mean over all positions. Without it, a grain of noise
+# would be a defect where normal images never change, as on an overexposed background.
+VARIANCE_FLOOR = 0.001
+# Principal components of an image are clipped to this many standard deviations, so that a defect
+# that fills half an image does not explain itself away.
+COMPONENT_LIMIT = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,21 +37,19 @@ class Density:
   """The config's section `density`.
 
   Attributes:
-    channels: the statistics that are judged together, as in 'energy,colour', names of
-      `band_statistics.CHANNELS` or LEARNED. Distances of
-      several such lists are added where '+' stands between them, each in units of its
-      expectation.
-    regions: a side, over which the mean statistics of an image are taken.
-    context: how many principal components of these means positions are judged given; 0
-      for none. At most one for every IMAGES_PER_COMPONENT images is taken.
+    channels: lists of statistics, separated by '+', as in 'energy,colour + pixels'. The names are
+      those of `band_statistics.CHANNELS` and LEARNED. Each list gets a density of its own.
+    regions: regions per side over which an image's mean statistics are taken.
+    context: number of principal components of these means to condition on; 0 for none. At most
+      one per IMAGES_PER_COMPONENT images is used.
     ridge: added to the components' unit variances.
-    covariance_smoothing: standard deviation of the Gaussian that smooths the covariances;
-      cells of 2×2 positions. Means are not smoothed: at the edges of a product that lies
-      still a smoothed mean is far from what is there.
+    covariance_smoothing: standard deviation of the Gaussian that smooths the covariances, in
+      cells of 2×2 positions. Means are not smoothed: at the edge of a product that does not move,
+      a smoothed mean is far from the truth.
     shrinkage: s of (1 - s) C + s v I, where v is the mean variance of a covariance C.
 
   Raises:
-    InputError: if a field is out of bounds, or names no statistics.
+    InputError: if a field is out of bounds or names an unknown statistic.
   """
 
   channels: str
@@ -66,29 +63,29 @@ class Density:
     check(self, 'density')
     if unknown := self.names - {*CHANNELS, *LEARNED}:
       raise InputError(
-        f'density.channels names {min(unknown)!r}; it takes lists of '
+        f'density.channels names {min(unknown)!r}; use lists of '
         f"{', '.join((*CHANNELS, *LEARNED))}, as in 'energy,colour + energy,directions'"
       )
 
   @property
   def names(self) -> set[str]:
-    """All statistics that are named."""
+    """The names of all statistics in use."""
     return {name for names in self.lists for name in names.split(',')}
 
   @property
   def learned(self) -> tuple[str, ...]:
-    """Those of them that networks give, in the order of LEARNED."""
+    """The statistics in use that come from a network, in the order of LEARNED."""
     return tuple(name for name in LEARNED if name in self.names)
 
   @property
-  def lists_of_bands(self) -> tuple[str, ...]:
-    """The lists of band statistics alone."""
+  def band_lists(self) -> tuple[str, ...]:
+    """The lists that name only band statistics."""
     return tuple(names for names in self.lists if not {*names.split(',')} & {*LEARNED})
 
   @property
-  def lists_of_networks(self) -> tuple[str, ...]:
-    """The lists that name statistics of networks."""
-    return tuple(names for names in self.lists if names not in self.lists_of_bands)
+  def network_lists(self) -> tuple[str, ...]:
+    """The lists that name a learned statistic."""
+    return tuple(names for names in self.lists if names not in self.band_lists)
 
   @property
   def lists(self) -> tuple[str, ...]:
@@ -97,16 +94,17 @@ class Density:
 
 
 class Gaussians(NamedTuple):
-  """A density that was fitted to one list of statistics, saved with the model.
+  """A density fitted to one list of statistics, saved with the model.
 
   Attributes:
-    channels: indices of the statistics that are judged, int32 [c].
+    channels: indices of the list's channels, int32 [c].
     mean: float32 [h, w, c].
-    region_mean: of the mean statistics over regions, float32 [regions, regions, C].
-    components: their principal components, scaled to unit variance, float32
+    region_mean: mean of the region means, float32 [regions, regions, C].
+    components: principal components of the region means, scaled to unit variance, float32
       [regions² C, k].
-    response: how a position follows the components, float32 [h / 2, w / 2, c, k].
-    whitening: of the deviations, float32 [h / 2, w / 2, c, c].
+    response: regression coefficients of a position on the components, float32
+      [h / 2, w / 2, c, k].
+    whitening: whitening matrix of the residuals, float32 [h / 2, w / 2, c, c].
   """
 
   channels: Any
@@ -125,8 +123,8 @@ def fit(
   Args:
     moments: of at least one image.
     settings: of the density.
-    lists: of statistics, as `settings.lists`.
-    sizes: name → number of channels, of all statistics in the moments, in their order.
+    lists: of statistics, as in `settings.lists`.
+    sizes: all statistics in the moments, in order: name → number of channels.
 
   Returns:
     The Gaussians of each list, on the host.
@@ -140,14 +138,14 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   scale = 1 / (CELL**2 * float(moments.num_images))
   covariance = np.asarray(moments.covariance)[..., chosen, :][..., chosen] * scale
   with_context = np.asarray(moments.context)  # [h / 2, w / 2, C, regions² C]
-  # The mean over a region of the covariance with the context is the context's own covariance.
+  # Averaged over a region, the covariance with the context is the context's own covariance.
   own = _mean_over_regions(with_context, settings.regions) * scale
   count = min(settings.context, int(moments.num_images) // IMAGES_PER_COMPONENT)
   components = _components(own.reshape(own.shape[0] ** 2 * own.shape[2], -1), count)
   scaled = scale * components
-  response = np.stack([row[:, chosen] @ scaled for row in with_context])  # by rows: it is large
-  # Of the residuals x - R g, where g has unit variance, M is the covariance of x and g, and
-  # R = M / (1 + ridge): their covariance is that of x, less M R' + R M' - R R'.
+  response = np.stack([row[:, chosen] @ scaled for row in with_context])  # by row, to save memory
+  # The residuals are x - R g, where g has unit variance and R = M / (1 + ridge), with M the
+  # covariance of x and g. Their covariance is that of x minus M R' + R M' - R R'.
   with_components, response = response, response / (1 + settings.ridge)
   response = _smooth(response, settings.covariance_smoothing)
   cross = with_components @ response.swapaxes(-1, -2)
@@ -158,7 +156,7 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   least = np.finfo(np.float32).eps
   share = settings.shrinkage
   covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
-  covariance += LEAST_VARIANCE * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
+  covariance += VARIANCE_FLOOR * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
   whitening = np.linalg.inv(np.linalg.cholesky(covariance))
   single = lambda x: np.ascontiguousarray(x, np.float32)
   return Gaussians(
@@ -172,15 +170,15 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
 
 
 def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
-  """How far each position is from what normal images show.
+  """Computes how far each position is from normal images.
 
   Args:
     fitted: from `fit`.
     statistics: float32 [batch, h, w, C].
 
   Returns:
-    float32 [batch, h, w], the mean over the lists of statistics of Mahalanobis's distance
-    divided by the root of their number, so that normal images show up to about 1.
+    float32 [batch, h, w]. The Mahalanobis distance of each list is divided by the square root of
+    its number of channels, so that normal images reach about 1; then the lists are averaged.
   """
   terms = [
     mahalanobis(gaussians, statistics) / math.sqrt(len(gaussians.channels)) for gaussians in fitted
@@ -189,26 +187,26 @@ def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
 
 
 def mahalanobis(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
-  """Mahalanobis's distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
+  """The Mahalanobis distance of each position: float32 [batch, h, w, C] → [batch, h, w]."""
   return to_positions(jnp.sqrt(jnp.square(_whitened_cells(gaussians, statistics)).sum(-1)))
 
 
 def deviations(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:
-  """The whitened deviations of each position: of normal images all of variance 1.
+  """Computes the whitened deviations of each position, of variance 1 over normal images.
 
   Args:
     fitted: from `fit`.
     statistics: float32 [batch, h, w, C].
 
   Returns:
-    float32 [batch, h, w, c], those of each list of statistics.
+    float32 [batch, h, w, c], the lists concatenated.
   """
   parts = [to_positions(_whitened_cells(gaussians, statistics)) for gaussians in fitted]
   return jnp.concatenate(parts, axis=-1)
 
 
-def of_fixed_shape(fitted: Sequence[Gaussians], context: int) -> tuple[Gaussians, ...]:
-  """The same densities with components of no effect, up to a number that depends on no data."""
+def pad_components(fitted: Sequence[Gaussians], context: int) -> tuple[Gaussians, ...]:
+  """Pads the densities with zero components, so that their shapes do not depend on the data."""
 
   def pad(x: np.ndarray) -> np.ndarray:
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, context - x.shape[-1])])
@@ -219,7 +217,7 @@ def of_fixed_shape(fitted: Sequence[Gaussians], context: int) -> tuple[Gaussians
 
 
 def empty(settings: Density, names: str, size: int) -> Gaussians:
-  """A density of a list of band statistics in the shape of `of_fixed_shape`, before it is fitted.
+  """Builds a placeholder for a density of band statistics, shaped as `pad_components` returns it.
 
   Args:
     settings: of the density.
@@ -227,7 +225,7 @@ def empty(settings: Density, names: str, size: int) -> Gaussians:
     size: side of the images in pixels.
 
   Returns:
-    Zeros, but for the channels.
+    Gaussians of zeros, with the list's channels.
   """
   chosen = np.array(channel_indices(names), np.int32)
   half, cells, total = size // 2, size // 2 // CELL, sum(CHANNELS.values())
@@ -244,12 +242,12 @@ def empty(settings: Density, names: str, size: int) -> Gaussians:
 
 def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
   """[batch, h, w, C] → [batch, h / 2, w / 2, 4, c]."""
-  # One that was fitted before there were learned statistics knows those of bands alone.
+  # A density that was fitted before training knows only the band statistics.
   known = statistics[..., : gaussians.region_mean.shape[-1]]
   regions = region_means(known, len(gaussians.region_mean)) - gaussians.region_mean
   regions = regions.reshape(statistics.shape[0], -1)
   components = jnp.matmul(regions, gaussians.components, precision='highest')
-  components = jnp.clip(components, -LARGEST_COMPONENT, LARGEST_COMPONENT)
+  components = jnp.clip(components, -COMPONENT_LIMIT, COMPONENT_LIMIT)
   expected = jnp.einsum('hwck,bk->bhwc', gaussians.response, components, precision='highest')
   cells = to_cells(statistics[..., gaussians.channels] - gaussians.mean)
   cells = cells - expected[:, :, :, None]
@@ -257,7 +255,7 @@ def _whitened_cells(gaussians: Gaussians, statistics: jax.Array) -> jax.Array:
 
 
 def _mean_over_regions(x: np.ndarray, regions: int) -> np.ndarray:
-  """The same of the two first axes: [h, w, …] → [regions, regions, …]."""
+  """`region_means` of the first two axes: [h, w, …] → [regions, regions, …]."""
   height, width = x.shape[:2]
   x = x.reshape(regions, height // regions, regions, width // regions, *x.shape[2:])
   return x.mean((1, 3), dtype=np.float64)
@@ -273,7 +271,7 @@ def _components(covariance: np.ndarray, count: int) -> np.ndarray:
 
 
 def _smooth(x: np.ndarray, sigma: float) -> np.ndarray:
-  """Smooths over the two first axes."""
+  """Smooths along the first two axes."""
   if not sigma:
     return x
   for axis in (0, 1):

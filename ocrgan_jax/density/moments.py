@@ -1,4 +1,4 @@
-"""Sums over normal images that a density is fitted from, in one pass."""
+"""Sums over normal images, from which a density is fitted in one pass."""
 
 import functools
 import math
@@ -7,22 +7,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-CELL = 2  # positions a side that share a covariance
+CELL = 2  # side, in positions, of the cells that share a covariance
 
-# A density is fitted from small differences of these sums: all digits count.
+# The fit takes small differences of these sums, so it needs full precision.
 _einsum = functools.partial(jnp.einsum, precision='highest')
 
 
 class Moments(NamedTuple):
-  """Sums over normal images; with them a density is fitted in one pass.
+  """Sums over normal images.
 
   Attributes:
-    num_images: so far.
+    num_images: number of images so far.
     mean: of each position, [h, w, C].
-    covariance: sums of products of deviations, over the positions of a cell,
+    covariance: sums of products of deviations over the positions of a cell,
       [h / 2, w / 2, C, C].
-    context: sums of products with the deviations of the images' mean statistics over
-      regions, [h / 2, w / 2, C, regions² C].
+    context: sums of products of deviations with those of the images' region means,
+      [h / 2, w / 2, C, regions² C].
   """
 
   num_images: jax.Array
@@ -31,12 +31,12 @@ class Moments(NamedTuple):
   context: jax.Array
 
 
-def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> Moments:
-  """The moments of one batch.
+def batch_moments(statistics: jax.Array, count: jax.Array | int, regions: int) -> Moments:
+  """Computes the moments of one batch.
 
   Args:
     statistics: float32 [batch, h, w, C].
-    count: how many of the batch count: the first so many, at least one.
+    count: number of images, at least 1; the rest of the batch is padding.
     regions: see `Density.regions`.
 
   Returns:
@@ -49,7 +49,7 @@ def moments_of(statistics: jax.Array, count: jax.Array | int, regions: int) -> M
 
 
 def merge(*parts: Moments) -> Moments:
-  """The moments of the images of all (Chan, Golub and LeVeque's update, which keeps digits)."""
+  """Merges moments by the numerically stable update of Chan, Golub and LeVeque."""
   first = parts[0]
   channels = first.mean.shape[-1]
   regions = math.isqrt(first.context.shape[-1] // channels)
@@ -66,7 +66,7 @@ def merge(*parts: Moments) -> Moments:
 
 
 def _products(deviations: jax.Array, regions: int) -> tuple[jax.Array, jax.Array]:
-  """Sums of products of deviations [b, h, w, C]: with each other, and with region means."""
+  """Sums of products of deviations [b, h, w, C] with each other and with their region means."""
   parts = to_cells(deviations)  # [b, h / 2, w / 2, 4, C]
   own = _einsum('bhwpi,bhwpj->hwij', parts, parts)
   context = region_means(deviations, regions).reshape(len(deviations), -1)

@@ -1,8 +1,8 @@
-"""Forged anomalies: CutPaste and CutOut on the accelerator (III-D, Fig. 6).
+"""Forged anomalies: CutPaste and CutOut on the device (III-D, Fig. 6).
 
-Both work on a batch of float images in [-1, 1] inside the jitted step, each image
-with a key of its own, so the forgeries of a batch do not depend on how many
-devices share it. Patches are moved by index arithmetic: shapes never change.
+Both run inside the jitted step on float images in [-1, 1]. Each image has its own key, so the
+forgeries do not depend on the number of devices. Patches are moved by index arithmetic, which
+keeps all shapes static.
 """
 
 import dataclasses
@@ -20,15 +20,14 @@ CUTPASTE_ASPECT = (0.3, 1 / 0.3)  # width / height, log-uniform
 CUTPASTE_JITTER = 0.1  # of brightness, contrast, saturation and hue
 CUTOUT_SIDE = 20 / 256  # share of the image's side
 
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as colour jitter usually takes it
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, as usual in colour jitter
 
 
 def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:
-  """CutPaste of one image [size, size, 3] in [-1, 1].
+  """Applies CutPaste to one image [size, size, 3] in [-1, 1].
 
-  A rectangle of U(0.02, 0.15) of the area, its aspect ratio log-uniform in
-  (0.3, 1/0.3), is taken from a uniform place, its colours jittered, and pasted
-  at another uniform place.
+  Copies a rectangle from a uniformly random place, jitters its colours, and pastes it at another.
+  Its area is U(0.02, 0.15) of the image; its aspect ratio is log-uniform in (0.3, 1/0.3).
   """
   size = image.shape[0]
   shape_key, place_key, jitter_key = jax.random.split(key, 3)
@@ -50,10 +49,10 @@ def cut_paste(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
-  """CutOut of one image [size, size, 3] in [-1, 1].
+  """Applies CutOut to one image [size, size, 3] in [-1, 1].
 
-  One square, 20 pixels of 256 a side, is filled with black (-1). Its centre is
-  uniform over the pixels; what reaches beyond the border is clipped.
+  Fills one square with black (-1). Its side is 20/256 of the image's; its centre is uniform over
+  the pixels, and it is clipped at the border.
   """
   size = image.shape[0]
   side = max(1, round(CUTOUT_SIDE * size))
@@ -63,7 +62,7 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
   return jnp.where((inside[0][:, None] & inside[1])[..., None], -1.0, image)
 
 
-# Families of forgery in the order in which they are forged: (key, image) → forged image.
+# Forgery families in the order in which they are applied: (key, image) → forged image.
 FAMILIES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
   'cutpaste': cut_paste,
   'cutout': cut_out,
@@ -75,12 +74,12 @@ class Forgery:
   """The config's section `forgery`.
 
   Attributes:
-    cutpaste: whether CutPaste is forged into normal images (Table V).
-    cutout: whether CutOut is.
-    mixtures: whether mixtures of bands are forged, see `mixtures.py` (beyond the paper).
-    unforged: share of the images that are left as they are.
-    validation: what held-out images are told from: 'same', copies forged as in training,
-      or 'unseen', mixtures of families that training does not use.
+    cutpaste: whether to apply CutPaste to training images (Table V).
+    cutout: whether to apply CutOut.
+    mixtures: whether to apply mixtures of bands, see `mixtures.py` (beyond the paper).
+    unforged: share of training images that stay unforged.
+    validation: how the forged copies of held-out images are made: 'same' as in training, or by
+      mixture families that training does not use ('unseen').
     copies: forged copies of each held-out image.
   """
 
@@ -96,7 +95,7 @@ class Forgery:
 
   @property
   def is_off(self) -> bool:
-    """Whether training forges nothing."""
+    """Whether all forging in training is off."""
     return not (self.mixtures or any(getattr(self, name) for name in FAMILIES))
 
 
@@ -106,42 +105,42 @@ def forge(key: jax.Array, images: jax.Array, **wanted: bool) -> jax.Array:
   Args:
     key: PRNG key; the same key and images give the same forgeries.
     images: float array [batch, size, size, 3] in [-1, 1].
-    **wanted: whether a family of FAMILIES is forged, by name.
+    **wanted: for each name in FAMILIES, whether to apply it.
 
   Returns:
-    Array shaped as `images`, in [-1, 1].
+    Array shaped like `images`, in [-1, 1].
   """
   keys = jax.random.split(key, (len(images), len(FAMILIES)))
   for i, (name, family) in enumerate(FAMILIES.items()):
     if wanted[name]:
       images = jax.vmap(family)(keys[:, i], images)
-  # Else a CPU forges once for each of those that read the images, and in their order.
+  # Without it, XLA on a CPU repeats the forging for every consumer of the images.
   return cpu_barrier(images)
 
 
 def color_jitter(key: jax.Array, image: jax.Array, patch: jax.Array) -> jax.Array:
   """Jitters brightness, contrast, saturation and hue, in this order, by up to 0.1.
 
-  The first three are factors in U(0.9, 1.1), towards black, the patch's mean grey
-  and each pixel's own grey; hue turns by U(-0.1, 0.1) of the circle.
+  Brightness, contrast and saturation are scaled by U(0.9, 1.1) around black, the patch's mean
+  grey and each pixel's own grey. Hue turns by U(-0.1, 0.1) of the circle.
 
   Args:
     key: PRNG key.
     image: float array [height, width, 3] in [-1, 1].
-    patch: bool array [height, width, 1], the pixels whose mean grey counts.
+    patch: bool array [height, width, 1], the pixels that define the mean grey.
 
   Returns:
-    Array shaped as `image`, in [-1, 1].
+    Array shaped like `image`, in [-1, 1].
   """
   draws = jax.random.uniform(key, (4,), minval=-CUTPASTE_JITTER, maxval=CUTPASTE_JITTER)
   brightness, contrast, saturation, hue = draws
-  # Three planes instead of a last axis of 3: far faster on a CPU.
+  # Three planes are far faster on a CPU than a last axis of 3.
   rgb = [jnp.clip((image[..., c] + 1) / 2 * (1 + brightness), 0, 1) for c in range(3)]
   mean = jnp.mean(_grey(rgb), where=patch[..., 0])
   rgb = [jnp.clip(mean + (c - mean) * (1 + contrast), 0, 1) for c in rgb]
   grey = _grey(rgb)
   rgb = [jnp.clip(grey + (c - grey) * (1 + saturation), 0, 1) for c in rgb]
-  rgb = cpu_barrier(rgb)  # else a CPU works them out once for each channel
+  rgb = cpu_barrier(rgb)  # without it, XLA on a CPU recomputes them for each channel
   return jnp.stack(_turn_hue(rgb, hue), axis=-1) * 2 - 1
 
 
@@ -150,7 +149,7 @@ def _grey(rgb: list[jax.Array]) -> jax.Array:
 
 
 def _turn_hue(rgb: list[jax.Array], turn: jax.Array) -> list[jax.Array]:
-  """Adds `turn`, in circles, to the hue of RGB planes in [0, 1], through HSV."""
+  """Adds `turn`, in full circles, to the hue of RGB planes in [0, 1], through HSV."""
   red, green, blue = rgb
   value = jnp.maximum(jnp.maximum(red, green), blue)
   chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
@@ -162,8 +161,8 @@ def _turn_hue(rgb: list[jax.Array], turn: jax.Array) -> list[jax.Array]:
   )
 
   def channel(sector: float) -> jax.Array:
-    # V - C·clip(min(k, 4 - k), 0, 1), k the distance from the channel's sector
-    # in sixths of the circle; the floor is a float modulo that vectorises.
+    # V - C·clip(min(k, 4 - k), 0, 1), where k is the distance from the channel's sector in sixths
+    # of the circle. The floor replaces a float modulo, because it vectorises.
     k = sector + sixth + 6 * turn
     k = k - 6 * jnp.floor(k / 6)
     return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)

@@ -1,10 +1,10 @@
-"""Forged defects as mixtures of frequency bands, on the device.
+"""Forges defects by mixing frequency bands, on the device.
 
-Inside a soft, irregular shape an image is replaced, wholly or faintly, by a filling: a
-weighted sum of its own bands, of the bands of a source, of a plain colour and of noise.
-The source is the image itself or another one of the batch, moved, turned, rescaled or
-with its cells shuffled. A family is a way to draw the weights and the source, so a batch
-of different families costs what one family costs.
+Inside a soft, irregular shape the image is blended with a filling: a weighted sum of its own
+bands, the bands of a source, a plain colour and noise. The source is the image itself or another
+one of the batch, moved, turned, rescaled or with its cells shuffled. A family only defines how
+weights and source are drawn, so a batch of many families costs no more than one of a single
+family.
 """
 
 import math
@@ -18,21 +18,21 @@ from ocrgan_jax.core.platforms import cpu_barrier
 from ocrgan_jax.forging.shapes import draw_shapes, log_uniform
 
 OPACITY = (0.1, 1.0)  # log-uniform
-SCALE = (0.7, 1.4)  # of a rescaled source, log-uniform
-GAIN = (0.3, 3.0)  # of bands that are attenuated or boosted, log-uniform
-NOISE = (0.03, 0.5)  # standard deviation where images are in [-1, 1], log-uniform
-CELLS = 8  # a side, of a shuffled source
-GREY_TOLERANCE = 1e-3  # a grey image gets no colour, which would give the forgery away
-VISIBLE = 0.1  # the change, in [-1, 1], from which a pixel counts as mostly defective
+SCALE = (0.7, 1.4)  # scale of the source, log-uniform
+GAIN = (0.3, 3.0)  # gain of attenuated or boosted bands, log-uniform
+NOISE = (0.03, 0.5)  # standard deviation for images in [-1, 1], log-uniform
+CELLS = 8  # cells per side of a shuffled source
+GREY_TOLERANCE = 1e-3  # below it an image is grey; colour in it would give the forgery away
+VISIBLE = 0.1  # a pixel that changes by more than this, in [-1, 1], counts as mostly defective
 
 
 class Filling(NamedTuple):
-  """How one forgery is mixed.
+  """The recipe of one forgery.
 
   Attributes:
     own: weights of the image's own bands, [N].
     source: weights of the source's bands, [N].
-    colour: added to all pixels, [3].
+    colour: constant added to all pixels, [3].
     noise: standard deviation of white noise, scalar.
     other: whether the source is another image, bool scalar.
     shuffled: whether the cells of the source are shuffled, bool scalar.
@@ -68,20 +68,20 @@ def _filling(
 
 
 def _gains(key: jax.Array, branches: int) -> jax.Array:
-  """Gains of the bands above the lowest, at random."""
+  """Random gains of the bands; 1 for the lowest."""
   gains = log_uniform(jax.random.uniform(key, (branches,)), GAIN)
   return gains.at[0].set(1.0)
 
 
 def _swap(key: jax.Array, branches: int) -> Filling:
-  """Each band but the lowest is the image's own or that of another image."""
+  """Swaps a random choice of bands, never the lowest, with those of another image."""
   swapped = jax.random.bernoulli(key, 0.5, (branches,)).astype(jnp.float32)
   swapped = swapped.at[0].set(0.0).at[-1].set(1.0)
   return _filling(branches, 1 - swapped, swapped, other=True)
 
 
 def _tint(key: jax.Array, branches: int) -> Filling:
-  """Darker or brighter, with more or less contrast."""
+  """Changes brightness and contrast."""
   gain, shift = jax.random.uniform(key, (2,))
   return _filling(branches, log_uniform(gain, (0.5, 1.5)), colour=0.8 * (shift - 0.5))
 
@@ -98,7 +98,7 @@ FAMILIES: dict[str, Callable[[jax.Array, int], Filling]] = {
   'noise': lambda key, n: _filling(n, 1.0, noise=log_uniform(jax.random.uniform(key), NOISE)),
   'shuffle': lambda key, n: _filling(n, source=1.0, shuffled=True),
 }
-# Families that training leaves out, for validation to see further.
+# Training does not use these, so that validation measures generalisation.
 VALIDATION_FAMILIES = ('tint', 'noise', 'shuffle')
 TRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in VALIDATION_FAMILIES)
 
@@ -110,13 +110,12 @@ def forge_mixtures(
 
   Args:
     key: PRNG key; the same key and images give the same forgeries.
-    bands: of the images, N float arrays [batch, size, size, 3] that add up to images in
-      [-1, 1], the lowest first.
-    families: names of FAMILIES, of which each image gets one.
+    bands: N float arrays [batch, size, size, 3], lowest first, that add up to images in [-1, 1].
+    families: names from FAMILIES; each image gets one of them.
 
   Returns:
-    The forged images, shaped as a band, in [-1, 1]; and what really changed, float32
-    [batch, size, size]: 0 exactly where nothing did, towards 1 the more it can be seen.
+    The forged images, shaped like a band, in [-1, 1], and `visible_change` of them, float32
+    [batch, size, size].
   """
   images = _weighted([1.0] * len(bands), bands)
   batch, size = images.shape[:2]
@@ -124,7 +123,7 @@ def forge_mixtures(
   masks = jax.vmap(_draw_mask, (0, None))(keys[:, 0], size)
   fillings = jax.vmap(_draw_filling, (0, None, None))(keys[:, 1], len(bands), families)
   each = lambda values: values[:, None, None, None]
-  # The source is another image for some: the one before in the batch.
+  # Where the source is another image, it is the previous one of the batch.
   sources = [jnp.where(each(fillings.other), jnp.roll(band, 1, axis=0), band) for band in bands]
   source = cpu_barrier(_weighted(map(each, fillings.source.T), sources))
   mixed = _weighted(map(each, fillings.own.T), bands)
@@ -140,9 +139,9 @@ def forge_mixtures(
 
 
 def visible_change(images: jax.Array, forged: jax.Array) -> jax.Array:
-  """What really changed: [batch, size, size, 3] twice → [batch, size, size].
+  """How visibly each pixel changed: [batch, size, size, 3] twice → [batch, size, size].
 
-  0 exactly where nothing did, towards 1 the more it can be seen.
+  Exactly 0 where nothing changed; approaches 1 as the change becomes more visible.
   """
   return 1 - jnp.exp(-jnp.abs(forged - images).max(-1) / VISIBLE)
 
@@ -153,14 +152,14 @@ def _weighted(weights: Iterable[jax.Array | float], arrays: Iterable[jax.Array])
 
 
 def _draw_mask(key: jax.Array, size: int) -> jax.Array:
-  """The shapes of one image, as opaque as they are: [size, size]."""
+  """The shapes of one image times their opacity: [size, size]."""
   shape_key, opacity_key = jax.random.split(key)
   opacity = log_uniform(jax.random.uniform(opacity_key), OPACITY)
   return opacity * draw_shapes(shape_key, size)
 
 
 def _draw_filling(key: jax.Array, branches: int, families: tuple[str, ...]) -> Filling:
-  """The filling of one image, of one of the families."""
+  """Draws the filling of one image from a random family."""
   family_key, filling_key = jax.random.split(key)
   fillings = [FAMILIES[name](filling_key, branches) for name in families]
   chosen = jax.random.randint(family_key, (), 0, len(families))
@@ -168,7 +167,7 @@ def _draw_filling(key: jax.Array, branches: int, families: tuple[str, ...]) -> F
 
 
 def _move(key: jax.Array, image: jax.Array, shuffled: jax.Array) -> jax.Array:
-  """Moves, mirrors, turns and rescales an image, or shuffles its cells, by picking pixels."""
+  """Moves, mirrors, turns and rescales an image, or shuffles its cells."""
   size = image.shape[0]
   turn_key, *axis_keys = jax.random.split(key, 3)
   at = jnp.arange(size)

@@ -1,4 +1,4 @@
-"""A trained model at work: it scores images and files, is recalibrated and exported.
+"""Uses a trained model: scores images and files, recalibrates, exports.
 
-Start at `loading.py`.
+Start reading at `loading.py`.
 """

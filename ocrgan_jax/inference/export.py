@@ -1,4 +1,4 @@
-"""Exports a trained model to run without this package, as StableHLO and as ONNX."""
+"""Exports a trained model as StableHLO and ONNX, to run without this package."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ from ocrgan_jax.model.score_step import score_step
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 OUTPUTS = ('score', 'map')
 TOLERANCE = 1e-5
-# ONNX Runtime rounds otherwise than XLA, and a density divides by small variances.
+# ONNX Runtime rounds differently from XLA, and a density divides by small variances.
 ONNX_DENSITY_TOLERANCE = 1e-3
 CHECKED_IMAGES = 16
 RESIZING = {
-  'stretch': 'the whole photograph to the square, area-averaged where it shrinks',
-  'pad': 'with its aspect into the square, around it the median colour of its border, 2 % wide',
-  'tiles': "overlapping squares of `tile` pixels; the largest of their scores is the photograph's",
+  'stretch': 'resize the photograph to the square, with area averaging where it shrinks',
+  'pad': 'resize it with its aspect ratio, then pad with the median colour of its outer 2 %',
+  'tiles': "cut overlapping squares of `tile` pixels; the photograph's score is their largest",
 }
 
 
@@ -43,12 +43,12 @@ def export(
 
   Args:
     workdir: the run's folder.
-    output: folder for `scorer.stablehlo`, `scorer.onnx` if wanted, and `scorer.json`,
-      which describes the input, the outputs and the threshold.
+    output: folder for `scorer.stablehlo`, `scorer.onnx` if wanted, and `scorer.json`, which
+      describes the input, the outputs and the threshold.
     protocol: which checkpoint: 'last' or 'validation'.
-    images: files to compare on; by default images of the run's test set, or of its training
+    images: files for the comparison; by default images of the run's test set, or of its training
       set if there is none.
-    onnx: whether to write ONNX too.
+    onnx: whether to write ONNX, too.
 
   Returns:
     The content of `scorer.json`.
@@ -74,7 +74,11 @@ def export(
     'input': {
       'shape': ['batch', size, size, scorer.model.channels],
       'dtype': 'uint8',
-      'colours': 'RGB, and 255 where a pixel counts' if scorer.model.has_counts else 'RGB',
+      'colours': (
+        'RGB, and a fourth channel: 255 where a pixel counts, else 0'
+        if scorer.model.has_counts
+        else 'RGB'
+      ),
     },
     'resizing': RESIZING[scorer.framing.fit],
     'fit': scorer.framing.fit,
@@ -83,7 +87,7 @@ def export(
     'region': 'region.png, of the whole photograph' if scorer.framing.region is not None else '',
     'outputs': {
       'score': 'float32 [batch], 0 to 1 over held-out normal images, larger is more anomalous',
-      'map': f'float32 [batch, {size}, {size}], 1 is what normal images show on average',
+      'map': f'float32 [batch, {size}, {size}], 1 is the average over normal images',
     },
     'threshold': scorer.calibration.limit,
     'map_limit': scorer.map_limit(),
@@ -99,7 +103,7 @@ def export(
   }
   for name, content in contents.items():
     write_bytes(there / name, content)
-  if not onnx:  # of an earlier export, which scorer.json tells nothing of
+  if not onnx:  # left by an earlier export; scorer.json would not describe it
     (there / 'scorer.onnx').unlink(missing_ok=True)
   if scorer.framing.region is not None:
     write_bytes(there / 'region.png', region_png(scorer.framing.region))
@@ -108,18 +112,18 @@ def export(
 
 
 def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
-  """Reads real images to compare on.
+  """Reads real images for the comparison.
 
   Args:
     scorer: of the run.
-    paths: image files; if empty, images spread over the test set, or over the training set
-      if there is none.
+    paths: image files; if empty, images spread over the test set, or over the training set if
+      there is none.
 
   Returns:
     uint8 [images, size, size, channels].
 
   Raises:
-    InputError: if one cannot be read.
+    InputError: if an image cannot be read.
   """
   settings = scorer.config.data
   if not paths:
@@ -139,7 +143,7 @@ def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
 
 
 def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
-  """The pure function to export, with its weights inside: images → OUTPUTS."""
+  """Returns the function to export, weights included: images → OUTPUTS."""
   state = jax.tree.map(np.asarray, scorer.state)
   minimum, width = scorer.calibration.minimum, scorer.calibration.width
 
@@ -172,8 +176,8 @@ def to_onnx(scorer: Scorer) -> bytes:
     model = jax2onnx.to_onnx(
       scoring_function(scorer), [shape], input_names=['images'], output_names=list(OUTPUTS)
     )
-  # The converter records some wrong shapes for intermediate values. They are optional, and
-  # runtimes infer them.
+  # The converter records some wrong shapes of intermediate values. They are optional; runtimes
+  # infer them.
   del model.graph.value_info[:]
   return model.SerializeToString()
 
@@ -192,7 +196,7 @@ def run_onnx(content: bytes) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
 
 
 def onnx_tolerance(scorer: Scorer) -> float:
-  """By how much the ONNX of a model may differ from its checkpoint."""
+  """How much a model's ONNX may differ from its checkpoint."""
   return ONNX_DENSITY_TOLERANCE if scorer.model.score.needs_density else TOLERANCE
 
 
@@ -207,17 +211,17 @@ def compare(
 
   Args:
     scorer: of the checkpoint.
-    images: uint8 [images, size, size, 3].
+    images: uint8 [images, size, size, channels].
     exported: the function, images → OUTPUTS.
     name: of the file, for the message.
-    tolerance: the largest difference that is allowed.
+    tolerance: the largest allowed difference.
 
   Returns:
-    The largest difference. Raw scores are compared relative to themselves, each map
-    relative to its largest value.
+    The largest difference: of raw scores relative to the score, of maps relative to the largest
+    value of the map.
 
   Raises:
-    InputError: if the difference is over it.
+    InputError: if the difference exceeds the tolerance.
   """
   scores, maps = scorer.score(images), scorer.maps(images)
   calibration = scorer.calibration
@@ -232,7 +236,7 @@ def compare(
     largest = max(largest, *(float(d.max()) for d in differences))
   if not largest <= tolerance:
     raise InputError(
-      f'{name} differs from the checkpoint by {largest:.2g}, over {tolerance:g}; '
+      f'{name} differs from the checkpoint by {largest:.2g}, more than {tolerance:g}; '
       'nothing was written'
     )
   return largest

@@ -1,4 +1,4 @@
-"""A folder of photographs becomes a model, in one call."""
+"""Trains a model on a folder of photographs, in one call."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ def fit(folder: str | Path, workdir: str | Path, *, recipe: str = 'restore') -> 
 
   Args:
     folder: the photographs, or a tree in MVTec AD's layout (`train/good`, `test/<defect>`).
-    workdir: the run's folder. If a run was interrupted there, it goes on.
+    workdir: the run's folder. An interrupted run there is resumed.
     recipe: 'restore', which trains networks (about ten minutes on two cores), or 'statistics',
-      which trains nothing (about half a minute); see `configs/default.py`.
+      which only fits a density (about half a minute); see `configs/default.py`.
 
   Returns:
-    The model. `score_files(paths)` gives a score and a decision for each photograph;
-    `score(images)` takes uint8 [n, size, size, 3] and gives float32 [n].
+    The model. `score_files(paths)` returns a score and a decision for each photograph;
+    `score(images)` maps uint8 [n, size, size, 3] to float32 [n].
 
   Raises:
     InputError: if the recipe is unknown, or the photographs or the folder cannot be used.

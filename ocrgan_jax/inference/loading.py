@@ -29,11 +29,11 @@ def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
     The scorer.
 
   Raises:
-    InputError: if the folder has no run or no checkpoint, or the protocol is unknown.
+    InputError: if the folder holds no run or no checkpoint, or the protocol is unknown.
   """
   if protocol == 'oracle':
     raise InputError(
-      "the protocol 'oracle' selects by the test set, so only evaluation has it; "
+      "the protocol 'oracle' selects on the test set, so only evaluation has it; "
       "use 'last' or 'validation'"
     )
   return next(load_each(workdir, protocol))
@@ -45,7 +45,7 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   Args:
     workdir: the run's folder.
     protocol: see `checkpoint.steps`.
-    as_trained: whether to leave out what `ocrgan calibrate` chose since.
+    as_trained: whether to ignore later changes by `ocrgan calibrate`.
 
   Yields:
     Scorers, earliest checkpoint first.
@@ -60,15 +60,15 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   chosen = None if as_trained else saved_calibration.restore_calibration(workdir)
   for step in checkpoint.steps(workdir, protocol):
     state, calibration = checkpoint.restore_scoring(workdir, like, sharding.replicated(mesh), step)
-    step = int(state.step)  # another where it was damaged
+    step = int(state.step)  # an earlier one if the checkpoint is damaged
     framing = run_folder.load_framing(workdir, config)
     scorer = Scorer(config, model, state, calibration, mesh, framing)
     if chosen and chosen[2] == step:
       scorer = _calibrated(scorer, *chosen[:2])
     elif chosen and protocol != 'oracle':
       print(
-        f'warning: what calibrate chose is of step {chosen[2]}, and this is step {step} by its own '
-        'threshold; run ocrgan calibrate again',
+        f'warning: the setting of ocrgan calibrate is for step {chosen[2]}, but this is step '
+        f'{step}, which uses its own threshold; run ocrgan calibrate again',
         file=sys.stderr,
       )
     yield scorer

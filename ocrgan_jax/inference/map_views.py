@@ -1,4 +1,4 @@
-"""Anomaly maps as pages show them: small grey pictures, coloured by the page itself."""
+"""Anomaly maps for web pages: small grey pictures that the page colours."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from ocrgan_jax.inference.scorer import Scorer
 
 
 def small_map(scorer: Scorer, maps: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
-  """The anomaly map over a whole photograph as a small grey picture, see `overlay.grey_map`.
+  """Draws the anomaly map of a whole photograph as a small grey picture, see `overlay.grey_map`.
 
   Args:
     scorer: of the maps.
     maps: of the photograph's images, float [images, size, size].
     size: width and height of the photograph.
-    side: the longer side of the result, at most, in pixels.
+    side: largest length of the result's longer side, in pixels.
 
   Returns:
     uint8 [height, width].
@@ -25,15 +25,15 @@ def small_map(scorer: Scorer, maps: np.ndarray, size: tuple[int, int], side: int
 
 
 def drawing_settings(scorer: Scorer) -> dict[str, float]:
-  """What a page needs to decide, and to colour a grey map, at any threshold t.
+  """Returns the numbers with which a page classifies and colours maps at any threshold t.
 
   Args:
     scorer: of the scores and maps.
 
   Returns:
-    `threshold`, the model's own; `map_white`, what 255 stands for; `map_minimum` and
-    `map_width`, for the limit of a map is map_minimum + t map_width; `faint` and `full`, the
-    shares of the limit between which colour sets in and is full.
+    `threshold`, the model's own; `map_white`, the map value of grey level 255; `map_minimum` and
+    `map_width`, where map_minimum + t map_width is the limit of the map; `faint` and `full`, the
+    shares of the limit at which colour starts and is full.
   """
   calibration = scorer.calibration
   fixed = scorer.model.score.kind != 'map'

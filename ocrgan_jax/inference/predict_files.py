@@ -1,4 +1,4 @@
-"""Scores files, folders and patterns of photographs into a table."""
+"""Scores photographs, given as files, folders and patterns, and writes a table."""
 
 import glob
 import heapq
@@ -12,20 +12,20 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable
 from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 from ocrgan_jax.inference.loading import load
-from ocrgan_jax.inference.prediction import Prediction, as_line
+from ocrgan_jax.inference.prediction import Prediction, format_line
 from ocrgan_jax.inference.sheet import write_sheet
 from ocrgan_jax.inference.tables import write_table
 from ocrgan_jax.inference.watching import watch
 
-WORST = 10  # images that the command names
+WORST = 10  # number of images to print
 
 
-def find_images(arguments: Sequence[str], besides: Path | None = None) -> list[Path]:
+def find_images(arguments: Sequence[str], excluded: Path | None = None) -> list[Path]:
   """Finds the image files for paths, folders and patterns, each file once.
 
   Args:
     arguments: of the command line. Files may have any extension.
-    besides: a folder whose files are left out where they are not named one by one.
+    excluded: a folder to skip, except for files that are named one by one.
 
   Returns:
     The files, sorted by name within each folder or pattern.
@@ -42,8 +42,8 @@ def find_images(arguments: Sequence[str], besides: Path | None = None) -> list[P
       files = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
     else:
       files = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())
-    if besides and not path.is_file():
-      files = [file for file in files if besides.absolute() not in file.absolute().parents]
+    if excluded and not path.is_file():
+      files = [file for file in files if excluded.absolute() not in file.absolute().parents]
     if not files:
       raise InputError(
         f'no images at {argument}; give image files, folders of them ({", ".join(IMAGE_SUFFIXES)}) '
@@ -61,9 +61,9 @@ def predict_files(
   protocol: str = 'last',
   threshold: float | None = None,
   maps: bool = False,
-  watches: bool = False,
+  keep_watching: bool = False,
 ) -> tuple[int, int]:
-  """Scores photographs into a table, and prints the most anomalous ones.
+  """Scores photographs, writes a table and prints the most anomalous ones.
 
   Args:
     workdir: the run's folder.
@@ -71,8 +71,8 @@ def predict_files(
     output: the table: CSV, or JSON lines if it ends with .jsonl.
     protocol: which checkpoint: 'last' or 'validation'.
     threshold: scaled score above which an image is anomalous; by default the model's.
-    maps: whether pictures are drawn, in the folder <output>_maps.
-    watches: whether to go on with what is put into the folders, until it is interrupted.
+    maps: whether to draw pictures, into the folder <output>_maps.
+    keep_watching: whether to keep scoring new images in the folders until interrupted.
 
   Returns:
     The numbers of anomalous and of unreadable images.
@@ -83,19 +83,19 @@ def predict_files(
   if not arguments:
     raise InputError('no images given: give files, folders or patterns after the flags')
   if threshold is not None and not math.isfinite(threshold):
-    raise InputError(f'--threshold is {threshold}; it must be a number')
+    raise InputError(f'--threshold is {threshold}; it must be a finite number')
   check_writable(output, '--output')
   folder = output.with_name(f'{output.stem}_maps')
   folders = [Path(argument) for argument in arguments]
-  if watches and not all(path.is_dir() for path in folders):
-    raise InputError('--watch looks at folders: give folders that exist after the flags')
+  if keep_watching and not all(path.is_dir() for path in folders):
+    raise InputError('--watch needs folders: give existing folders after the flags')
   if maps:
     check_writable(folder / 'index.html', '--output')
-  paths = [] if watches else find_images(arguments, besides=folder)
+  paths = [] if keep_watching else find_images(arguments, excluded=folder)
   scorer = load(workdir, protocol=protocol)
   limit = scorer.calibration.limit if threshold is None else threshold
   drawn_in = folder if maps else None
-  if watches:
+  if keep_watching:
     anomalous, unreadable = watch(scorer, folders, output, folder, threshold=limit, maps=drawn_in)
     print(f'\n{anomalous} anomalous; table: {output}')
     return anomalous, unreadable
@@ -113,13 +113,13 @@ def predict_files(
       add(worst, (p.score, -number, p))
   rate = len(paths) / (time.perf_counter() - start)
   width = max((len(p.path) for *_, p in worst), default=0)
-  print('\n'.join(as_line(p, width) for *_, p in sorted(worst, reverse=True)))
+  print('\n'.join(format_line(p, width) for *_, p in sorted(worst, reverse=True)))
   print(
-    f'{len(paths)} images, {anomalous} anomalous (score over {limit:.3f}; sound images that '
-    f'were held out reach 1), {rate:.1f} images/s'
+    f'{len(paths)} images, {anomalous} anomalous (score over {limit:.3f}; held-out sound images '
+    f'reach 1), {rate:.1f} images/s'
   )
   if unreadable:
-    print(f'warning: {unreadable} could not be read, see the column error', file=sys.stderr)
+    print(f'warning: {unreadable} could not be read; see the column error', file=sys.stderr)
   print(f'table: {output}')
   if drawn_in:
     print(f'pictures: {write_sheet(drawn_in, kept, limit)}')

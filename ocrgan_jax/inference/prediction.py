@@ -1,4 +1,4 @@
-"""What a model says of one image file, and the file of its picture."""
+"""The prediction for an image file, and the file with its picture."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.images import DecodedFile
 
-LONGEST_NAME = 80  # bytes of an image's name in that of its picture
+LONGEST_NAME = 80  # bytes of an image's name that its picture's name keeps
 
 
 class Prediction(NamedTuple):
@@ -20,12 +20,12 @@ class Prediction(NamedTuple):
 
   Attributes:
     path: as given.
-    score: 0 to 1 over held-out normal images, higher for more anomalous ones; NaN if the
+    score: scaled score, 0 to 1 over held-out normal images, higher if more anomalous; NaN if the
       image could not be read.
-    decision: 'normal', 'anomalous', or '' if the image could not be read.
-    seconds: time per image of its batch, reading included.
+    decision: 'normal' or 'anomalous'; '' if the image could not be read.
+    seconds: time per image of its batch, including reading.
     error: why the image could not be read, or ''.
-    map: file with the anomaly map drawn over the photograph, or ''.
+    map: file with the anomaly map drawn on the photograph, or ''.
   """
 
   path: str
@@ -37,15 +37,15 @@ class Prediction(NamedTuple):
 
 
 def picture_name(number: int, path: Path | str) -> str:
-  """The name of an image's picture; the number tells those of different folders apart."""
+  """Names an image's picture; the number keeps equal names from different folders apart."""
   stem = Path(path).stem
   while len(os.fsencode(stem)) > LONGEST_NAME:
     stem = stem[:-1]
   return f'{number:06}_{stem}.jpg'
 
 
-def read_again(path: Path | str) -> np.ndarray | None:
-  """A photograph to draw on; None, with a warning, if it is gone since it was scored."""
+def reread_photograph(path: Path | str) -> np.ndarray | None:
+  """Reads a scored photograph again to draw on it; warns and returns None if that fails."""
   try:
     return read_photograph(path)
   except (OSError, ValueError) as error:
@@ -53,8 +53,8 @@ def read_again(path: Path | str) -> np.ndarray | None:
     return None
 
 
-def batches_of(files: Iterator[DecodedFile], size: int) -> Iterator[list[DecodedFile]]:
-  """Files together until their images fill a batch, or one has more than that."""
+def group_into_batches(files: Iterator[DecodedFile], size: int) -> Iterator[list[DecodedFile]]:
+  """Groups files whose images fit into a batch; a file with more images is a group of its own."""
   batch: list[DecodedFile] = []
   for file in files:
     count = sum(len(f.images) for f in [*batch, file] if f.images is not None)
@@ -67,17 +67,17 @@ def batches_of(files: Iterator[DecodedFile], size: int) -> Iterator[list[Decoded
 
 
 def read_photograph(path: Path | str) -> np.ndarray:
-  """An image file at its own size, upright: uint8 [height, width, 3]."""
+  """Reads an image file at full size, upright: uint8 [height, width, 3]."""
   return np.asarray(to_rgb(open_image(read_file(Path(path)))))
 
 
 def printable(text: str) -> str:
-  """A text with marks for what is none: file names can be any bytes."""
+  """Replaces undecodable characters, because file names can be any bytes."""
   return text.encode('utf-8', 'replace').decode()
 
 
-def as_line(p: Prediction, width: int = 70) -> str:
-  """A prediction as a line of the command's output, its path cut to a width in letters."""
+def format_line(p: Prediction, width: int = 70) -> str:
+  """Formats a prediction as a line of output, its path cut to `width` characters."""
   width = min(70, width)
   path = p.path if len(p.path) <= width else '…' + p.path[1 - width :]
   return f'{p.score:8.2f}  {p.decision:9}  {printable(path)}'

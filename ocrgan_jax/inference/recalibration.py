@@ -1,4 +1,4 @@
-"""Gives a trained model another threshold or another score, fitted to its run's images."""
+"""Changes the threshold or the score of a trained model."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from ocrgan_jax.runs.training_images import load_training_images
 from ocrgan_jax.scoring.calibration import with_threshold
 from ocrgan_jax.training.validation import Validator
 
-# The fields of `config.score` that set the threshold; a run can follow others without its images.
+# The fields of `config.score` that only set the threshold. Changing them needs no images.
 THRESHOLD_FIELDS = ('threshold_quantile', 'false_alarms', 'threshold')
 
 
@@ -32,25 +32,24 @@ def calibrate(
   protocol: str = 'last',
   as_trained: bool = False,
 ) -> Scorer:
-  """Chooses the threshold and the score of a checkpoint, and saves them in the run's folder.
+  """Sets the threshold and the score of a checkpoint, and saves them in the run's folder.
 
   Args:
     workdir: the run's folder.
-    score: fields of the config's section `score` to change. If they are of the threshold
-      alone, no image is needed; else the run's training images are.
+    score: fields of the config's section `score` to change. Fields other than THRESHOLD_FIELDS
+      need the run's training images.
     protocol: which checkpoint: 'last' or 'validation'.
-    as_trained: whether to begin with what the run was trained with, not with what was
-      chosen since.
+    as_trained: whether to start from the setting in training, discarding later changes.
 
   Returns:
-    The model as it scores from now on.
+    The model with its new setting.
 
   Raises:
     InputError: if the run, its images or a field cannot be used.
   """
   workdir = Path(workdir)
   if protocol == 'oracle':
-    raise InputError("the protocol 'oracle' is for evaluation alone; use 'last' or 'validation'")
+    raise InputError("the protocol 'oracle' is only for evaluation; use 'last' or 'validation'")
   scorer = next(load_each(workdir, protocol, as_trained=as_trained))
   if score and ({*score} - {*THRESHOLD_FIELDS} or not len(scorer.calibration.held_out)):
     images, held_out, *_ = load_training_images(scorer.config, workdir)
@@ -66,11 +65,11 @@ def calibrate(
 
 
 def with_threshold_rule(scorer: Scorer, changes: dict[str, Any]) -> Scorer:
-  """A model with its threshold set by another rule, from the held-out scores that it knows.
+  """Sets the threshold by another rule, from the held-out scores saved with the model.
 
   Args:
     scorer: of a run.
-    changes: fields of the config's section `score`, of THRESHOLD_FIELDS alone.
+    changes: fields of the config's section `score`, only from THRESHOLD_FIELDS.
 
   Returns:
     The new scorer.
@@ -86,7 +85,7 @@ def with_threshold_rule(scorer: Scorer, changes: dict[str, Any]) -> Scorer:
 
 
 def _with_one_threshold(changes: dict[str, Any]) -> dict[str, Any]:
-  """The changes, with the other ways to set the threshold switched off if one is among them."""
+  """If a change sets the threshold, switches off the other ways to set it."""
   if not {*changes} & {*THRESHOLD_FIELDS}:
     return changes
   return {'false_alarms': 0.0, 'threshold': None, **changes}
@@ -99,14 +98,14 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images
     scorer: of a run.
     changes: fields of the config's section `score`.
     held_out: the normal images that the run held out.
-    images: those that it trained on.
+    images: the images that it trained on.
 
   Returns:
     The new scorer.
 
   Raises:
-    InputError: if a field is invalid, or the score needs a discriminator that the run
-      did not train.
+    InputError: if a field is invalid, or the score needs a discriminator that the run did not
+      train.
   """
   config = scorer.config.copy_and_resolve_references()
   config.score.update(_with_one_threshold(changes))
@@ -122,16 +121,15 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images
 
 
 def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
-  """The density of band statistics alone, nothing trained, on the images of a run.
+  """Fits the preset `statistics`, which trains no network, to the images of a run.
 
   Args:
     scorer: of the run.
     held_out: the normal images that the run held out.
-    images: those that it trained on.
+    images: the images that it trained on.
 
   Returns:
-    A scorer as the preset `statistics` makes it, but for its threshold, which is of the held-out
-    images alone.
+    The scorer of that preset, except that only held-out images set its threshold.
   """
   config = default.get_config('statistics')
   fields = flat_fields(scorer.config)

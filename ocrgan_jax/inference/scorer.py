@@ -18,7 +18,12 @@ from ocrgan_jax.data.batches import evaluation_batches
 from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.images import Images, decode_files, reduce_tiles
 from ocrgan_jax.drawing import overlay
-from ocrgan_jax.inference.prediction import Prediction, batches_of, picture_name, read_again
+from ocrgan_jax.inference.prediction import (
+  Prediction,
+  group_into_batches,
+  picture_name,
+  reread_photograph,
+)
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import jit_explain_step, score_step
 from ocrgan_jax.model.state import State
@@ -31,15 +36,15 @@ Step = Callable[[State, Reference, jax.Array], dict[str, jax.Array]]
 
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-  """A model restored from a run's folder. Make one with `load`.
+  """A model restored from a run's folder. Create one with `load`.
 
   Attributes:
     config: of the run.
     model: the static description.
     state: the arrays.
-    calibration: the scale of the scores and the default threshold.
+    calibration: scale of the scores and default threshold.
     mesh: the devices that share a batch.
-    framing: how photographs become its images.
+    framing: turns photographs into the model's images.
   """
 
   config: ml_collections.ConfigDict
@@ -51,20 +56,19 @@ class Scorer:
 
   @property
   def batch_size(self) -> int:
-    """Number of images scored at once, as in training. Scores do not depend on it."""
+    """Number of images to score at once, as in training. Scores do not depend on it."""
     return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size
 
   def score(self, images: Images) -> np.ndarray:
-    """Computes raw anomaly scores, larger for more anomalous, independently for each image.
+    """Computes the raw anomaly score of each image; larger is more anomalous.
 
     Args:
-      images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or any
-        object with a length that gives such an array for an array of indices. Of a model
-        with padding, tiles or a region of interest they have a fourth channel, 255 where a
-        pixel counts: `framing` makes them.
+      images: uint8 [images, size, size, 3], RGB at the model's `image_size`, or any object with a
+        length that returns such an array for an array of indices. A model with padding, tiles or
+        a region of interest takes a fourth channel, 255 where a pixel counts; `framing` makes it.
 
     Returns:
-      float32 [images]; if they are `pipeline.Photographs`, the largest score of each.
+      float32 [images]; for `data.images.Photographs`, the largest score of each photograph.
 
     Raises:
       InputError: if the images have another type, shape or size, or a score is not finite.
@@ -76,14 +80,14 @@ class Scorer:
   def score_files(
     self, paths: Iterable[Path | str], *, threshold: float | None = None
   ) -> list[Prediction]:
-    """Scores image files and decides on each, as `ocrgan predict` does.
+    """Scores and classifies image files, as `ocrgan predict` does.
 
     Args:
       paths: image files.
       threshold: scaled score above which an image is anomalous; by default the model's.
 
     Returns:
-      One prediction per path, in order; for an unreadable file it holds the error.
+      One prediction per path, in order; for an unreadable file, it holds the error.
     """
     return list(self.stream_files(paths, threshold=threshold))
 
@@ -95,16 +99,16 @@ class Scorer:
     maps: Path | None = None,
     first: int = 0,
   ) -> Iterator[Prediction]:
-    """Scores image files in constant memory, and draws what was found.
+    """Scores image files in constant memory, and draws their anomaly maps if wanted.
 
     Args:
       paths: image files.
       threshold: scaled score above which an image is anomalous; by default the model's.
-      maps: folder for pictures of the anomaly maps over the photographs, if wanted.
-      first: the number of the first image, in the names of pictures.
+      maps: folder for the photographs with their anomaly maps; None for no pictures.
+      first: number of the first image in the names of the pictures.
 
     Yields:
-      One prediction per path, in order. For an unreadable file it holds the error.
+      One prediction per path, in order; for an unreadable file, it holds the error.
     """
     outputs = ('score', 'map') if maps else ('score',)
     done = first
@@ -112,7 +116,7 @@ class Scorer:
     limit_on_map = self.map_limit(limit)
     decoded = decode_files(list(paths), self.framing, self.config.data.max_megapixels)
     start = time.perf_counter()
-    for batch in batches_of(decoded, self.batch_size):
+    for batch in group_into_batches(decoded, self.batch_size):
       found: list[Prediction] = []
       values = self.score_photographs([file.images for file in batch], outputs)
       for i, (file, value) in enumerate(zip(batch, values, strict=True)):
@@ -121,7 +125,7 @@ class Scorer:
           continue
         score = float(self.scale(value['score'].max().astype(np.float64)))
         decision, drawn = 'anomalous' if score > limit else 'normal', ''
-        photograph = read_again(file.path) if maps else None
+        photograph = reread_photograph(file.path) if maps else None
         if maps and photograph is not None:
           drawn = str(maps / picture_name(done + i, file.path))
           whole = self.framing.on_photograph(value['map'], file.size, photograph.shape[:2])
@@ -142,13 +146,13 @@ class Scorer:
     """Scores the images of several photographs together.
 
     Args:
-      groups: the images of each photograph; None where there are none.
+      groups: the images of each photograph, or None.
       outputs: the wanted results of `score_step.score_step`.
-      sizes: of the batches, ascending, of which the least that is enough is taken; by default
-        `batch_size` alone.
+      sizes: batch sizes to choose from, ascending; each batch has the smallest size that fits. By
+        default only `batch_size`.
 
     Returns:
-      The results for each photograph's images; {} where there are none.
+      The results for each photograph's images; {} for None.
     """
     counts = [0 if group is None else len(group) for group in groups]
     if not sum(counts):
@@ -168,7 +172,7 @@ class Scorer:
     ]
 
   def maps(self, images: Images) -> np.ndarray:
-    """Computes anomaly maps; 1 is typical of held-out normal images, see `scoring.Score`.
+    """Computes anomaly maps; their mean over held-out normal images is 1.
 
     Args:
       images: see `score`.
@@ -190,7 +194,7 @@ class Scorer:
       outputs: the wanted results of `score_step.score_step`.
 
     Yields:
-      The batch on its devices, padded to `batch_size`, and the outputs for its images.
+      The batch on the devices, padded to `batch_size`, and the outputs for its images.
     """
     yield from self._run(_scoring(self.model, self.mesh, outputs), images)
 
@@ -206,8 +210,7 @@ class Scorer:
     Args:
       images: uint8 [n, size, size, channels], n at most `batch_size`.
       outputs: the wanted results of `score_step.score_step`.
-      batch_size: that they are padded to, each size a program of its own; by default as in
-        training.
+      batch_size: size to pad to, each of which compiles a program; by default that of training.
 
     Returns:
       The outputs.
@@ -248,19 +251,19 @@ class Scorer:
     batch = sharding.put_batch(host_batch, self.mesh)
     values = step(self.state, self.calibration.reference, batch)
     found = {name: np.asarray(value) for name, value in values.items()}
-    # NaN is over no threshold: it would be called normal.
+    # NaN exceeds no threshold, so the image would be called normal.
     if not np.isfinite(found.get('score', 0)).all():
-      raise InputError('a score is not finite: the model is of no use; train it again')
+      raise InputError('a score is not finite: the model is unusable; train it again')
     return batch, found
 
   def _check(self, batch: np.ndarray) -> None:
     size, channels = self.model.image_size, self.model.channels
     if batch.dtype != np.uint8 or batch.shape[1:] != (size, size, channels):
-      given = ', '.join(['images', *map(str, batch.shape[1:])])
+      shape = ', '.join(['images', *map(str, batch.shape[1:])])
       raise InputError(
         f"images must be uint8 [images, {size}, {size}, {channels}], RGB at the model's "
-        f'image_size; these are {batch.dtype} [{given}]; make them with '
-        'ocrgan_jax.data.framing.decode_frames and the framing of this scorer'
+        f'image_size, but these are {batch.dtype} [{shape}]; make them with '
+        "ocrgan_jax.data.framing.decode_frames and this scorer's framing"
       )
 
   def scale(self, scores: np.ndarray) -> np.ndarray:
@@ -268,7 +271,7 @@ class Scorer:
     return scale(scores, self.calibration)
 
   def map_limit(self, limit: float | None = None) -> float:
-    """The value of a map from which a place is anomalous, by default at the model's threshold."""
+    """The map value from which a place is anomalous, by default at the model's threshold."""
     limit = self.calibration.limit if limit is None else limit
     return map_limit(self.calibration, self.model.score, limit)
 

@@ -1,4 +1,4 @@
-"""The page of all pictures that `ocrgan predict --maps` draws."""
+"""The page that shows all pictures of `ocrgan predict --maps`."""
 
 import os
 import urllib.parse
@@ -12,12 +12,12 @@ TEMPLATE = Path(__file__).parent / 'templates' / 'sheet.html.jinja'
 
 
 def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Path:
-  """Writes a page of all pictures, from the most to the least anomalous image.
+  """Writes a page of all pictures, the most anomalous image first.
 
   Args:
     folder: of the pictures.
-    predictions: of the images; those that could not be read come first.
-    limit: the scaled score above which images are anomalous.
+    predictions: of the images; unreadable ones are listed at the top.
+    limit: scaled score above which images are anomalous.
 
   Returns:
     The page's path.

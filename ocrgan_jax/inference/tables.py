@@ -1,4 +1,4 @@
-"""Tables of predictions, as CSV and as JSON lines."""
+"""Tables of predictions, as CSV or JSON lines."""
 
 import csv
 import json
@@ -17,29 +17,29 @@ COLUMNS = Prediction._fields
 
 
 def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> Iterator[Prediction]:
-  """Writes predictions to a CSV or JSON-lines file, which appears only when it is complete.
+  """Writes predictions to a CSV or JSON-lines file, which appears only once it is complete.
 
   Args:
     path: of the file; JSON lines if it ends with .jsonl.
-    predictions: from `predict`.
+    predictions: the rows.
     count: number of predictions, for the progress bar.
 
   Yields:
     The predictions.
 
   Raises:
-    InputError: if the file cannot be written, before the first image is scored.
+    InputError: before the first image is scored, if the file cannot be written.
   """
   partial = path.with_name(f'.{path.name}.partial')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # File names need not be text: what is none is kept as it is.
+    # File names need not be valid text; surrogateescape keeps their bytes.
     file = partial.open('w', newline='', encoding='utf-8', errors='surrogateescape')
   except OSError as error:
     raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
   try:
     with file:
-      write = writer_of(path, file, header=True)
+      write = row_writer(path, file, header=True)
       for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
         write(p)
         yield p
@@ -48,11 +48,11 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
     partial.unlink(missing_ok=True)
 
 
-def paths_in(table: Path) -> set[str]:
-  """The paths in a table that `watch` wrote before.
+def read_paths(table: Path) -> set[str]:
+  """Reads the paths from a table that an earlier `watch` wrote.
 
   Raises:
-    InputError: if it did not write it.
+    InputError: if the file is no such table.
   """
   if not table.exists():
     return set()
@@ -62,18 +62,18 @@ def paths_in(table: Path) -> set[str]:
       return {row['path'] for row in rows}
   except (ValueError, KeyError, TypeError, csv.Error):
     raise InputError(
-      f'{table} is no table of predictions, or was cut short; move it away or choose another '
+      f'{table} is not a table of predictions, or is truncated; move it away or choose another '
       '--output'
     ) from None
 
 
-def writer_of(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
-  """The function that writes a row, in the form that the name of the table asks for."""
+def row_writer(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
+  """Returns the function that writes a row, as JSON or CSV by the table's extension."""
   return json_writer(file) if path.suffix == '.jsonl' else csv_writer(file, header=header)
 
 
 def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], None]:
-  """Writes the header, and gives the function that writes a row."""
+  """Writes the header, if wanted, and returns the function that writes a row."""
   writer = csv.writer(file, lineterminator='\n')
   if header:
     writer.writerow(COLUMNS)
@@ -86,7 +86,7 @@ def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], 
 
 
 def json_writer(file: IO[str]) -> Callable[[Prediction], None]:
-  """Gives the function that writes a line; a score that there is not is null."""
+  """Returns the function that writes a line; a missing score is null."""
 
   def write(p: Prediction) -> None:
     score = None if math.isnan(p.score) else p.score

@@ -1,4 +1,4 @@
-"""A model as data: its static description, its state, and the pure functions of both.
+"""The static description of a model, its state, and pure functions of both.
 
-A config becomes a model in `settings.py`; what a recipe does is in `stages.py`.
+`settings.py` turns a config into a model; `stages.py` decides what a recipe does.
 """

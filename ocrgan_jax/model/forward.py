@@ -1,4 +1,4 @@
-"""All that a model makes of images, with running statistics: pure functions of arrays."""
+"""The forward pass with running statistics, for scoring: pure functions of arrays."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,22 @@ import jax.numpy as jnp
 
 from ocrgan_jax.density import gaussian
 from ocrgan_jax.density.band_statistics import band_statistics
-from ocrgan_jax.density.moments import Moments, moments_of
-from ocrgan_jax.model.inputs import deviations_of, split, summed, to_float
+from ocrgan_jax.density.moments import Moments, batch_moments
+from ocrgan_jax.model.inputs import add_arrays, density_deviations, split, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring import anomaly_score
 
 
 class Forward(NamedTuple):
-  """All that a map, a score, a density or a picture can look at.
+  """Everything that maps, scores, densities and figures are computed from.
 
   Attributes:
     outputs: for maps and scores.
-    reconstructed_bands: float32 [batch, size, size, 3] each; none where nothing is trained.
+    reconstructed_bands: one float32 [batch, size, size, 3] per band; empty if no network is
+      trained.
     channel_weights: name of each CS → its weights [batch, branches, channels].
-    pixel_features: of a D that judges pixels, [batch, size / 2, size / 2, n].
+    pixel_features: features of a pixel-wise D, [batch, size / 2, size / 2, n].
   """
 
   outputs: anomaly_score.Outputs
@@ -39,7 +40,7 @@ def forward(
   reference: anomaly_score.Reference,
   decoupled: tuple[list[jax.Array], jax.Array],
 ) -> Forward:
-  """Looks at images with running statistics. Under jit only what is taken is computed.
+  """Runs the networks and the density. Under jit, only the results in use are computed.
 
   Args:
     model: the static description.
@@ -48,41 +49,41 @@ def forward(
     decoupled: the bands and the image, from `split`.
 
   Returns:
-    What there is to see.
+    The results.
   """
   bands, real = decoupled
-  made = Forward(anomaly_score.Outputs(real))
+  result = Forward(anomaly_score.Outputs(real))
   if model.trains:
-    made = _forward_networks(model, state, bands, real)
+    result = _forward_networks(model, state, bands, real)
   fitted = (*(state.density if model.score.needs_density else ()), *(reference.density or ()))
   if fitted:
-    distance = gaussian.distance(fitted, _statistics(model, made))
-    made = made._replace(outputs=made.outputs._replace(distance=distance))
-  return made
+    distance = gaussian.distance(fitted, _statistics(model, result))
+    result = result._replace(outputs=result.outputs._replace(distance=distance))
+  return result
 
 
 def moments_step(
   state: State, count: jax.Array, images: jax.Array, *, model: OCRGAN, learned: bool
 ) -> Moments:
-  """The moments of a batch of normal images, which a density is fitted to.
+  """Computes the moments of a batch of normal images, from which a density is fitted.
 
   Args:
     state: the state.
-    count: how many images of the batch count: the first so many.
+    count: number of images; the rest of the batch is padding.
     images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
-    learned: whether of the statistics that networks give too.
+    learned: whether to include the statistics that come from networks.
 
   Returns:
     The moments.
   """
   bands, real = split(model, to_float(images))
   if learned:
-    made = forward(model, state, anomaly_score.Reference(None), (bands, real))
-    statistics = _statistics(model, made)
+    result = forward(model, state, anomaly_score.Reference(None), (bands, real))
+    statistics = _statistics(model, result)
   else:
     statistics = band_statistics(real)
-  return moments_of(statistics, count, model.density.regions)
+  return batch_moments(statistics, count, model.density.regions)
 
 
 def _forward_networks(
@@ -91,24 +92,26 @@ def _forward_networks(
   reconstructed, sown = model.generator.apply(
     state.generator.variables, bands, train=False, mutable=['intermediates']
   )
-  fake, seen = summed(reconstructed), dict(sown['intermediates'])
-  made = Forward(
+  fake, intermediates = add_arrays(reconstructed), dict(sown['intermediates'])
+  result = Forward(
     anomaly_score.Outputs(real, fake),
     reconstructed_bands=reconstructed,
-    channel_weights={name: cs['weights'][0].swapaxes(0, 1) for name, cs in seen.items()},
+    channel_weights={name: cs['weights'][0].swapaxes(0, 1) for name, cs in intermediates.items()},
   )
-  judge = functools.partial(model.discriminator.apply, state.discriminator.variables, train=False)
+  discriminate = functools.partial(
+    model.discriminator.apply, state.discriminator.variables, train=False
+  )
   if model.judges_pixels:
-    _, features = judge(real, fake, deviations_of(model, state, real))
-    return made._replace(pixel_features=features)
-  (_, latent), (_, fake_latent) = judge(real), judge(fake)
-  outputs = made.outputs._replace(latent=latent, reconstructed_latent=fake_latent)
-  return made._replace(outputs=outputs)
+    _, features = discriminate(real, fake, density_deviations(model, state, real))
+    return result._replace(pixel_features=features)
+  (_, latent), (_, fake_latent) = discriminate(real), discriminate(fake)
+  outputs = result.outputs._replace(latent=latent, reconstructed_latent=fake_latent)
+  return result._replace(outputs=outputs)
 
 
-def _statistics(model: OCRGAN, made: Forward) -> jax.Array:
-  """What the density looks at: float32 [batch, size / 2, size / 2, C], see `model.statistics`."""
-  parts = [band_statistics(made.outputs.images)]
+def _statistics(model: OCRGAN, result: Forward) -> jax.Array:
+  """The density's inputs, float32 [batch, size / 2, size / 2, C]; see `OCRGAN.statistics`."""
+  parts = [band_statistics(result.outputs.images)]
   if model.stages.learned:
-    parts.append(made.pixel_features)
+    parts.append(result.pixel_features)
   return jnp.concatenate([part.astype(jnp.float32) for part in parts], axis=-1)

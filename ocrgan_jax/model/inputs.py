@@ -1,7 +1,7 @@
-"""How images come in: as floats, as bands, and forged.
+"""Prepares the networks' inputs: converts, splits and forges images.
 
-uint8 is mapped to [-1, 1] here, in one place, so that image, forged image and
-reconstruction live in the same space.
+Only this module maps uint8 to [-1, 1], so that images, forged images and reconstructions have the
+same range.
 """
 
 import functools
@@ -19,61 +19,61 @@ from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.networks import frequency_decoupling
 
-# The first draw of validation; the next ones count down, and those of training up from 0.
+# Number of validation's first draw. Validation counts down from here, training up from 0.
 VALIDATION_DRAW = 2**32 - 1
-MIXED_BANDS = 3  # that mixtures are made of
+MIXED_BANDS = 3  # number of bands in mixtures
 
 
 def to_float(images: jax.Array) -> jax.Array:
-  """uint8 [0, 255] → float32 [-1, 1], the same for every image; of its colours alone."""
+  """Maps colours from uint8 [0, 255] to float32 [-1, 1]; drops a fourth channel."""
   return images[..., :3].astype(jnp.float32) / 127.5 - 1
 
 
-def counts_of(images: jax.Array) -> jax.Array | None:
-  """Where pixels count: bool [batch, size, size]; None of images without a fourth channel."""
+def counted_pixels(images: jax.Array) -> jax.Array | None:
+  """The mask of pixels that count, bool [batch, size, size]; None without a fourth channel."""
   return images[..., 3] > 0 if images.shape[-1] == 4 else None
 
 
 def split(model: OCRGAN, images: jax.Array) -> tuple[list[jax.Array], jax.Array]:
-  """The bands that the model keeps, and their sum, which is what it reconstructs.
+  """Returns the bands that the model keeps and their sum, its target for reconstruction.
 
-  With all bands kept the sum is the image itself, to the last bit.
+  If it keeps all bands, the sum is exactly the image.
   """
   bands = frequency_decoupling(images, model.branches)
   if len(model.bands) == model.branches:
     return bands, images
   bands = [bands[i] for i in model.bands]
-  return bands, summed(bands)
+  return bands, add_arrays(bands)
 
 
-def summed(arrays: Sequence[jax.Array]) -> jax.Array:
-  """The sum of arrays of one shape, added in their order."""
+def add_arrays(arrays: Sequence[jax.Array]) -> jax.Array:
+  """Adds arrays of equal shape, in order."""
   return functools.reduce(jnp.add, arrays)
 
 
-def deviations_of(model: OCRGAN, state: State, images: jax.Array) -> jax.Array | None:
-  """What a D that is given deviations is given: [batch, size / 2, size / 2, c], or None."""
+def density_deviations(model: OCRGAN, state: State, images: jax.Array) -> jax.Array | None:
+  """Deviations from the density as D's input, [batch, size / 2, size / 2, c], if D takes them."""
   if not model.sees_deviations:
     return None
   return gaussian.deviations(state.density, band_statistics(images))
 
 
 def half_size(masks: jax.Array) -> jax.Array:
-  """Means over 2×2 pixels: [batch, size, size] → [batch, size / 2, size / 2]."""
+  """Averages 2×2 pixels: [batch, size, size] → [batch, size / 2, size / 2]."""
   batch, size, _ = masks.shape
   return masks.reshape(batch, size // 2, 2, size // 2, 2).mean((2, 4))
 
 
 def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
-  """Forges anomalies into float images as the model's settings say."""
+  """Forges anomalies into float images, by the model's settings for training."""
   settings = model.forgery
   forged = forge(key, images, **{name: getattr(settings, name) for name in FAMILIES})
-  # Keys of their own, so that what the paper forges does not depend on these settings.
+  # Separate keys, so that the settings below do not change the paper's forgeries.
   mixture_key, share_key = jax.random.split(jax.random.fold_in(key, 1))
   if settings.mixtures:
     bands = frequency_decoupling(forged, MIXED_BANDS)
     mixed, changed = forge_mixtures(mixture_key, bands, mixtures.TRAINING_FAMILIES)
-    # Elsewhere the image itself, which the sum of its bands is but for rounding.
+    # Outside the change, keep the image: the sum of its bands differs by rounding.
     forged = jnp.where(changed[..., None] > 0, mixed, forged)
   if settings.unforged > 0:
     left = jax.random.uniform(share_key, (len(images), 1, 1, 1)) < settings.unforged
@@ -84,16 +84,16 @@ def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
 def forged_step(
   state: State, number: int | jax.Array, images: jax.Array, *, model: OCRGAN
 ) -> jax.Array:
-  """Forges anomalies into uint8 images for validation, always the same for a model and a batch.
+  """Forges anomalies into uint8 images for validation, the same ones at every validation.
 
   Args:
-    state: the state, whose key is drawn from.
-    number: of the copy; another one gives other forgeries.
+    state: provides the random key.
+    number: number of the copy; each has different forgeries.
     images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
-    uint8 array shaped as `images`; they are forged where pixels count.
+    uint8 array shaped like `images`, forged only in pixels that count.
   """
   real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
   if model.forgery.validation == 'unseen':
@@ -103,7 +103,7 @@ def forged_step(
     forged, _ = forge_mixtures(key, bands, unseen)
   else:
     forged = forge_batch(model, key, real)
-  counts = counts_of(images)
+  counts = counted_pixels(images)
   if counts is not None:
     forged = jnp.where(counts[..., None], forged, real)
   forged = jnp.round((forged + 1) * 127.5).astype(jnp.uint8)

@@ -8,7 +8,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.band_statistics import CHANNELS
 from ocrgan_jax.density.gaussian import Density
 from ocrgan_jax.forging.cutpaste import FAMILIES, Forgery
-from ocrgan_jax.model.stages import Stages, stages_of
+from ocrgan_jax.model.stages import Stages, build_stages
 from ocrgan_jax.networks import Discriminator, Generator, PixelDiscriminator
 from ocrgan_jax.optimization.losses import Loss, generator_terms
 from ocrgan_jax.optimization.optimizer import Optimizer
@@ -17,26 +17,26 @@ from ocrgan_jax.scoring.anomaly_score import Score
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OCRGAN:
-  """Everything that is fixed while a model trains and scores: hashable, no arrays.
+  """Everything about a model that never changes: hashable, without arrays.
 
   Attributes:
-    generator: G, one U-Net for each of the bands kept.
+    generator: G, one U-Net per band kept.
     discriminator: D.
-    optimizer: of G and of D, each with a state of its own.
+    optimizer: of G and D; each has its own state.
     image_size: side of the images in pixels.
     branches: N, the number of bands that FD makes.
-    bands: which of them, from 0 (the lowest), are kept; all but in Table VI.
-    generator_input: what G is given in training, 'normal' (the paper) or
-      'forged', to be restored to the normal image.
+    bands: indices of the bands kept, 0 is the lowest; all of them except in Table VI.
+    generator_input: G's input in training: 'normal' images (the paper), or 'forged' ones that it
+      restores to the normal ones.
     loss: Eq. 9-12.
     trains: whether G and D are trained; if not, they have no parameters.
-    forgery: CutPaste and CutOut, and the forgeries of validation.
-    density: how normality is modelled, if the score asks for it.
-    score: Eq. 13, or of the anomaly map.
+    forgery: forgeries of training and validation.
+    density: the model of normal images, if the score or D uses one.
+    score: how images are scored.
     has_counts: whether images have a fourth channel, 255 where a pixel counts.
 
   Raises:
-    InputError: if a field is out of bounds, or two contradict each other.
+    InputError: if a field is out of bounds, or two fields contradict each other.
   """
 
   generator: Generator
@@ -57,16 +57,18 @@ class OCRGAN:
     check(self)
     if self.stages.restores and not self.stages.forges:
       families = ', '.join(f'forgery.{name}' for name in (*FAMILIES, 'mixtures'))
-      raise InputError(f"train.generator_input is 'forged' but {families} are all off")
+      raise InputError(
+        f"train.generator_input is 'forged' but {families} are all off; switch one on"
+      )
     if not self.trains and (self.score.needs_networks or self.stages.learned):
       raise InputError(
-        'train.epochs is 0, so there are no networks to score by: use score.kind=map and '
-        'score.map=density, or train'
+        'train.epochs is 0, so there are no networks to score with: set score.kind=map and '
+        'score.map=density, or set train.epochs above 0'
       )
     self._check_head()
 
   def _check_head(self) -> None:
-    """Stops where something looks at an output that D's head does not have."""
+    """Checks that D's head has every output that the loss, the score and the density use."""
     terms = generator_terms(self.loss)
     of_images = [f'loss.{name}' for name in ('adversarial', 'latent') if terms[name].weight > 0]
     of_images += ['score.content_weight under 1'] if self.score.needs_latent else []
@@ -74,7 +76,7 @@ class OCRGAN:
       raise InputError(f"{of_images[0]} needs model.discriminator_head = 'image'")
     if not self.judges_pixels and self.stages.learned:
       raise InputError("density.channels=pixels needs model.discriminator_head = 'pixels'")
-    if self.sees_deviations and not self.stages.fits_before:
+    if self.sees_deviations and not self.stages.fits_before_training:
       raise InputError('model.deviations needs a list of band statistics in density.channels')
     if self.judges_pixels and not self.stages.restores:
       raise InputError(
@@ -83,8 +85,8 @@ class OCRGAN:
 
   @functools.cached_property
   def stages(self) -> Stages:
-    """What the recipe does, stage by stage."""
-    return stages_of(
+    """The stages of the recipe."""
+    return build_stages(
       trains=self.trains,
       generator_input=self.generator_input,
       deviations=self.sees_deviations,
@@ -96,20 +98,20 @@ class OCRGAN:
 
   @property
   def channels(self) -> int:
-    """Of the images that come in, uint8."""
+    """Channels of the uint8 input images."""
     return 4 if self.has_counts else 3
 
   @property
   def judges_pixels(self) -> bool:
-    """Whether D has a logit for each pixel, not one for the image."""
+    """Whether D is pixel-wise: one logit per pixel, not per image."""
     return isinstance(self.discriminator, PixelDiscriminator)
 
   @property
   def sees_deviations(self) -> bool:
-    """Whether D is given the deviations from a density that is fitted before training."""
+    """Whether D takes the deviations from a density fitted before training."""
     return isinstance(self.discriminator, PixelDiscriminator) and self.discriminator.deviations
 
   @property
   def statistics(self) -> dict[str, int]:
-    """All statistics that a density can use: name → channels, in their order."""
+    """All statistics available to a density, in order: name → number of channels."""
     return {**CHANNELS, **{name: self.discriminator.width for name in self.stages.learned}}

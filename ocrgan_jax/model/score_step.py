@@ -1,4 +1,4 @@
-"""One step of scoring: pure functions of arrays, no I/O, with running statistics."""
+"""Scoring steps with running statistics: pure functions of arrays, no I/O."""
 
 import functools
 
@@ -11,7 +11,7 @@ from ocrgan_jax.core import sharding
 from ocrgan_jax.density.band_statistics import band_statistics
 from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.model.forward import forward
-from ocrgan_jax.model.inputs import counts_of, split, to_float
+from ocrgan_jax.model.inputs import counted_pixels, split, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring import anomaly_score
@@ -20,9 +20,7 @@ from ocrgan_jax.scoring import anomaly_score
 def score_step(
   state: State, reference: anomaly_score.Reference, images: jax.Array, *, model: OCRGAN
 ) -> dict[str, jax.Array]:
-  """Scores images, with running statistics.
-
-  Under jit only what is taken of the result is computed.
+  """Scores a batch of images. Under jit, only the results in use are computed.
 
   Args:
     state: the state.
@@ -31,15 +29,17 @@ def score_step(
     model: the static description.
 
   Returns:
-    float32 arrays: `score` [batch]; `map`, the anomaly map in its units
-    [batch, size, size]; and `features` [batch, n], for pictures: D's latent features of
-    the images, the means of those of a D that judges pixels, or, of a model that trains
-    nothing, the mean band statistics. Of a model that trains, `content`, and if it has
-    one, `latent`: the terms of Eq. 13 [batch].
+    float32 arrays:
+    `score` [batch];
+    `map` [batch, size, size], the anomaly map in map units;
+    `features` [batch, n], for figures: D's latent features, the mean features of a pixel-wise D,
+    or the mean band statistics if no network is trained;
+    `content` and `latent` [batch], the terms of Eq. 13: both only if networks are trained, and
+    `latent` only if D is image-wise.
   """
   rule = model.score
-  made = forward(model, state, reference, split(model, to_float(images)))
-  outputs = made.outputs._replace(counts=counts_of(images))
+  result = forward(model, state, reference, split(model, to_float(images)))
+  outputs = result.outputs._replace(counts=counted_pixels(images))
   maps = anomaly_score.anomaly_map(outputs, rule) / reference.map_unit
   values = {'score': anomaly_score.SCORES[rule.kind](outputs, maps, rule), 'map': maps}
   if not model.trains:
@@ -50,7 +50,7 @@ def score_step(
   )
   values['content'] = content
   if model.judges_pixels:
-    return {**values, 'features': made.pixel_features.mean((1, 2))}
+    return {**values, 'features': result.pixel_features.mean((1, 2))}
   latent = anomaly_score.latent_error(outputs.latent, outputs.reconstructed_latent)
   return {**values, 'latent': latent, 'features': outputs.latent}
 
@@ -58,7 +58,7 @@ def score_step(
 def map_step(
   state: State, fitted: tuple[Gaussians, ...] | None, images: jax.Array, *, model: OCRGAN
 ) -> jax.Array:
-  """The anomaly map, in no units yet.
+  """Computes anomaly maps, not yet in map units.
 
   Args:
     state: the state.
@@ -70,15 +70,15 @@ def map_step(
     float32 [batch, size, size].
   """
   reference = anomaly_score.Reference(None, fitted)
-  made = forward(model, state, reference, split(model, to_float(images)))
-  outputs = made.outputs._replace(counts=counts_of(images))
+  result = forward(model, state, reference, split(model, to_float(images)))
+  outputs = result.outputs._replace(counts=counted_pixels(images))
   return anomaly_score.anomaly_map(outputs, model.score)
 
 
 def explain_step(
   state: State, reference: anomaly_score.Reference, images: jax.Array, *, model: OCRGAN
 ) -> dict[str, jax.Array]:
-  """What the model sees and makes of images, with running statistics.
+  """Computes intermediate results of the model, for figures.
 
   Args:
     state: the state.
@@ -87,14 +87,16 @@ def explain_step(
     model: the static description.
 
   Returns:
-    float32 arrays: `input` and `reconstruction` [batch, size, size, 3]; `map`, the
-    anomaly map in its units [batch, size, size]; `bands` and `reconstructed_bands`
-    [batch, branches, size, size, 3]; and one for each CS by its name, `cs1` …, its
-    channel weights [batch, branches, channels].
+    float32 arrays:
+    `input` and `reconstruction` [batch, size, size, 3];
+    `map` [batch, size, size], the anomaly map in map units;
+    `bands` and `reconstructed_bands` [batch, branches, size, size, 3];
+    `cs1`, `cs2` …, the channel weights of each CS [batch, branches, channels].
+    If no network is trained, only `input`, `map` and `bands`.
   """
   bands, real = split(model, to_float(images))
-  made = forward(model, state, reference, (bands, real))
-  outputs = made.outputs._replace(counts=counts_of(images))
+  result = forward(model, state, reference, (bands, real))
+  outputs = result.outputs._replace(counts=counted_pixels(images))
   views = {
     'input': real,
     'map': anomaly_score.anomaly_map(outputs, model.score) / reference.map_unit,
@@ -104,15 +106,15 @@ def explain_step(
     return views
   return {
     **views,
-    'reconstruction': made.outputs.reconstructions,
-    'reconstructed_bands': jnp.stack(made.reconstructed_bands, axis=1),
-    **made.channel_weights,
+    'reconstruction': result.outputs.reconstructions,
+    'reconstructed_bands': jnp.stack(result.reconstructed_bands, axis=1),
+    **result.channel_weights,
   }
 
 
 @functools.cache
 def jit_explain_step(model: OCRGAN, mesh: Mesh) -> Wrapped:
-  """The compiled `explain_step` of a model: (state, reference, images) → views."""
+  """Returns the compiled `explain_step` of a model: (state, reference, images) → views."""
   return sharding.jit_over_batch(
     functools.partial(explain_step, model=model), mesh, num_replicated=2
   )

@@ -1,4 +1,4 @@
-"""The one place where a config becomes the objects that the code works with."""
+"""Turns a config into the settings objects that the code works with."""
 
 import ml_collections
 
@@ -24,10 +24,10 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     config: as in `configs/default.py`.
 
   Returns:
-    The model; no arrays are made.
+    The model, without arrays.
 
   Raises:
-    InputError: naming the field that is out of bounds, and what it must be.
+    InputError: if a field is unknown or out of bounds, or two fields contradict each other.
   """
   _refuse_unknown_fields(config)
   require('seed', config.seed, seed_bound)
@@ -52,7 +52,7 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
 
 
 def _refuse_unknown_fields(config: ml_collections.ConfigDict) -> None:
-  """Stops at a field that a user's own config file added by a slip of the pen."""
+  """Raises an InputError for a field that a config file added by a typing error."""
   known = flat_fields(default.get_config())
   for name in flat_fields(config):
     if name not in known:

@@ -1,4 +1,4 @@
-"""What a recipe does, stage by stage, decided once from its settings."""
+"""The stages of a recipe, decided once from its settings."""
 
 from typing import NamedTuple
 
@@ -9,32 +9,32 @@ from ocrgan_jax.scoring.anomaly_score import Score
 
 
 class Stages(NamedTuple):
-  """The stages of a recipe, in their order.
+  """The stages of a recipe, in order.
 
   Attributes:
     forges: whether training images are forged (III-D).
-    restores: whether G is given the forged images, to be restored to the normal ones.
-    fits_before: lists of band statistics. A density of each is fitted before the first step,
-      and D is given the deviations from it.
-    trains_discriminator: whether D is trained: only if G's loss or the score uses it.
-    fits: lists of statistics. A density of each is fitted to every checkpoint, and scores with
-      those of `fits_before`. None if the score uses no density.
-    learned: the statistics in `fits` that come from the networks.
-    validates_by_forgeries: whether held-out images have forged copies to be told from.
+    restores: whether G restores forged images to the normal ones.
+    fits_before_training: lists of band statistics. A density of each is fitted before the first
+      step; D takes the deviations from it.
+    trains_discriminator: whether D is trained, which it is only if G's loss or the score uses it.
+    fits: lists of statistics. A density of each is fitted at every checkpoint and used in scores
+      together with those of `fits_before_training`. None if the score uses no density.
+    learned: the statistics in `fits` that come from networks.
+    validates_on_forgeries: whether validation compares held-out images with forged copies.
     scores: 'eq13' or 'map'.
   """
 
   forges: bool
   restores: bool
-  fits_before: tuple[str, ...]
+  fits_before_training: tuple[str, ...]
   trains_discriminator: bool
   fits: tuple[str, ...] | None
   learned: tuple[str, ...]
-  validates_by_forgeries: bool
+  validates_on_forgeries: bool
   scores: str
 
 
-def stages_of(
+def build_stages(
   *,
   trains: bool,
   generator_input: str,
@@ -44,16 +44,16 @@ def stages_of(
   density: Density,
   score: Score,
 ) -> Stages:
-  """The stages of a recipe.
+  """Decides the stages of a recipe.
 
   Args:
     trains: whether networks are trained.
     generator_input: 'normal' or 'forged'.
-    deviations: whether D is given the deviations from a density.
+    deviations: whether D takes the deviations from a density.
     loss: of G and D.
     forgery: of training and validation.
     density: of normal images.
-    score: of an image.
+    score: how images are scored.
 
   Returns:
     The stages.
@@ -61,14 +61,14 @@ def stages_of(
   terms = generator_terms(loss).values()
   loss_uses_it = any(term.needs_discriminator for term in terms if term.weight > 0)
   learned = density.learned if score.needs_density else ()
-  fits = density.lists_of_networks if deviations else density.lists
+  fits = density.network_lists if deviations else density.lists
   return Stages(
     forges=not forgery.is_off,
     restores=generator_input == 'forged',
-    fits_before=density.lists_of_bands if deviations else (),
+    fits_before_training=density.band_lists if deviations else (),
     trains_discriminator=trains and (loss_uses_it or score.needs_latent or bool(learned)),
     fits=fits if score.needs_density else None,
     learned=learned,
-    validates_by_forgeries=not forgery.is_off or forgery.validation == 'unseen',
+    validates_on_forgeries=not forgery.is_off or forgery.validation == 'unseen',
     scores=score.kind,
   )

@@ -1,4 +1,4 @@
-"""The state of training as pure arrays."""
+"""The training state: arrays only."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from ocrgan_jax.model.ocrgan import OCRGAN
 
 
 class NetworkState(flax.struct.PyTreeNode):
-  """The arrays of G or of D.
+  """The arrays of G or D.
 
   Attributes:
     params: trained by the optimiser.
     batch_stats: running means and variances.
     opt_state: Adam's moments.
-    average: of the params and of the batch_stats over the steps, by these names; empty
-      where `train.average` is 0.
+    average: moving averages of `params` and `batch_stats`, keyed by these names; empty if
+      `train.average` is 0.
   """
 
   params: Any
@@ -29,20 +29,20 @@ class NetworkState(flax.struct.PyTreeNode):
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What `Module.apply` takes to score: the average, where there is one."""
+    """The variables to score with, for `Module.apply`: the average if there is one."""
     return self.average or {'params': self.params, 'batch_stats': self.batch_stats}
 
 
 class State(flax.struct.PyTreeNode):
-  """Everything that a step changes, and the key of its random draws.
+  """All arrays of a model: those that a step changes, the random key, and D's density.
 
   Attributes:
     step: int32 scalar, the number of steps done.
     key: uint32 [2], the data of a PRNG key, see `random_key`.
     generator: of G.
     discriminator: of D.
-    density: of band statistics, if D is given the deviations from it; else empty. It is
-      fitted before the first step and stays.
+    density: of band statistics, if D takes the deviations from it, else empty. It is fitted
+      before the first step and does not change.
   """
 
   step: jax.Array
@@ -52,16 +52,16 @@ class State(flax.struct.PyTreeNode):
   density: tuple[Gaussians, ...]
 
   def random_key(self, number: int | jax.Array) -> jax.Array:
-    """The PRNG key of one draw; step s of training draws with s."""
+    """Returns the PRNG key of a numbered draw. Step s of training uses number s."""
     return jax.random.fold_in(jax.random.wrap_key_data(self.key), number)
 
 
 def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
-  """Draws a new state.
+  """Initialises a state.
 
   Args:
     model: the static description.
-    seed: an integer, or an int32 scalar (so that one program serves all seeds).
+    seed: an integer, or an int32 scalar so that one compiled program serves all seeds.
 
   Returns:
     The state before the first step.
@@ -82,18 +82,20 @@ def create_state(model: OCRGAN, seed: int | jax.Array) -> State:
     return State(number, jax.random.key_data(key), nothing, nothing, density=())
   bands = [images] * len(model.bands)
   fitted: tuple[Gaussians, ...] = ()
-  judged: list[Any] = [images]
+  discriminator_inputs: list[Any] = [images]
   if model.sees_deviations:
-    lists = model.stages.fits_before
+    lists = model.stages.fits_before_training
     fitted = tuple(gaussian.empty(model.density, names, model.image_size) for names in lists)
   if model.judges_pixels:
-    seen = sum(len(part.channels) for part in fitted)
+    channels = sum(len(part.channels) for part in fitted)
     half = model.image_size // 2
-    judged += [images, jnp.zeros((1, half, half, seen))]
+    discriminator_inputs += [images, jnp.zeros((1, half, half, channels))]
   return State(
     step=jnp.zeros((), jnp.int32),
     key=jax.random.key_data(key),  # plain numbers, for checkpoints
     generator=network(model.generator.init(generator_key, bands, train=False)),
-    discriminator=network(model.discriminator.init(discriminator_key, *judged, train=False)),
+    discriminator=network(
+      model.discriminator.init(discriminator_key, *discriminator_inputs, train=False)
+    ),
     density=fitted,
   )

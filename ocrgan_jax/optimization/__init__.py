@@ -1,4 +1,1 @@
-"""What training minimises, and how: the losses (Eq. 9-12), Adam, its schedule.
-
-Pure functions and settings.
-"""
+"""Losses (Eq. 9-12), the optimiser and the schedule: pure functions and settings."""

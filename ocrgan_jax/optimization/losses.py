@@ -1,7 +1,6 @@
-"""The losses of training, Eq. 9-12 (III-D).
+"""The training losses, Eq. 9-12 (III-D).
 
-Logits are high for images that D takes for real ones. Every loss function returns a
-float32 scalar, the mean over the batch.
+D's logits are high for real images. Every loss is a float32 scalar, the mean over the batch.
 """
 
 import dataclasses
@@ -26,16 +25,14 @@ class Loss:
     content: λ_con, the weight of Eq. 9.
     adversarial: λ_adv, the weight of the adversarial term for G.
     latent: λ_lat, the weight of Eq. 11.
-    ssim: the weight of 1 - SSIM, the mean over windows and colours.
-    adversarial_form: 'bce', binary cross-entropy on logits with real = 1 (what
-      the release and Skip-GANomaly use; G non-saturating), or 'expectation',
-      Eq. 10 as printed.
-    discriminator_latent: weight of Eq. 11 in D's loss, 1 in the release.
-    defects: weight of the defective pixels against that of the normal ones in the loss of
-      a D that judges pixels.
+    ssim: the weight of 1 - SSIM, averaged over windows and colours.
+    adversarial_form: 'bce', binary cross-entropy on logits with real = 1, non-saturating for G
+      (as in the release and Skip-GANomaly), or 'expectation', Eq. 10 as printed.
+    discriminator_latent: weight of Eq. 11 in D's loss; the release uses 1.
+    defects: weight of defective pixels in the loss of a pixel-wise D; normal pixels weigh 1.
 
   Raises:
-    InputError: if a field is out of bounds, or G has no loss at all.
+    InputError: if a field is out of bounds, or all of G's terms have weight 0.
   """
 
   content: float = at_least(0)
@@ -50,15 +47,15 @@ class Loss:
     check(self, 'loss')
     terms = generator_terms(self)
     if not any(term.weight > 0 for term in terms.values()):
-      raise InputError(f'loss.{", loss.".join(terms)} are all 0: G has no loss')
+      raise InputError(f'loss.{", loss.".join(terms)} are all 0: G has no loss; set one above 0')
 
 
 class Outputs(NamedTuple):
-  """What a term of G's loss can look at; D's outputs are None where no term needs them.
+  """Inputs of the terms of G's loss. D's outputs are None if no term needs them.
 
   Attributes:
     real: the images to reconstruct, [batch, size, size, 3].
-    fake: the reconstructions Î, shaped alike.
+    fake: the reconstructions Î, shaped like `real`.
     fake_logits: D's logits of the reconstructions, [batch].
     real_latent: `D_lat` of the images, [batch, 100].
     fake_latent: `D_lat` of the reconstructions, [batch, 100].
@@ -76,8 +73,8 @@ class Term(NamedTuple):
 
   Attributes:
     weight: its λ.
-    function: of the outputs, a scalar.
-    needs_discriminator: whether it looks at D's outputs.
+    function: from the outputs to a scalar.
+    needs_discriminator: whether it uses D's outputs.
   """
 
   weight: float
@@ -86,7 +83,7 @@ class Term(NamedTuple):
 
 
 def generator_terms(loss: Loss) -> dict[str, Term]:
-  """The terms of G's loss by name, Eq. 12; the names are those of the log."""
+  """The terms of G's loss, Eq. 12, by their names in the log."""
   return {
     'content': Term(loss.content, lambda x: content_loss(x.real, x.fake)),
     'ssim': Term(loss.ssim, lambda x: 1 - ssim(x.real, x.fake).mean()),
@@ -112,10 +109,10 @@ def latent_loss(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array
 
 
 def generator_adversarial_loss(fake_logits: jax.Array, form: str) -> jax.Array:
-  """What G minimises of Eq. 10, given D's logits of reconstructions, [batch].
+  """G's side of Eq. 10, from D's logits of the reconstructions, [batch].
 
-  With 'expectation' D is trained to raise its output for anomalous images, as
-  Eq. 10 has it, and G lowers it; with 'bce' real images are the high ones.
+  With 'expectation', as in Eq. 10, D raises its output for anomalous images and G lowers it. With
+  'bce', real images have the high logits.
   """
   if form == 'bce':
     return cross_entropy(fake_logits, real=True)
@@ -125,16 +122,15 @@ def generator_adversarial_loss(fake_logits: jax.Array, form: str) -> jax.Array:
 def discriminator_adversarial_loss(
   real_logits: jax.Array, fake_logits: list[jax.Array], form: str
 ) -> jax.Array:
-  """What D minimises of Eq. 10.
+  """D's side of Eq. 10.
 
   Args:
     real_logits: of normal images, [batch].
-    fake_logits: of reconstructions and, unless forging is off, of forged images,
-      [batch] each.
+    fake_logits: of reconstructions and, unless forging is off, of forged images, [batch] each.
     form: 'bce' or 'expectation'.
 
   Returns:
-    The sum of one mean per kind of image.
+    The sum of the mean losses of each kind of image.
   """
   if form == 'bce':
     return cross_entropy(real_logits, real=True) + sum(
@@ -144,19 +140,19 @@ def discriminator_adversarial_loss(
 
 
 def pixel_loss(logits: jax.Array, mask: jax.Array, defects: float) -> jax.Array:
-  """What a D that judges pixels minimises: balanced cross-entropy with a soft mask.
+  """The loss of a pixel-wise D: balanced cross-entropy with a soft mask.
 
   Args:
-    logits: high for defects, [batch, h, w].
-    mask: what was forged, from 0 to 1, shaped alike.
-    defects: the weight of defective pixels.
+    logits: [batch, h, w], high for defects (unlike those of an image-wise D).
+    mask: 0 for normal to 1 for forged pixels, shaped like `logits`.
+    defects: weight of defective pixels.
 
   Returns:
-    The mean over the normal pixels, and `defects` times that over the defective ones.
+    The mean over normal pixels plus `defects` times the mean over defective ones.
   """
   normal = jax.nn.softplus(logits) * (1 - mask)
   defective = jax.nn.softplus(-logits) * mask
-  # One pixel more, for batches in which nothing was forged.
+  # The + 1 avoids a division by 0 in batches without forgeries.
   return normal.sum() / (1 - mask).sum() + defects * defective.sum() / (mask.sum() + 1)
 
 

@@ -1,4 +1,4 @@
-"""The optimiser of G and D, as a setting that can be compared and hashed."""
+"""The optimiser of G and D, as a hashable setting."""
 
 import dataclasses
 
@@ -10,24 +10,22 @@ from ocrgan_jax.core.errors import InputError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-  """Torch's Adam, from the config's section `train` (IV-A2), and what makes it end well.
+  """The optimiser fields of the config's section `train`: Adam as in PyTorch (IV-A2).
 
   Attributes:
     learning_rate: step size.
-    weight_decay: L2 weight, added to the gradient before the moments see it; 0 leaves
-      it out.
+    weight_decay: L2 penalty, added to the gradient before the moments; 0 for none.
     beta1: decay of the first moment.
     beta2: decay of the second moment.
-    warmup: steps over which the rate rises from 0.
-    decay: 'none', or 'cosine', by which the rate falls to 0 at the last step.
-    steps: of the whole run, which the cosine follows.
-    clip: the largest norm of a network's gradient, longer ones are shortened to it; 0
-      leaves them as they are.
-    average: share of the average weights that a step keeps; 0 keeps no average. Where
-      there is one, it is what is validated and what scores.
+    warmup: steps over which the learning rate rises from 0.
+    decay: 'none', or 'cosine' for a decay to 0 at the last step.
+    steps: length of the run, for the cosine.
+    clip: largest gradient norm of each network; 0 for no clipping.
+    average: decay of the moving average of the weights, with which validation and scoring work; 0
+      for no average.
 
   Raises:
-    InputError: if a field is out of bounds, or the cosine has no end.
+    InputError: if a field is out of bounds, or 'cosine' is set without `steps`.
   """
 
   learning_rate: float = at_least(0)

@@ -1,4 +1,4 @@
-"""How long a run trains, in what batches, and when it is validated and saved."""
+"""The length of a run, its batch size, and when it is validated and saved."""
 
 import dataclasses
 import math
@@ -10,17 +10,17 @@ from ocrgan_jax.core.errors import InputError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
-  """The fields of the config's section `train` that the training loop follows.
+  """The fields of the config's section `train` that control the training loop.
 
   Attributes:
     epochs: passes over the training images.
-    steps: of the whole run, instead of epochs; 0 to go by epochs. With 0 of both nothing
+    steps: length of the run, which overrides `epochs` unless it is 0. If both are 0, no network
       is trained.
-    batch_size: images a step, over all devices.
-    checkpoint_every: epochs between validations, each saved.
-    keep_checkpoints: whether every checkpoint is kept.
+    batch_size: images per step, over all devices.
+    checkpoint_every: epochs between checkpoints; each is validated and saved.
+    keep_checkpoints: whether to keep every checkpoint.
     log_every: steps between lines of the log.
-    track: where the log goes beside, 'wandb', 'mlflow' or 'none'.
+    track: service that also receives the log: 'wandb', 'mlflow' or 'none'.
 
   Raises:
     InputError: if a field is out of bounds.
@@ -39,15 +39,15 @@ class Schedule:
 
   @property
   def trains(self) -> bool:
-    """Whether anything is trained."""
+    """Whether any network is trained."""
     return self.steps > 0 or self.epochs > 0
 
   def num_steps(self, num_images: int, batch_size: int) -> int:
-    """The steps of the whole run."""
+    """The length of the run in steps."""
     return self.steps or math.ceil(self.epochs * num_images / batch_size)
 
   def checkpoint_steps(self, num_images: int, batch_size: int) -> set[int]:
-    """The steps after which to validate and save: the ends of some epochs, and the last."""
+    """The steps after which to validate and save: every `checkpoint_every` epochs and the last."""
     last = self.num_steps(num_images, batch_size)
     every = self.checkpoint_every
     ends = {math.ceil(n * every * num_images / batch_size) for n in range(1, last + 1)}
@@ -55,12 +55,12 @@ class Schedule:
 
 
 def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:
-  """The batch size of a run, shrunk to the training set with a warning.
+  """Chooses the batch size of a run; warns if the training set is too small for the wanted one.
 
   Args:
     wanted: `train.batch_size`.
-    num_images: images to train on.
-    num_devices: that share a batch.
+    num_images: number of training images.
+    num_devices: number of devices that share a batch.
 
   Returns:
     `wanted`, or the largest multiple of `num_devices` within the training set.
@@ -78,9 +78,12 @@ def choose_batch_size(wanted: int, num_images: int, num_devices: int) -> int:
     return wanted
   size = num_images // num_devices * num_devices
   if not size:
-    raise InputError(f'{num_images} training image(s) cannot be split over {num_devices} devices')
+    raise InputError(
+      f'{num_images} training image(s) cannot be split over {num_devices} devices; '
+      'add images or use fewer devices'
+    )
   print(
-    f'warning: only {num_images} images to train on: train.batch_size is {size}, not {wanted}',
+    f'warning: only {num_images} training images: train.batch_size is {size}, not {wanted}',
     file=sys.stderr,
   )
   return size

@@ -1,4 +1,4 @@
-"""Evaluation of a run on its test set: the metrics, figures, tables and pages that result.
+"""Evaluates runs on their test sets: metrics, figures, tables and pages.
 
-Start at `evaluation.py`.
+Start reading at `evaluation.py`.
 """

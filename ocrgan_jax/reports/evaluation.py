@@ -30,8 +30,8 @@ from ocrgan_jax.scoring.metrics import image_auroc
 from ocrgan_jax.training.log import read_lines
 
 ORACLE_NOTE = (
-  'oracle: the checkpoint was chosen by its AUROC on this very test set, as the release of the '
-  'paper does; none of the numbers below can be expected on other images'
+  "oracle: the checkpoint was selected by its AUROC on this test set, as in the paper's release; "
+  'do not expect the numbers below on other images'
 )
 
 
@@ -50,17 +50,16 @@ def evaluate(
 
   Args:
     workdir: the run's folder.
-    protocol: which checkpoint: 'last', the headline; 'validation', the best by
-      held-out normal images against their forged copies; or 'oracle', the best on
-      the test set of those that were kept.
-    data_dir: where the dataset is, if not where it was in training.
-    test_dir: where the test images of the dataset `folder` are, if elsewhere.
-    score: fields of the config's section `score` to change; the scale and the
-      threshold are then fitted to the held-out images again.
-    output: where the results go; the run's folder by default, its subfolder
-      `validation` or `oracle` for these protocols.
-    pictures: whether figures and the report are made.
-    statistics: whether band statistics are fitted to the run's images, to stand beside.
+    protocol: which checkpoint: 'last', the headline; 'validation', the best at telling held-out
+      normal images from forged copies; or 'oracle', the best on the test set among those kept.
+    data_dir: the dataset's folder, if it has moved since training.
+    test_dir: the folder of test images, for the dataset `folder`.
+    score: fields of the config's section `score` to change; scale and threshold are then fitted
+      to the held-out images again.
+    output: folder for the results. By default the run's folder, or its subfolder `validation` or
+      `oracle` for these protocols.
+    pictures: whether to draw figures and the report.
+    statistics: whether to also fit and score band statistics, for comparison.
 
   Returns:
     The content of `metrics.json`.
@@ -70,7 +69,7 @@ def evaluate(
   """
   workdir = Path(workdir)
   if score and not output:
-    raise InputError("--score differs from the run's: name a folder for its results with --output")
+    raise InputError("--score differs from the run's: give a folder for the results with --output")
   folder = output_folder(workdir, protocol, output)
   config = run_folder.load_config(workdir)
   config.data.test_dir = test_dir or config.data.test_dir
@@ -89,13 +88,17 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     run_folder.check_training_set(workdir, dataset.train.digests)
-  # If nothing was trained, it is band statistics that are scored.
-  normal, beside = None, statistics and read(Schedule, config.train).trains
-  if (score or beside) and trained_on == dataset.train.digests:
+  # Without trained networks, the run itself scores with band statistics.
+  normal, compares = None, statistics and read(Schedule, config.train).trains
+  if (score or compares) and trained_on == dataset.train.digests:
     parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
     normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
-  elif beside:
-    print('warning: no band statistics: the training images have changed', file=sys.stderr)
+  elif compares:
+    print(
+      'warning: the training images have changed since training; '
+      'leaving out the comparison with band statistics',
+      file=sys.stderr,
+    )
   if score and normal:
     scorers = (with_score(scorer, score, *normal) for scorer in scorers)
   scorer = next(scorers)
@@ -105,7 +108,7 @@ def evaluate(
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
-  if normal and beside:
+  if normal and compares:
     tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
   metrics = {
     'protocol': protocol,
@@ -125,14 +128,14 @@ def evaluate(
 
 
 def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
-  """Where the results of a protocol go unless an output is given."""
+  """Returns the folder for the results: `output`, or the default for the protocol."""
   return Path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
 
 
 def best_on_test_set(
   scorers: Iterator[Scorer], images: Images, test: Split
 ) -> tuple[Scorer, dict[str, Any]]:
-  """Chooses a checkpoint by the test set: only for the protocol `oracle`.
+  """Selects the best checkpoint on the test set, only for the protocol `oracle`.
 
   Args:
     scorers: of the checkpoints.
@@ -140,18 +143,21 @@ def best_on_test_set(
     test: the test set.
 
   Returns:
-    The scorer with the highest AUROC, the later of equals, and what
-    `metrics.json` says about the choice.
+    The scorer with the highest AUROC, the latest if several are equal, and the entries of
+    `metrics.json` about the selection.
 
   Raises:
-    InputError: if there is no AUROC to choose by.
+    InputError: if the AUROC is undefined.
   """
   known = test.labels != UNLABELLED
   best, aurocs = None, {}
   for scorer in scorers:
     auroc = image_auroc(test.labels[known], scorer.score(images)[known])
     if auroc is None:
-      raise InputError('the test set lacks a labelled class: there is no AUROC to choose by')
+      raise InputError(
+        'the test set lacks a labelled class, so there is no AUROC to select by; '
+        "use the protocol 'last' or 'validation'"
+      )
     aurocs[int(scorer.state.step)] = auroc
     if auroc >= max(aurocs.values()):
       best = scorer
@@ -161,7 +167,7 @@ def best_on_test_set(
 
 
 def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **options: Any) -> str:
-  """Evaluates the runs below a folder, and writes their table.
+  """Evaluates the runs in a folder and writes a table of them.
 
   Args:
     workdir: the folder of the runs.
@@ -182,4 +188,4 @@ def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **option
       evaluated[folder] = evaluate(folder, protocol=protocol, **options)
     except InputError as error:
       raise InputError(f'{folder}: {error}') from None
-  return several_runs.write(workdir, several_runs.table_of(workdir, evaluated), protocol)
+  return several_runs.write(workdir, several_runs.build_rows(workdir, evaluated), protocol)

@@ -1,4 +1,4 @@
-"""Test images that the model was trained on."""
+"""Finds test images that the model was trained on."""
 
 import sys
 
@@ -9,19 +9,19 @@ from ocrgan_jax.data.builder import Prepared
 def count_leaked(trained_on: list[str], shared: list[str] | None, dataset: Prepared) -> int:
   """Counts the test images that the model was trained on, by content.
 
-  A dataset may have the same image in training and test; that only gets a warning.
+  Duplicates that the dataset had from the start only cause a warning.
 
   Args:
     trained_on: digests of the run's training images.
-    shared: those of them that were in the test set already when the run began; None if that
-      is not known, and a dataset that has not changed is then taken to be as it was.
+    shared: those of them that were in the test set when the run started; None if unknown, in
+      which case all duplicates are assumed old if the training set is unchanged.
     dataset: as it is now.
 
   Returns:
     The number of such test images.
 
   Raises:
-    InputError: if one has come into the test set since the run began.
+    InputError: if one was added to the test set after the run started.
   """
   known = set(trained_on)
   leaked = [
@@ -37,11 +37,11 @@ def count_leaked(trained_on: list[str], shared: list[str] | None, dataset: Prepa
   new = [name for name in leaked if digests[name] not in shared]
   if new:
     raise InputError(
-      f'{len(new)} test images, {new[0]} the first, are in the training set of this run, and were '
-      'not in its test set when it began: remove them from the test images, or train a new model'
+      f'{len(new)} test images (first: {new[0]}) are in the training set of this run, and were not '
+      'in its test set when it started; remove them from the test images, or train a new model'
     )
   print(
-    f'warning: {len(leaked)} test images, {leaked[0]} the first, are also in the training set',
+    f'warning: {len(leaked)} test images (first: {leaked[0]}) are also in the training set',
     file=sys.stderr,
   )
   return len(leaked)

@@ -1,4 +1,4 @@
-"""The report of an evaluation: its figures, and one HTML file that needs no other."""
+"""The report of an evaluation: figures, and one self-contained HTML file."""
 
 import base64
 import io
@@ -25,28 +25,29 @@ from ocrgan_jax.scoring.metrics import INTERVAL_METRICS, PIXEL_METRICS
 
 TEMPLATE = Path(__file__).parent / 'templates' / 'report.html.jinja'
 SHEET_ROWS = 8
-LATENT_IMAGES = 1000  # that the t-SNE of the latent features shows
-# Up to so many images → the longer side of their pictures in the report, in pixels: all are in
-# it, and it stays under some tens of MB.
+LATENT_IMAGES = 1000  # most images in the t-SNE of the latent features
+# (largest number of images, longer side of their pictures in pixels): the report contains all
+# images and stays below some tens of MB.
 PICTURE_SIDES = ((200, 360), (700, 224), (2500, 128), (10**9, 64))
 CLASS_NAMES = {NORMAL: 'normal', ANOMALOUS: 'anomalous', UNLABELLED: 'unlabelled'}
 METRIC_NAMES = {
   'image_auroc': 'image AUROC',
   'image_ap': 'image average precision',
-  'image_f1_max': 'best image F1 (its threshold chosen on these images)',
+  'image_f1_max': 'best image F1 (threshold selected on these images)',
   'pixel_auroc': 'pixel AUROC',
   'pixel_ap': 'pixel average precision',
   'aupro': 'AUPRO, false positives up to 0.3',
 }
-# File in `figures` that the report shows → its caption. It draws the histogram itself, and
-# `gallery` is for other documents.
+# File in `figures` → its caption in the report. The report draws the histogram itself; `gallery`
+# is meant for other documents.
 FIGURES = {
-  'curves': 'What each threshold would catch, and at what cost; trivial scores beside the model.',
-  'bands': 'The frequency bands of some images, and what the model made of each. The contrast of '
-  'all but the lowest band is raised.',
+  'curves': 'Detection rate, false alarms and precision over all thresholds, for the model and the '
+  'trivial scores.',
+  'bands': 'The frequency bands of some images and their reconstructions. The contrast of all but '
+  'the lowest band is raised.',
   'latent': 'Features of the discriminator in two dimensions (Fig. 10 of the paper).',
-  'channel_selection': 'How Channel Selection weighs the bands, channel by channel.',
-  'losses': 'The losses while the model was trained.',
+  'channel_selection': 'The weights that Channel Selection gives each band, by channel.',
+  'losses': 'The losses during training.',
 }
 
 
@@ -61,7 +62,7 @@ def write_report(
   """Draws the figures and writes the report.
 
   Args:
-    folder: where `figures` and `report.html` go.
+    folder: receives `figures` and `report.html`.
     tested: the test set with its scores.
     scorer: of the checkpoint.
     metrics: the content of `metrics.json`.
@@ -84,11 +85,11 @@ def write_report(
     config=json.dumps(config, indent=2),
     dataset=f'{config["data"]["dataset"]} {config["data"]["category"]}'.strip(),
     figures=[
-      (name, caption, inlined(pictures / f'{name}.png', caption))
+      (name, caption, inline_figure(pictures / f'{name}.png', caption))
       for name, caption in FIGURES.items()
       if (pictures / f'{name}.png').exists()
     ],
-    photos=photos_of(tested, scaled),
+    photos=page_photos(tested, scaled),
     settings=drawing_settings(scorer),
   )
   write_text(folder / 'report.html', html)
@@ -101,13 +102,13 @@ def draw_test_set(
   threshold: float,
   metrics: dict[str, Any],
 ) -> None:
-  """Draws the figures that show the whole test set: histogram, curves, latent features.
+  """Draws the figures of the whole test set: histogram, curves, latent features.
 
   Args:
     pictures: the folder of the figures.
     tested: the test set with its scores.
     scaled: scaled scores, float [images].
-    threshold: scaled alike.
+    threshold: scaled threshold.
     metrics: the content of `metrics.json`.
   """
   labels, auroc = tested.split.labels, metrics['image_auroc']
@@ -128,7 +129,7 @@ def draw_test_set(
 def draw_examples(
   pictures: Path, tested: ScoredTestSet, scorer: Scorer, scaled: np.ndarray
 ) -> None:
-  """Draws the figures that show single images: gallery, bands, channel weights.
+  """Draws the figures of single images: gallery, bands, channel weights.
 
   Args:
     pictures: the folder of the figures.
@@ -146,7 +147,7 @@ def draw_examples(
 
   images, limit = figures.to_uint8(views['input']), scorer.map_limit()
   titles = [f'{tested.split.defect_types[i]}\nscore {scaled[i]:.2f}' for i in rows]
-  # Masks are of whole photographs, and these may be tiles.
+  # Masks cover whole photographs, which tiles do not.
   masks = {} if isinstance(tested.images, Photographs) else tested.masks
   outlined = lambda stack: np.stack(
     [figures.with_outline(image, masks.get(i)) for image, i in zip(stack, rows, strict=True)]
@@ -163,24 +164,24 @@ def draw_examples(
   columns = {'image': images}
   for b, name in enumerate(band_names):
     band = views['bands'][:, b]
-    # All but the lowest are small around 0, and were flat grey.
+    # All but the lowest band have small values around 0; without a gain they look plain grey.
     gain = 1.0 if not b else 1 / max(float(np.quantile(np.abs(band), 0.995)), 1e-6)
     columns[name] = figures.to_uint8(gain * band)
     if 'reconstructed_bands' in views:
-      columns[f'{name} made'] = figures.to_uint8(gain * views['reconstructed_bands'][:, b])
+      columns[f'{name} reconstructed'] = figures.to_uint8(gain * views['reconstructed_bands'][:, b])
   figures.sheet(pictures / 'bands.png', titles, columns)
 
 
 def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
-  """The images of the sheets: the highest and the lowest scores of each class.
+  """Chooses the images for the sheets: those with the highest and lowest scores of each class.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: float [images].
 
   Returns:
-    Indices of up to SHEET_ROWS images, the highest score first within a class,
-    anomalous ones first.
+    Indices of up to SHEET_ROWS / 2 images per class: anomalous, normal, unlabelled; the highest
+    score first within a class.
   """
   rows: list[int] = []
   for label in (ANOMALOUS, NORMAL, UNLABELLED):
@@ -190,16 +191,16 @@ def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
   return [int(i) for i in rows]
 
 
-def photos_of(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
-  """All test images as the report's page takes them.
+def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
+  """Prepares all test images for the report's page.
 
   Args:
     tested: the test set with its scores and small maps.
     scaled: scaled scores, float [images].
 
   Returns:
-    For each its name, defect type, label and score, and as data URIs its picture, its
-    small map and, if it has one, its mask.
+    For each image its name, defect type, label and score, and as data URIs its picture, its small
+    map and, if there is one, its mask.
   """
   split, photos = tested.split, []
   side = next(side for most, side in PICTURE_SIDES if len(scaled) <= most)
@@ -213,28 +214,28 @@ def photos_of(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]
         'type': split.defect_types[i],
         'label': CLASS_NAMES[int(split.labels[i])],
         'score': round(float(scaled[i]), 5),
-        'image': uri(picture, 'JPEG', quality=85),
-        'map': uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
-        'mask': uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
+        'image': data_uri(picture, 'JPEG', quality=85),
+        'map': data_uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
+        'mask': data_uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
       }
     )
   return photos
 
 
-def uri(image: Image.Image, kind: str, **options: Any) -> str:
-  """An image as a data URI."""
+def data_uri(image: Image.Image, kind: str, **options: Any) -> str:
+  """Encodes an image as a data URI."""
   file = io.BytesIO()
   image.save(file, kind, **options)
   return f'data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
-def inlined(path: Path, caption: str) -> str:
-  """A figure as a part of a page: its SVG if there is one, else its PNG."""
+def inline_figure(path: Path, caption: str) -> str:
+  """Returns a figure as HTML: its SVG if there is one, else its PNG."""
   drawing = path.with_suffix('.svg')
   if drawing.exists():
     svg = drawing.read_text()
     svg = svg[svg.index('<svg') :]
-    # Names within an SVG are of the whole page once it is part of one.
+    # An inlined SVG shares its ids with the whole page, so make them unique.
     return re.sub(r'(id="|href="#|url\(#)', rf'\g<1>{path.stem}-', svg)
   content = base64.b64encode(path.read_bytes()).decode()
   return f'<img alt="{path.stem}" title="{caption}" src="data:image/png;base64,{content}">'

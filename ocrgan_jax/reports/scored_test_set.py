@@ -1,4 +1,4 @@
-"""A test set and what one checkpoint makes of it: all that an evaluation reports on."""
+"""Scores a test set with one checkpoint: everything that an evaluation reports on."""
 
 import functools
 from collections import defaultdict
@@ -23,16 +23,16 @@ class ScoredTestSet(NamedTuple):
 
   Attributes:
     split: names, labels and defect types of the images.
-    images: from `load_images`; where photographs are tiles, there are more than names.
-    shown: index of the image to show of each photograph, the one with the highest score.
-    masks: from `load_masks`; empty if pixels are not judged.
-    scores: raw, float32 [photographs].
-    features: D's latent features, float32 [photographs, 100].
+    images: from `load_images`; with tiles, there are more images than names.
+    shown: for each photograph, the index of its image with the highest score, to show.
+    masks: from `load_masks`; empty if there are no pixel metrics.
+    scores: raw scores, float32 [photographs].
+    features: `features` of `score_step`, float32 [photographs, n].
     trivial: name → trivial scores, float32 [photographs].
-    maps: anomaly maps over the whole photographs with a mask, in order, float32
+    maps: anomaly maps of the whole photographs that have a mask, in order, float32
       [masks, size, size].
-    small_maps: of all photographs in their aspect, for pictures: uint8, 255 at MAP_RANGE
-      times the limit; none if no pictures are wanted.
+    small_maps: for pictures, of all photographs in their aspect ratio, uint8, 255 at MAP_RANGE
+      times the limit; empty without pictures.
   """
 
   split: Split
@@ -61,7 +61,7 @@ def score_test_set(
     split: the test set.
     images: of the test set.
     masks: from `load_masks`.
-    pictures: whether small maps are made.
+    pictures: whether to compute small maps.
 
   Returns:
     The test set with its scores.
@@ -84,7 +84,7 @@ def score_test_set(
         of_one.append(single)
         if len(of_one) < len(parts[photograph]):
           continue
-        stack, shape = np.stack(of_one), size_of(images, split, photograph)
+        stack, shape = np.stack(of_one), photograph_size(images, split, photograph)
         if photograph in masks:
           maps.append(scorer.framing.on_photograph(stack, shape, (size, size)))
         if pictures:
@@ -106,8 +106,8 @@ def score_test_set(
   )
 
 
-def size_of(images: Images, split: Split, photograph: int) -> tuple[int, int]:
-  """Width and height of a photograph in pixels."""
+def photograph_size(images: Images, split: Split, photograph: int) -> tuple[int, int]:
+  """Returns width and height of a photograph in pixels."""
   if isinstance(images, Photographs):
     return images.sizes[photograph]
   return upright_size(split.records[photograph]['image'])

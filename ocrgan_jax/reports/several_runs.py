@@ -1,4 +1,4 @@
-"""The results of several runs in one table: means over seeds, with their standard errors."""
+"""A table of several runs: means over seeds with their standard errors."""
 
 import csv
 import io
@@ -18,18 +18,18 @@ METRICS = {
   'image_auroc': 'image AUROC',
   'image_ap': 'average precision',
   'aupro': 'AUPRO',
-  'recall': 'caught',
+  'recall': 'defects found',
   'false_alarm_rate': 'false alarms',
 }
 
 
 class Row(NamedTuple):
-  """The runs of one category, or of all.
+  """A row of the table: the runs of one category, or the average of all categories.
 
   Attributes:
     name: of the category.
-    runs: folder of each, as seen from the table, its seed and its image AUROC.
-    means: metric → mean and standard error of the mean over them; None where there is none.
+    runs: for each run its folder, relative to the table's, its seed and its image AUROC.
+    means: metric → mean over the runs and its standard error; None if a run lacks the metric.
   """
 
   name: str
@@ -38,19 +38,19 @@ class Row(NamedTuple):
 
 
 def run_folders(workdir: Path) -> list[Path]:
-  """The folders of the runs below a folder that holds none itself, in order."""
+  """Finds the folders of all runs below a folder, sorted."""
   return sorted(path.parent for path in workdir.rglob('training_set.json'))
 
 
-def table_of(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row]:
-  """Means over the seeds of each category, and over the means of several.
+def build_rows(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row]:
+  """Averages over the seeds of each category, then over categories.
 
   Args:
     workdir: the folder of the runs.
     evaluated: folder of a run → its `metrics.json`.
 
   Returns:
-    A row for each category and, of several, one for their average.
+    A row per category and, if there are several, one for their average.
   """
   groups: dict[str, list[Path]] = defaultdict(list)
   for folder in evaluated:
@@ -73,7 +73,10 @@ def table_of(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row]:
 
 
 def mean_and_error(values: Sequence[float | None]) -> tuple[float, float | None] | None:
-  """The mean and its standard error, None of a single value; None if a value is missing."""
+  """Returns (mean, standard error); the error of a single value is None.
+
+  Returns None if a value is missing.
+  """
   if not values or any(value is None for value in values):
     return None
   known = np.array(values, float)
@@ -81,8 +84,8 @@ def mean_and_error(values: Sequence[float | None]) -> tuple[float, float | None]
   return float(known.mean()), error
 
 
-def shown(value: tuple[float, float | None] | None) -> str:
-  """A mean with its standard error, as '0.913 ± 0.004'."""
+def format_mean(value: tuple[float, float | None] | None) -> str:
+  """Formats a mean with its standard error: '0.913 ± 0.004'."""
   if value is None:
     return '–'
   mean, error = value
@@ -90,11 +93,11 @@ def shown(value: tuple[float, float | None] | None) -> str:
 
 
 def write(workdir: Path, rows: Sequence[Row], protocol: str) -> str:
-  """Writes `table.csv` and `table.html`, and gives the table as text.
+  """Writes `table.csv` and `table.html`, and returns the table as text.
 
   Args:
     workdir: the folder of the runs.
-    rows: from `table_of`.
+    rows: from `build_rows`.
     protocol: of the evaluations.
 
   Returns:
@@ -107,10 +110,12 @@ def write(workdir: Path, rows: Sequence[Row], protocol: str) -> str:
     cells = [value or ('', '') for value in row.means.values()]
     writer.writerow([row.name, len(row.runs), *(x for cell in cells for x in cell)])
   write_text(workdir / 'table.csv', file.getvalue())
-  page = pages.render(TEMPLATE, rows=rows, metrics=METRICS, shown=shown, protocol=protocol)
+  page = pages.render(
+    TEMPLATE, rows=rows, metrics=METRICS, format_mean=format_mean, protocol=protocol
+  )
   write_text(workdir / 'table.html', page)
   lines = ['| | runs | ' + ' | '.join(METRICS.values()) + ' |', '|---' * (len(METRICS) + 2) + '|']
   for row in rows:
-    cells_ = ' | '.join(shown(value) for value in row.means.values())
-    lines.append(f'| {row.name} | {len(row.runs) or ""} | {cells_} |')
+    means = ' | '.join(format_mean(value) for value in row.means.values())
+    lines.append(f'| {row.name} | {len(row.runs) or ""} | {means} |')
   return '\n'.join(lines)

@@ -1,4 +1,4 @@
-"""An evaluation in numbers and text: `metrics.json`, `scores.csv`, what the command prints."""
+"""The results of an evaluation: `metrics.json`, `scores.csv`, and the printed summary."""
 
 import csv
 import io
@@ -15,20 +15,19 @@ from ocrgan_jax.scoring.metrics import image_metrics, per_defect_type, pixel_met
 
 
 def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]:
-  """The results in `metrics.json`.
+  """Computes the results for `metrics.json`.
 
   Args:
     tested: the test set with its scores.
     calibration: of the scores.
 
   Returns:
-    `image_auroc` (0 to 1, null where a class is missing) and the other metrics of
-    `metrics.image_metrics`, the numbers of images, `trivial` (name → AUROC in its
-    better direction), `trivial_direction` (name → 'high' or 'low', the side that
-    counts as anomalous), the threshold saved with the model as a scaled score, the
-    `false_alarms_expected` of it (from and to, by the held-out images), the `rates` at it,
-    `defect_types`, each alone, and `metrics.pixel_metrics` with the number of masks.
-    Unlabelled images are counted and left out.
+    `image_auroc` (0 to 1, null if a class is missing) and the other `metrics.image_metrics`; the
+    numbers of images; `trivial` (name → AUROC in the better direction) and `trivial_direction`
+    (name → 'high' or 'low', the anomalous side); `threshold`, the model's, as a scaled score;
+    `false_alarms_expected`, the range that held-out images predict for it; `metrics.rates` at it;
+    `defect_types`, each alone; `metrics.pixel_metrics` and the number of masks. Unlabelled images
+    are counted but not used.
   """
   labels, threshold = tested.split.labels, calibration.limit
   scores = scale(tested.scores.astype(np.float64), calibration)
@@ -56,7 +55,7 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
 
 
 def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> str:
-  """The text of `scores.csv`: path, label (1 anomalous, empty if unknown) and scaled score."""
+  """Formats `scores.csv`: path, label (1 if anomalous, empty if unknown) and scaled score."""
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
   writer.writerow(['path', 'label', 'score'])
@@ -68,7 +67,7 @@ def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> s
 
 
 def summary_text(metrics: dict[str, Any]) -> str:
-  """What the command prints of `metrics.json`."""
+  """Formats the summary of `metrics.json` that the command prints."""
   lines = [
     f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous, '
     f'{metrics["num_unlabelled"]} unlabelled images',
@@ -76,30 +75,30 @@ def summary_text(metrics: dict[str, Any]) -> str:
     *([metrics['oracle_note']] if 'oracle_note' in metrics else []),
   ]
   if metrics['image_auroc'] is None:
-    lines.append('image AUROC: none, because the test set lacks a labelled class')
+    lines.append('image AUROC: undefined, because the test set lacks a labelled class')
   else:
     low, high = metrics['image_auroc_interval']
     lines += [
-      f'image AUROC: {metrics["image_auroc"]:.3f}  (95 % interval of a test set of this size: '
+      f'image AUROC: {metrics["image_auroc"]:.3f}  (95 % interval for a test set of this size: '
       f'{low:.3f} to {high:.3f})',
       f'average precision: {metrics["image_ap"]:.3f}, best F1: {metrics["image_f1_max"]:.3f} '
-      f'(at {metrics["image_f1_threshold"]:.4g}, chosen on these images)',
+      f'(at threshold {metrics["image_f1_threshold"]:.4g}, selected on these images)',
       *trivial_lines(metrics),
     ]
   if metrics['num_masks']:
     lines.append(
-      f'pixels, by {metrics["num_masks"]} masks: AUROC {_number(metrics["pixel_auroc"])}, average '
+      f'pixels ({metrics["num_masks"]} masks): AUROC {_number(metrics["pixel_auroc"])}, average '
       f'precision {_number(metrics["pixel_ap"])}, AUPRO {_number(metrics["aupro"])}'
     )
   lines.append(
-    f'above the threshold, {metrics["threshold"]:.3f}: {_number(metrics["recall"])} of the '
-    f'anomalous, {_number(metrics["false_alarm_rate"])} of the normal images'
+    f'above the threshold of {metrics["threshold"]:.3f}: {_number(metrics["recall"])} of the '
+    f'anomalous and {_number(metrics["false_alarm_rate"])} of the normal images'
   )
   if metrics['false_alarms_expected']:
     low, high = metrics['false_alarms_expected']
     lines.append(
-      f'  to expect of sound products: {low:.3f} to {high:.3f} (95 %, by {metrics["num_held_out"]} '
-      'held-out images)'
+      f'  expect {low:.3f} to {high:.3f} of all sound products above it (95 % interval from '
+      f'{metrics["num_held_out"]} held-out images)'
     )
   lines += [
     f'  {name:24} {row["num"]:4} images, AUROC {_number(row["image_auroc"])}, '
@@ -110,9 +109,9 @@ def summary_text(metrics: dict[str, Any]) -> str:
 
 
 def trivial_lines(metrics: dict[str, Any]) -> list[str]:
-  """The part of `summary_text` on trivial scores."""
+  """Formats the part of `summary_text` on trivial scores."""
   return [
-    'AUROC of trivial scores on the same images, in their better direction:',
+    'AUROC of trivial scores on the same images, each in its better direction:',
     *(
       f'  {name.replace("_", " "):24} {auroc:.3f}  '
       f'(anomalous if {metrics["trivial_direction"][name]})'

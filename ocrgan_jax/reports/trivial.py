@@ -1,4 +1,4 @@
-"""Scores that need no training: what a model has to beat on the same images."""
+"""Trivial scores, without training, that a model has to beat on the same images."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from ocrgan_jax.model.inputs import to_float
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.scoring.metrics import image_auroc
 
-# Fitted to normal images, they have a direction of their own: high is anomalous.
+# These are fitted to normal images, so their direction is fixed: high is anomalous.
 BAND_STATISTICS = 'band_statistics'
 
 
 @jax.jit
 def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
-  """Scores of images, in the space of the network. Each one given here is reported.
+  """Computes trivial scores from the network's input; the report lists all of them.
 
   Args:
-    images: uint8 [batch, size, size, 3].
+    images: uint8 [batch, size, size, 3 or 4].
 
   Returns:
-    name → float32 [batch]: the mean brightness, the mean energy (square) of the
-    image in [-1, 1], and the largest absolute value of the higher of two bands.
+    name → float32 [batch]: mean brightness, mean energy (square), and largest absolute value of
+    the higher of two bands, all of images in [-1, 1].
   """
   x = to_float(images)
   return {
@@ -34,17 +34,16 @@ def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
 
 
 def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-  """The AUROCs of trivial scores on a test set.
+  """Computes the AUROCs of trivial scores on a test set.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: name → float [images].
 
   Returns:
-    name → `auroc`, of the better direction, and `anomalous`, that direction:
-    'high' if larger values count as anomalous, 'low' if smaller ones do. The
-    direction is chosen on the test set, which favours the trivial score (but for
-    BAND_STATISTICS). Empty where a class is missing.
+    name → `auroc` in the better direction, and `anomalous`, that direction: 'high' or 'low'. The
+    direction is selected on the test set, which favours the trivial score (except
+    BAND_STATISTICS). Empty if a class is missing.
   """
   table: dict[str, dict[str, Any]] = {}
   for name, values in scores.items():

@@ -1,4 +1,4 @@
-"""From outputs to a verdict: anomaly maps and scores (Eq. 13), their scale (Eq. 14), the threshold.
+"""Turns network outputs into anomaly maps, scores (Eq. 13, 14) and a threshold.
 
-Metrics of whole test sets are here, too.
+Also computes the metrics of a test set.
 """

@@ -1,6 +1,6 @@
-"""The anomaly map and score of an image, Eq. 13 (III-E); their scale is in `calibration.py`.
+"""The anomaly map and score of an image, Eq. 13 (III-E). `calibration.py` scales them.
 
-A larger score is more anomalous. A score depends on its image alone.
+Larger scores are more anomalous. An image's score does not depend on the other images.
 """
 
 import dataclasses
@@ -18,20 +18,20 @@ from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.gaussian import Gaussians
 
-# Sizes of the map's rule are given at this side and keep their share of the image at others.
+# `map_sigma` and `map_top` are given at this image size and scale with it.
 REFERENCE_SIZE = 256
 
 
 class Outputs(NamedTuple):
-  """What a map or a score can look at. Under jit only what it looks at is computed.
+  """Inputs of maps and scores. Under jit, only those in use are computed.
 
   Attributes:
     images: float [batch, size, size, 3].
-    reconstructions: shaped alike; None, as what follows, where nothing was trained.
+    reconstructions: shaped like `images`; None, like both latents, if no network was trained.
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
-    distance: from the density, [batch, h, w]; None where none was fitted.
-    counts: where pixels count, bool [batch, size, size]; None where all do.
+    distance: from the density, [batch, h, w]; None if none was fitted.
+    counts: bool [batch, size, size], False for pixels to ignore; None if all count.
   """
 
   images: jax.Array
@@ -45,7 +45,7 @@ class Outputs(NamedTuple):
 def content_error(
   images: jax.Array, reconstructions: jax.Array, distance: str, counts: jax.Array | None = None
 ) -> jax.Array:
-  """L_con of each image alone, where its pixels count: [batch, size, size, 3] twice → [batch]."""
+  """L_con of each image over the pixels that count: [batch, size, size, 3] twice → [batch]."""
   difference = images - reconstructions
   difference = jnp.abs(difference) if distance == 'l1' else jnp.square(difference)
   if counts is None:
@@ -54,18 +54,18 @@ def content_error(
 
 
 def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array:
-  """L_lat of each image alone: [batch, 100] twice → [batch]."""
+  """L_lat of each image: [batch, 100] twice → [batch]."""
   return jnp.square(latent - reconstructed_latent).mean(1)
 
 
 def difference_map(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
-  """|I − Î|, the mean over the colours: [batch, size, size, 3] twice → [batch, size, size]."""
+  """|I − Î|, averaged over colours: [batch, size, size, 3] twice → [batch, size, size]."""
   return jnp.abs(images - reconstructions).mean(-1)
 
 
-def at_size(maps: jax.Array, size: int) -> jax.Array:
-  """Maps at the images' resolution, bilinear: [batch, h, w] → [batch, size, size]."""
-  # As `jax.image.resize`, which the conversion to ONNX knows for batches of fixed size only.
+def resize_maps(maps: jax.Array, size: int) -> jax.Array:
+  """Resizes maps bilinearly to the images' resolution: [batch, h, w] → [batch, size, size]."""
+  # Equals `jax.image.resize`, which jax2onnx cannot convert for a variable batch size.
   count = maps.shape[1]
   at = (np.arange(size) + 0.5) * count / size - 0.5
   weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)))
@@ -76,12 +76,12 @@ def at_size(maps: jax.Array, size: int) -> jax.Array:
 def smooth(maps: jax.Array, sigma: float) -> jax.Array:
   """Smooths maps with a Gaussian.
 
-  It is cut off at four standard deviations and mirrored at the borders, as
-  `scipy.ndimage.gaussian_filter` does it.
+  Like `scipy.ndimage.gaussian_filter`, it truncates at four standard deviations and mirrors at the
+  borders.
 
   Args:
     maps: float [batch, size, size].
-    sigma: see `Score.map_sigma`; 0 does not smooth.
+    sigma: see `Score.map_sigma`; 0 for no smoothing.
 
   Returns:
     float32 [batch, size, size].
@@ -89,14 +89,14 @@ def smooth(maps: jax.Array, sigma: float) -> jax.Array:
   if not sigma:
     return maps
   size = maps.shape[1]
-  # Filtering one axis is a product with a matrix, whose columns are the filtered unit vectors.
+  # Filtering an axis is a product with the matrix whose columns are the filtered unit vectors.
   filtered = gaussian_filter1d(np.eye(size), sigma * size / REFERENCE_SIZE, axis=0)
   matrix = jnp.asarray(filtered, jnp.float32)
   return jnp.einsum('ij,bjk,lk->bil', matrix, maps, matrix, precision='highest')
 
 
 def map_score(maps: jax.Array, top: int) -> jax.Array:
-  """The mean of the k largest values of each map.
+  """Averages the k largest values of each map.
 
   Args:
     maps: float [batch, size, size].
@@ -111,7 +111,7 @@ def map_score(maps: jax.Array, top: int) -> jax.Array:
 
 
 def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
-  """Eq. 13, [batch]; a term of weight 0 is left out, not multiplied, so it is not computed."""
+  """Eq. 13, [batch]. A term of weight 0 is skipped, so that it is not computed."""
   del maps
   score = jnp.zeros(())
   if rule.content_weight > 0:
@@ -125,12 +125,12 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
   return score
 
 
-# What an anomaly map can be: name → function of the outputs, [batch, size, size].
+# Kinds of anomaly map: name → function of the outputs, [batch, size, size].
 MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
   'difference': lambda x: difference_map(x.images, x.reconstructions),
-  'density': lambda x: at_size(x.distance, x.images.shape[1]),
+  'density': lambda x: resize_maps(x.distance, x.images.shape[1]),
 }
-# How an image is scored: name → function of the outputs, the finished maps and the rule, [batch].
+# Kinds of score: name → function of the outputs, the finished maps and the rule, [batch].
 SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
   'eq13': eq13_score,
   'map': lambda outputs, maps, rule: map_score(maps, rule.map_top),
@@ -142,22 +142,21 @@ class Score:
   """The config's section `score`: how images are scored.
 
   Attributes:
-    kind: 'eq13', the paper's error of content and latent features, or 'map', the
-      mean of the largest values of the anomaly map.
-    content_weight: λ of Eq. 13, the share of the content error; 1 - λ is the latent's.
-    content_distance: 'l1', the mean absolute difference, as Eq. 13 has it, or
-      'squared', the mean squared difference, as the release has it.
-    map: what the anomaly map is, a key of MAPS.
-    map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at 256.
-    map_top: k, how many of the map's largest values the score is the mean of, at 256
-      (the same share of the pixels at other sizes).
-    threshold_quantile: the quantile of the scores of held-out normal images at
-      which the threshold lies.
-    false_alarms: the rate of false alarms that the threshold aims at instead; 0 for none.
-    threshold: the scaled score that is the threshold instead; None for none.
+    kind: 'eq13', the paper's content and latent error, or 'map', the mean of the anomaly map's
+      largest values.
+    content_weight: λ of Eq. 13, the weight of the content error; the latent error has 1 - λ.
+    content_distance: 'l1', the mean absolute difference (Eq. 13), or 'squared', the mean squared
+      difference (the release).
+    map: the kind of anomaly map, a key of MAPS.
+    map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at size 256.
+    map_top: k, the number of largest map values to average, in pixels at size 256 (the same share
+      of the pixels at other sizes).
+    threshold_quantile: the quantile of held-out normal scores that becomes the threshold.
+    false_alarms: target false-alarm rate, which replaces the quantile unless it is 0.
+    threshold: fixed scaled score, which replaces the quantile unless it is None.
 
   Raises:
-    InputError: if a field is out of bounds, or the threshold is asked for in two ways.
+    InputError: if a field is out of bounds, or the threshold is set in two ways.
   """
 
   kind: str = one_of(*SCORES)
@@ -174,32 +173,32 @@ class Score:
     check(self, 'score')
     if self.threshold is not None:
       if not math.isfinite(self.threshold):
-        raise InputError(f'score.threshold is {self.threshold}; it must be a number')
+        raise InputError(f'score.threshold is {self.threshold}; it must be a finite number')
       if self.false_alarms:
-        raise InputError('score.threshold and score.false_alarms are both given; give one')
+        raise InputError('score.threshold and score.false_alarms are both set; set only one')
 
   @property
   def needs_networks(self) -> bool:
-    """Whether the score looks at what G or D make of an image, other than in a density."""
+    """Whether the score uses outputs of G or D directly, not through a density."""
     return self.kind == 'eq13' or self.map != 'density'
 
   @property
   def needs_density(self) -> bool:
-    """Whether a density has to be fitted."""
+    """Whether the score uses a density."""
     return self.kind == 'map' and self.map == 'density'
 
   @property
   def needs_latent(self) -> bool:
-    """Whether `D_lat` has a part in the score."""
+    """Whether the score uses `D_lat`."""
     return self.kind == 'eq13' and self.content_weight < 1
 
 
 def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
-  """Where images are anomalous, smoothed, in no units yet; 0 where pixels do not count.
+  """Computes smoothed anomaly maps, not yet in map units; ignored pixels are 0.
 
   Args:
-    outputs: what the map is made from.
-    rule: of the score.
+    outputs: of the images.
+    rule: how to score.
 
   Returns:
     float32 [batch, size, size].
@@ -209,10 +208,10 @@ def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
 
 
 class Reference(NamedTuple):
-  """What images are compared with when they are scored.
+  """The calibration data that scoring needs on the device.
 
   Attributes:
-    map_unit: float32 [1, size, size], what stands for 1 in the anomaly map.
+    map_unit: float32 [1, size, size], by which anomaly maps are divided.
     density: of normal images, if the map is the distance from it.
   """
 
@@ -221,7 +220,7 @@ class Reference(NamedTuple):
 
 
 def map_unit(mean_map: np.ndarray) -> np.ndarray:
-  """What stands for 1 in an anomaly map: its mean over held-out normal images and pixels.
+  """Computes the unit of anomaly maps: their mean over held-out normal images and pixels.
 
   Args:
     mean_map: float [size, size], the mean map of held-out normal images.

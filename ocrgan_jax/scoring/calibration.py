@@ -1,7 +1,7 @@
-"""What held-out normal images say about scores: their scale, Eq. 14, and the threshold.
+"""Sets the scale of the scores (Eq. 14) and the threshold from held-out normal images.
 
-People see scaled scores alone: 0 is the least and 1 the highest of held-out normal images.
-Where nothing is trained, all images of a run are held out in turn.
+Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. If no
+network is trained, every image of the run is held out in turn.
 """
 
 import math
@@ -17,18 +17,18 @@ CONFIDENCE = 0.95
 
 
 class Calibration(NamedTuple):
-  """What held-out normal images say about the scale of the scores.
+  """The scale, the threshold and the density of a trained model.
 
   Attributes:
-    minimum: the least of their scores, 0 in Eq. 14.
-    maximum: the largest of them, 1 in Eq. 14.
-    threshold: the raw score above which an image is called anomalous.
-    num_images: how many images were held out, once or in turn.
-    map_unit: float32 [1, size, size], what stands for 1 in the anomaly map.
-    map_maximum: the largest value of their maps, in these units.
-    density: of the training images, see `scoring.Reference`.
-    held_out: their raw scores in ascending order, float32 [num_images]; empty of a run of
-      an earlier version.
+    minimum: lowest raw score of the held-out normal images, 0 in Eq. 14.
+    maximum: highest raw score of them, 1 in Eq. 14.
+    threshold: raw score above which an image is anomalous.
+    num_images: number of held-out images, also if they were held out in turn.
+    map_unit: float32 [1, size, size], by which anomaly maps are divided.
+    map_maximum: highest value of the held-out images' maps, in map units.
+    density: of the training images, see `anomaly_score.Reference`.
+    held_out: raw scores of the held-out images, ascending, float32 [num_images]; empty for runs
+      of earlier versions.
   """
 
   minimum: float
@@ -42,17 +42,17 @@ class Calibration(NamedTuple):
 
   @property
   def reference(self) -> Reference:
-    """What images are compared with."""
+    """The part that scoring needs on the device."""
     return Reference(self.map_unit, self.density)
 
   @property
   def width(self) -> float:
-    """The range of scores that Eq. 14 maps to 0…1; 1 if all held-out scores were equal."""
+    """The width of the raw scores that Eq. 14 maps to 0…1; 1 if all held-out scores are equal."""
     return self.maximum - self.minimum or 1.0
 
   @property
   def limit(self) -> float:
-    """The scaled score above which an image is called anomalous."""
+    """The scaled score above which an image is anomalous."""
     return (self.threshold - self.minimum) / self.width
 
 
@@ -68,10 +68,10 @@ def calibrate(
 
   Args:
     scores: raw scores of normal images that were not trained on, at least one.
-    rule: how the threshold is set.
+    rule: how to set the threshold.
     map_unit: from `anomaly_score.map_unit`.
-    map_maximum: the largest value of their maps.
-    density: that the maps were made with.
+    map_maximum: highest value of their maps.
+    density: the one behind the maps, if any.
 
   Returns:
     The calibration, to be saved with the model.
@@ -90,18 +90,18 @@ def calibrate(
 
 
 def with_threshold(calibration: Calibration, rule: Score) -> Calibration:
-  """The same with the threshold that a rule asks for.
+  """Sets the threshold of a calibration by a rule.
 
-  With a rate of false alarms it is a held-out score: over the r-th of n scores in
-  ascending order lie (n + 1 - r) / (n + 1) of all normal images, on average over held-out sets
-  (conformal prediction). If n is too small for the rate, it is the highest.
+  For a target false-alarm rate the threshold is a held-out score (conformal prediction): on
+  average over held-out sets, (n + 1 - r) / (n + 1) of all normal images score above the r-th of n
+  ascending scores. If n is too small for the rate, it is the highest score.
 
   Args:
     calibration: with the held-out scores.
-    rule: of the score.
+    rule: how to set the threshold.
 
   Returns:
-    The calibration.
+    The calibration with the new threshold.
   """
   scores = calibration.held_out
   if rule.threshold is not None:
@@ -115,23 +115,23 @@ def with_threshold(calibration: Calibration, rule: Score) -> Calibration:
 
 
 def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
-  """Between which rates false alarms are to be expected, given so few held-out images.
+  """Computes the range of false-alarm rates to expect, given the number of held-out images.
 
-  The share of all normal images over the r-th of n held-out scores is Beta(n + 1 - r, r)
-  distributed. For a threshold between two scores it is taken for the lower one.
+  The share of all normal images above the r-th of n held-out scores is Beta(n + 1 - r, r)
+  distributed. A threshold between two scores is treated as the lower one.
 
   Args:
     calibration: of the scores.
 
   Returns:
-    The bounds of the central 95 %; None if the held-out scores are not known.
+    The bounds of the central 95 %; None if the held-out scores are unknown.
   """
   scores = calibration.held_out
   if not len(scores):
     return None
   over = int((scores > np.float32(calibration.threshold)).sum())
   below = len(scores) - over
-  # Quantiles of Beta; those of scipy.stats are the same, and slow to import.
+  # Beta quantiles. scipy.stats has the same function, but is slow to import.
   if not below:
     return float(betaincinv(len(scores), 1, (1 - CONFIDENCE) / 2)), 1.0
   low, high = betaincinv(over + 1, below, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -139,54 +139,54 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
 
 
 def describe_threshold(calibration: Calibration, rule: Score) -> str:
-  """One line on the threshold: its scaled score, where it comes from, what to expect of it."""
+  """Describes the threshold in one line: its value, its source, the expected false alarms."""
   count = calibration.num_images
   if rule.threshold is not None:
     source = 'as given'
   elif rule.false_alarms:
-    source = f'for {rule.false_alarms:.3g} false alarms'
+    source = f'for a false-alarm rate of {rule.false_alarms:.3g}'
     if 1 / (count + 1) > rule.false_alarms:
-      source += f', of which {count} held-out images are too few to tell: the highest of them'
+      source += f' ({count} held-out images are too few for it; their highest score is used)'
   else:
-    source = f'the quantile {rule.threshold_quantile:g} of {count} held-out normal images'
+    source = f'the {rule.threshold_quantile:g} quantile of {count} held-out normal images'
   text = f'threshold: {calibration.limit:.3f}, {source}'
   rates = false_alarm_rates(calibration)
   if rates:
     text += (
-      f'; to expect: {100 * rates[0]:.1f} to {100 * rates[1]:.1f} % false alarms (95 %, '
-      f'by {count} held-out images)'
+      f'; expect {100 * rates[0]:.1f} to {100 * rates[1]:.1f} % false alarms (95 % interval '
+      f'from {count} held-out images)'
     )
   return text
 
 
 def scale(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
-  """Eq. 14 with the minimum and maximum of held-out normal images.
+  """Scales scores by Eq. 14, with the minimum and maximum of held-out normal images.
 
   Args:
     scores: raw scores.
     calibration: from `calibrate`.
 
   Returns:
-    Scores that are 0 to 1 over the held-out images; anomalous ones exceed 1.
-    If all held-out scores were equal, the scale is of unit width.
+    Scaled scores: 0 to 1 over the held-out images, above 1 for more anomalous ones. If all
+    held-out scores are equal, they are only shifted.
   """
   return (scores - calibration.minimum) / calibration.width
 
 
 def map_limit(calibration: Calibration, rule: Score, limit: float) -> float:
-  """The value of the anomaly map from which a place is anomalous.
+  """Computes the value of the anomaly map from which a place is anomalous.
 
-  If the score is the mean of the map's largest values, this is the threshold itself: an image
-  over the threshold has places over it. Eq. 13 does not look at the map; its limit is the
-  highest value that held-out normal images reach.
+  If the score is the mean of the map's largest values, the limit is the threshold itself, so every
+  image above the threshold has places above it. Eq. 13 does not use the map; its limit is the
+  highest value in the maps of held-out normal images.
 
   Args:
     calibration: of the scores.
-    rule: of the score.
+    rule: how images are scored.
     limit: scaled score above which an image is anomalous.
 
   Returns:
-    A value of the map.
+    The limit, in map units.
   """
   if rule.kind != 'map':
     return calibration.map_maximum

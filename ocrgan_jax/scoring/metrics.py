@@ -1,6 +1,6 @@
-"""How well scores separate anomalous from normal images. Anomalous is positive.
+"""Metrics of how well scores separate anomalous (positive) from normal images.
 
-scikit-learn, slow to import, is imported where it is called: most commands measure nothing.
+scikit-learn is slow to import, and most commands need no metrics, so functions import it.
 """
 
 from typing import Any
@@ -10,20 +10,20 @@ from scipy import ndimage
 
 INTERVAL_METRICS = ('image_auroc', 'image_ap', 'image_f1_max')
 PIXEL_METRICS = ('pixel_auroc', 'pixel_ap', 'aupro')
-FPR_LIMIT = 0.3  # of AUPRO
+FPR_LIMIT = 0.3  # AUPRO integrates up to this false positive rate
 BOOTSTRAP_SAMPLES = 1000
 CONFIDENCE = 0.95
 
 
 def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-  """The area under the ROC curve over images.
+  """Computes the area under the ROC curve over images.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: float [images], larger for more anomalous.
 
   Returns:
-    0 to 1, or None where one of the classes is missing, so that it is undefined.
+    0 to 1; None (undefined) if a class is missing.
   """
   if len(np.unique(labels)) < 2:
     return None
@@ -33,17 +33,16 @@ def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def image_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-  """The threshold-free metrics of `metrics.json`, with their 95 % bootstrap intervals.
+  """Computes the threshold-free metrics of `metrics.json` with 95 % bootstrap intervals.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: float [images], larger for more anomalous.
 
   Returns:
-    `image_auroc`, average precision `image_ap`, and the best F1, `image_f1_max`, with
-    the threshold at which it is reached, `image_f1_threshold` (chosen on these images,
-    so other images will do worse at it); `image_auroc_interval` and so on from
-    `intervals`. All None where a class is missing.
+    `image_auroc`; `image_ap`, the average precision; `image_f1_max`, the best F1, and its
+    threshold `image_f1_threshold` (chosen on these images, so it is worse on others);
+    `image_auroc_interval` and so on, from `intervals`. All are None if a class is missing.
   """
   auroc = image_auroc(labels, scores)
   if auroc is None:
@@ -73,29 +72,29 @@ def intervals(
   confidence: float = CONFIDENCE,
   seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-  """Percentile bootstrap intervals: how certain a test set of this size is.
+  """Computes percentile bootstrap intervals, the uncertainty of a test set of this size.
 
-  Images are resampled with replacement within each class. A resample only weights the
-  images, so they are sorted once for all of them.
+  Images are resampled with replacement within each class. A resample only changes the images'
+  weights, so they are sorted once for all resamples.
 
   Args:
     labels: int [images], 1 for anomalous; both classes.
     scores: float [images].
     samples: number of resamples.
-    confidence: of the intervals.
-    seed: of the resamples.
+    confidence: level of the intervals.
+    seed: for the resamples.
 
   Returns:
-    The ends of the intervals of `image_auroc`, `image_ap` and `image_f1_max`.
+    The bounds of `image_auroc`, `image_ap` and `image_f1_max`.
   """
   order = np.argsort(-scores, kind='stable')
   positive = labels[order] == 1
-  # A threshold cannot separate equal scores: the curves have one point after each group of them.
+  # No threshold separates equal scores, so the curves have one point after each group of them.
   points = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
   rng = np.random.default_rng(seed)
 
   def resample(chosen: np.ndarray) -> np.ndarray:
-    """The share of a class above each point in a new resample, with a leading 0."""
+    """Draws a resample; returns the share of a class above each point, with a leading 0."""
     count = int(chosen.sum())
     weights = np.zeros(len(scores))
     weights[chosen] = rng.multinomial(count, np.full(count, 1 / count)) / count
@@ -116,21 +115,20 @@ def intervals(
 
 
 def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
-  """How well anomaly maps find the defective pixels.
+  """Computes how well anomaly maps find the defective pixels.
 
   Args:
     maps: float [images, size, size], larger for more anomalous.
     masks: bool [images, size, size], all False for normal images.
 
   Returns:
-    `pixel_auroc`, `pixel_ap` and `aupro`; None where no pixel or every pixel is
-    defective.
+    `pixel_auroc`, `pixel_ap` and `aupro`; all None if no pixel or every pixel is defective.
   """
   if masks.all() or not masks.any():
     return dict.fromkeys(PIXEL_METRICS)
   from sklearn.metrics import average_precision_score, roc_auc_score
 
-  # Sorted once here: the functions below sort again, which is fast for sorted values.
+  # The functions below sort again, which is fast for sorted values.
   order = np.argsort(maps, axis=None, kind='stable')
   defective, values = masks.ravel()[order], maps.ravel()[order]
   results = (
@@ -142,17 +140,16 @@ def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None
 
 
 def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = FPR_LIMIT) -> float:
-  """The area under the per-region overlap (PRO), up to a false positive rate.
+  """Computes the area under the per-region overlap (PRO), up to a false positive rate.
 
-  PRO at a threshold is the mean, over all connected defective regions (diagonal
-  neighbours are connected), of the share of the region above it; the false
-  positives are the sound pixels above it. That is a ROC curve in which each
-  region has the same weight (Bergmann et al., the MVTec AD dataset, IJCV 2021).
+  PRO at a threshold is the share of a defective region above it, averaged over all connected
+  regions (8-connected). False positives are the sound pixels above it. This is a ROC curve in
+  which each region has the same weight (Bergmann et al., the MVTec AD dataset, IJCV 2021).
 
   Args:
     maps: float [images, size, size].
-    masks: bool [images, size, size], with sound and defective pixels.
-    limit: of the false positive rate.
+    masks: bool [images, size, size], with both sound and defective pixels.
+    limit: highest false positive rate.
 
   Returns:
     0 to 1, divided by `limit`.
@@ -161,7 +158,7 @@ def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = FPR_LIMIT) -> floa
 
 
 def _region_weights(masks: np.ndarray) -> np.ndarray:
-  """1 for sound pixels, 1 / the size of their region for defective ones; shaped as `masks`."""
+  """1 for sound pixels, 1 / (size of the region) for defective ones; shaped like `masks`."""
   weights = np.ones(masks.shape, np.float32)
   for weight, mask in zip(weights, masks, strict=True):
     if mask.any():
@@ -183,7 +180,7 @@ def _area_under_pro(
 
 
 def rates(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
-  """Precision, recall and false alarms at a threshold.
+  """Computes precision, recall and false-alarm rate at a threshold.
 
   Args:
     labels: int [images], 1 for anomalous, 0 for normal; others are ignored.
@@ -191,9 +188,8 @@ def rates(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str,
     threshold: images above it are called anomalous.
 
   Returns:
-    `precision`, `recall` (the share of anomalous images that are caught) and
-    `false_alarm_rate` (the share of normal images that are called anomalous);
-    None where there are no images to take a share of.
+    `precision`, `recall` (share of anomalous images found) and `false_alarm_rate` (share of
+    normal images called anomalous); each is None if its denominator is 0.
   """
   above = scores > threshold
   share = lambda part, whole: float(part.sum() / whole.sum()) if whole.any() else None
@@ -208,7 +204,7 @@ def rates(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str,
 def per_defect_type(
   labels: np.ndarray, defect_types: list[str], scores: np.ndarray, threshold: float
 ) -> dict[str, dict[str, Any]]:
-  """The metrics of each defect type alone, against all normal images.
+  """Computes the metrics of each defect type against all normal images.
 
   Args:
     labels: int [images], 1 for anomalous.

@@ -1,24 +1,25 @@
-"""How alike two images are in structure: SSIM."""
+"""SSIM, the structural similarity of two images."""
 
 import jax
 import numpy as np
 
 from ocrgan_jax.networks.filtering import filter_planes
 
-SSIM_WINDOW = 11  # pixels a side, a Gaussian of 1.5 (Wang et al. 2004)
-SSIM_SIGMA = 1.5
+SSIM_WINDOW = 11  # side of the Gaussian window in pixels (Wang et al. 2004)
+SSIM_SIGMA = 1.5  # pixels
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for images in [0, 1]
 
 
 def ssim(first: jax.Array, second: jax.Array) -> jax.Array:
-  """The structural similarity of each window that lies within the images, mapped to [0, 1].
+  """Computes the SSIM of each window inside the images.
 
   Args:
-    first: float [batch, size, size, channels], size at least 11.
-    second: shaped alike.
+    first: float [batch, size, size, channels] in [-1, 1], size at least 11. It is mapped to
+      [0, 1] first.
+    second: shaped like `first`.
 
   Returns:
-    float32 [batch, channels, size - 10, size - 10], 1 where they are equal.
+    float32 [batch, channels, size - 10, size - 10], 1 where the images are equal.
   """
   matrix = _windows(first.shape[1])
   x, y = ((image.transpose(0, 3, 1, 2) + 1) / 2 for image in (first, second))
@@ -32,7 +33,7 @@ def ssim(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def _windows(size: int) -> np.ndarray:
-  """The matrix [size - 10, size] whose rows are the windows of one axis."""
+  """The matrix [size - 10, size] whose rows are the windows along one axis."""
   at = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
   taps = np.exp(-(at**2) / (2 * SSIM_SIGMA**2))
   taps /= taps.sum()

@@ -1,4 +1,4 @@
-"""Training: the step, validation, the loop, groups of models, the log.
+"""Training: the step, the loop, validation, several models at once, the log.
 
-Start at `train.py`.
+Start reading at `train.py`.
 """

@@ -1,4 +1,4 @@
-"""Losses that make no sense: a training stops at them, and leaves the evidence."""
+"""Stops training when a loss is not finite, and records where it happened."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from ocrgan_jax.data.images import Photographs
 from ocrgan_jax.runs.training_images import TrainingImages
 from ocrgan_jax.training.log import TrainingLog
 
-EVIDENCE = 'not_finite.json'  # in the run's folder
-# Under this the release threw its discriminator away; here it is only reported.
+NOT_FINITE_FILE = 'not_finite.json'  # in the run's folder
+# Below this loss the release reinitialises its discriminator; this package only warns.
 STALLED_DISCRIMINATOR = 1e-5
 
 
@@ -26,15 +26,16 @@ def stop_if_not_finite(
   batches: TrainingBatches,
   data: TrainingImages,
 ) -> None:
-  """Stops a training whose losses are no numbers any more.
+  """Stops training if a loss is not finite.
+
+  Writes the first such step, its losses and the names of its images to NOT_FINITE_FILE.
 
   Args:
-    workdir: the run's folder, where the first such step, its losses and the names of its
-      images are written to EVIDENCE.
-    step: that was done last.
+    workdir: the run's folder.
+    step: the last step done.
     window: the losses of the last steps, in order.
-    batches: of the training.
-    data: its images.
+    batches: the training batches.
+    data: the training images.
 
   Raises:
     InputError: naming the first loss that is not finite.
@@ -49,15 +50,17 @@ def stop_if_not_finite(
       # As text: JSON has no NaN.
       shown = {name: f'{value:.6g}' for name, value in losses.items()}
       if is_first_process():
-        write_json(workdir / EVIDENCE, {'step': step - back, 'losses': shown, 'images': names})
+        write_json(
+          workdir / NOT_FINITE_FILE, {'step': step - back, 'losses': shown, 'images': names}
+        )
       raise InputError(
-        f'the loss {broken[0]} is not finite at step {step - back}; its images and losses are in '
-        f'{workdir / EVIDENCE}. Lower train.learning_rate, or set train.clip'
+        f'the loss {broken[0]} is not finite at step {step - back} (its images and losses are in '
+        f'{workdir / NOT_FINITE_FILE}); lower train.learning_rate or set train.clip'
       )
 
 
 def report_stalled(log: TrainingLog, step: int, window: Sequence[dict[str, float]]) -> None:
-  """Tells of a discriminator whose loss has fallen to nothing: G learns nothing from it."""
+  """Warns if D's loss is close to 0, where G no longer learns from it."""
   losses = [values['discriminator'] for values in window if 'discriminator' in values]
   if losses and abs(float(np.mean(losses))) < STALLED_DISCRIMINATOR:
-    log.message(f'warning: D has stalled at step {step}: its loss is under {STALLED_DISCRIMINATOR}')
+    log.message(f'warning: D has stalled at step {step}: its loss is below {STALLED_DISCRIMINATOR}')

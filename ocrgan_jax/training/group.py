@@ -1,8 +1,8 @@
-"""Several models of one shape trained side by side: other seeds, or other categories.
+"""Trains several models of one shape at once, with different seeds or categories.
 
-They take turns at one compiled program, and each gets the result that it has alone. Stacked along
-a leading axis and stepped at once (`vmap`) they are slower than one alone, on a CPU and on an
-accelerator: convolutions in groups are (docs/performance.md).
+They take turns with one compiled program, and each gives the same result as if trained alone.
+Stacking them with `vmap` is slower, on a CPU and on an accelerator, because it turns convolutions
+into grouped ones (docs/performance.md).
 """
 
 import contextlib
@@ -25,16 +25,16 @@ from ocrgan_jax.training.run import TrainingRun, compile_step, open_run, resolve
 
 
 def catch_up(run: TrainingRun, step: int) -> State:
-  """Trains one run alone to where the others stand: they were interrupted at different steps.
+  """Trains one run alone up to the step of the others, after they were interrupted unevenly.
 
   Args:
-    run: that is behind.
-    step: to come to.
+    run: the run that is behind.
+    step: the step to reach.
 
   Returns:
-    Its state there.
+    The state at that step.
   """
-  print(f'one run is at step {run.step}, others at {step}: it catches up', file=sys.stderr)
+  print(f'one run is at step {run.step}, others at {step}: it catches up first', file=sys.stderr)
   with run.logging():
     state = run.train_to(run.state, step)
   run.step = step
@@ -44,24 +44,27 @@ def catch_up(run: TrainingRun, step: int) -> State:
 def train_several(
   configs: Sequence[ml_collections.ConfigDict], workdirs: Sequence[str | Path]
 ) -> list[State]:
-  """Trains several models of one shape side by side, each with the result that it has alone.
+  """Trains several models of one shape at once; each gives the same result as if trained alone.
 
   Args:
-    configs: they may differ in the seed and in the data.
-    workdirs: a folder for each.
+    configs: they may differ in seed and data.
+    workdirs: the folder of each run.
 
   Returns:
     The last state of each.
 
   Raises:
-    InputError: as `train.train`, or if the models or their batches are not of one shape. If one
-      of them cannot go on, once the others are at their end.
+    InputError: as `train.train`; if the models or their batches differ in shape; or, after the
+      other runs have finished, if a run failed.
   """
   mesh = sharding.make_mesh()
   configs = [resolve(config) for config in configs]
   models = [build_model(config) for config in configs]
   if len(set(models)) > 1:
-    raise InputError('models that train together must be of one shape, loss and optimiser')
+    raise InputError(
+      'models that train together must have the same shape, loss and optimiser; '
+      'train the others on their own'
+    )
   with contextlib.ExitStack() as stack:
     runs = [
       stack.enter_context(open_run(config, Path(workdir), models[0], mesh))
@@ -69,11 +72,11 @@ def train_several(
     ]
     if all(run.finished for run in runs):
       print(
-        f'nothing left to train: the runs have come to step {max(run.step for run in runs)}',
+        f'nothing left to train: the runs are at step {max(run.step for run in runs)}',
         file=sys.stderr,
       )
       return [run.state for run in runs]
-    runs[0].tell_outlook()
+    runs[0].print_plan()
     if not models[0].trains:
       for run in runs:
         if not run.finished:
@@ -82,60 +85,60 @@ def train_several(
     sizes = sorted({run.batch_size for run in runs})
     if len(sizes) > 1:
       raise InputError(
-        f'the runs do not have one batch_size ({", ".join(map(str, sizes))}); train them one by one'
+        f'the runs have different batch sizes ({", ".join(map(str, sizes))}); train them one by one'
       )
     return _take_turns(runs, models[0], mesh)
 
 
 def _take_turns(runs: Sequence[TrainingRun], model: OCRGAN, mesh: Mesh) -> list[State]:
-  """Steps each run in turn, to the end of the longest.
+  """Steps the runs in turn until the longest has finished.
 
   Raises:
-    InputError: at the end, if runs were stopped by what went wrong with them alone.
+    InputError: at the end, if any run failed.
   """
   states, failed = [run.state for run in runs], dict[int, InputError]()
-  begin = max(run.step for run in runs)
+  start = max(run.step for run in runs)
   for k, run in enumerate(runs):
-    if run.step < min(begin, run.num_steps):
-      with _stopping_one(failed, k):
-        states[k] = catch_up(run, min(begin, run.num_steps))
-  going = [k for k, run in enumerate(runs) if run.num_steps > begin and k not in failed]
-  last = max([runs[k].num_steps for k in going], default=begin)
+    if run.step < min(start, run.num_steps):
+      with _isolated_failure(failed, k):
+        states[k] = catch_up(run, min(start, run.num_steps))
+  active = [k for k, run in enumerate(runs) if run.num_steps > start and k not in failed]
+  last = max([runs[k].num_steps for k in active], default=start)
   metrics: dict[int, dict[str, jax.Array]] = {}
   with contextlib.ExitStack() as stack:
-    if going:
-      train_one = compile_step(model, mesh, states[going[0]], runs[0].batch_size)
-    for k in going:
-      stack.enter_context(runs[k].logging(shows_progress=k == going[0]))
+    if active:
+      train_one = compile_step(model, mesh, states[active[0]], runs[0].batch_size)
+    for k in active:
+      stack.enter_context(runs[k].logging(shows_progress=k == active[0]))
     interruption = stack.enter_context(defer_signals())
-    for step in range(begin + 1, last + 1):
-      going = [k for k in going if step <= runs[k].num_steps and k not in failed]
-      if not going:
+    for step in range(start + 1, last + 1):
+      active = [k for k in active if step <= runs[k].num_steps and k not in failed]
+      if not active:
         break
-      images = {k: runs[k].next_batch(interruption) for k in going}
-      given = {k: part for k, part in images.items() if part is not None}
-      if len(given) < len(going):
-        for k in given:
+      images = {k: runs[k].next_batch(interruption) for k in active}
+      complete = {k: part for k, part in images.items() if part is not None}
+      if len(complete) < len(active):
+        for k in complete:
           runs[k].batches.step_back()
-        if step - 1 > begin:
-          _save_interrupted(runs, states, going, step - 1)
+        if step - 1 > start:
+          _save_interrupted(runs, states, active, step - 1)
         raise Interrupted(interruption.number, interruption.stopped_message(step - 1))
-      batches = {k: sharding.put_batch(part, mesh) for k, part in given.items()}
+      batches = {k: sharding.put_batch(part, mesh) for k, part in complete.items()}
       jax.block_until_ready(metrics)
-      for k in going:
+      for k in active:
         states[k], metrics[k] = train_one(states[k], batches[k])
-      for k in going:
-        with _stopping_one(failed, k):
-          runs[k].log_step(step, metrics[k], len(going))
-      saving = [k for k in going if step in runs[k].save_at and k not in failed]
+      for k in active:
+        with _isolated_failure(failed, k):
+          runs[k].log_step(step, metrics[k], len(active))
+      saving = [k for k in active if step in runs[k].save_at and k not in failed]
       with contextlib.ExitStack() as untimed:
-        for k in going if saving else []:
+        for k in active if saving else []:
           untimed.enter_context(runs[k].log.untimed())
         for k in saving:
-          with _stopping_one(failed, k):
+          with _isolated_failure(failed, k):
             runs[k].validate_and_save(states[k])
       if step < last and interruption.should_stop(step):
-        left = [k for k in going if step < runs[k].num_steps and k not in failed]
+        left = [k for k in active if step < runs[k].num_steps and k not in failed]
         _save_interrupted(runs, states, left, step)
         raise Interrupted(interruption.number, interruption.stopped_message(step))
   if failed:
@@ -148,15 +151,15 @@ def _save_interrupted(
 ) -> None:
   failed: dict[int, InputError] = {}
   for k in chosen:
-    with _stopping_one(failed, k):
+    with _isolated_failure(failed, k):
       runs[k].save_interrupted(step, states[k])
 
 
 @contextlib.contextmanager
-def _stopping_one(failed: dict[int, InputError], k: int) -> Iterator[None]:
-  """What goes wrong within is run k's alone: it is told and kept, and the others go on."""
+def _isolated_failure(failed: dict[int, InputError], k: int) -> Iterator[None]:
+  """Reports and records an InputError of run k, so that the other runs go on."""
   try:
     yield
   except InputError as error:
     failed[k] = error
-    tqdm.write(f'{error}; others that train beside it go on', file=sys.stderr)
+    tqdm.write(f'{error}; the other runs go on', file=sys.stderr)

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from ocrgan_jax.core.files import write_text
 
-# What sends the metrics of a step elsewhere, and what ends that.
+# Two functions: one sends the metrics of a step to a service, one ends the connection.
 Tracker = tuple[Callable[[int, dict[str, float]], None], Callable[[], None]]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-  """The lines of a `metrics.jsonl`, up to one that was cut short when a run was killed."""
+  """Reads the lines of a `metrics.jsonl`, up to one that was truncated when a run was killed."""
   lines: list[dict[str, Any]] = []
   if path.exists():
     for line in path.read_text().splitlines():
@@ -32,11 +32,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 class TrainingLog:
-  """Metrics as JSON lines and TensorBoard events, and the progress bar of training.
+  """Writes metrics as JSON lines and TensorBoard events, and shows the progress bar.
 
-  A line of `metrics.jsonl` has `step`, `epoch` (passes over the training set so far),
-  and either the means of the losses since the last such line and `images_per_second`, of
-  all models that train side by side, or the results of a validation.
+  A line of `metrics.jsonl` has `step`, `epoch` (passes over the training set so far), and either
+  the results of a validation, or the mean losses since the last such line and
+  `images_per_second`, which sums over all models that train at once.
   """
 
   def __init__(
@@ -48,20 +48,20 @@ class TrainingLog:
     batch_size: int,
     num_images: int,
     writes: bool = True,
-    shows: bool = True,
+    shows_progress: bool = True,
     tracker: Tracker | None = None,
   ):
-    """Opens the log of a run, dropping what an interrupted run logged after `step`.
+    """Opens the log of a run and drops what an interrupted run logged after `step`.
 
     Args:
       workdir: the run's folder.
-      step: the steps already done.
-      num_steps: the steps that the whole run takes.
+      step: number of steps already done.
+      num_steps: length of the run in steps.
       batch_size: images per step.
       num_images: images per epoch.
-      writes: off in all but one of the processes of a run.
-      shows: whether there is a progress bar.
-      tracker: what sends the metrics of a step elsewhere, and what ends that.
+      writes: whether this process writes the log; only one process of a run does.
+      shows_progress: whether to show a progress bar.
+      tracker: sends the metrics to a service, too.
     """
     self._path, self._events, self._tracker = workdir / 'metrics.jsonl', None, tracker
     if writes:
@@ -70,10 +70,10 @@ class TrainingLog:
       self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
     self._epoch = lambda step: step * batch_size / num_images
     self._batch_size = batch_size
-    # Where the output is no terminal, each redrawing of the bar adds a line to it.
+    # Outside a terminal, every update of the bar adds a line.
     self._bar = tqdm(
       total=num_steps * batch_size,
-      disable=not (writes and shows and num_steps),
+      disable=not (writes and shows_progress and num_steps),
       initial=step * batch_size,
       desc='training',
       unit='image',
@@ -89,18 +89,18 @@ class TrainingLog:
     self._since = time.perf_counter()
 
   def add(self, metrics: dict[str, jax.Array], models: int = 1) -> None:
-    """Adds the scalars of one step, without waiting for them.
+    """Adds the scalars of one step, without waiting for the device.
 
     Args:
       metrics: of this run.
-      models: how many made that step, one after the other.
+      models: number of models that took turns in this step.
     """
     self._window.append(metrics)
     self._images += models * self._batch_size
     self._bar.update(self._batch_size)
 
   def flush(self, step: int) -> list[dict[str, float]]:
-    """Writes the means since the last flush, if a step was added; returns the steps' own."""
+    """Writes the means since the last flush, if any; returns the values of each step."""
     window = [
       {name: float(value) for name, value in metrics.items()}
       for metrics in jax.device_get(self._window)
@@ -118,7 +118,7 @@ class TrainingLog:
     return window
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes one line, and the same values as events."""
+    """Writes one line and the same values as events."""
     if self._events is None:
       return
     line = {'step': step, 'epoch': round(self._epoch(step), 4), **metrics}
@@ -135,13 +135,13 @@ class TrainingLog:
       self._events.add_image(name, image, step, dataformats='HWC')
 
   def text(self, name: str, content: str) -> None:
-    """Shows a text as it is in TensorBoard."""
+    """Shows preformatted text in TensorBoard."""
     if self._events is not None:
       self._events.add_text(name, '    ' + content.replace('\n', '\n    '), 0)
 
   @contextlib.contextmanager
   def untimed(self) -> Iterator[None]:
-    """Leaves what is done within (a validation, a checkpoint) out of images/s."""
+    """Excludes the time inside (a validation, a checkpoint) from images/s."""
     begun = time.perf_counter()
     yield
     self._since += time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""One run while it trains: its data, its state, its log and its checkpoints."""
+"""A run in training: its data, state, log and checkpoints."""
 
 import contextlib
 import functools
@@ -29,27 +29,27 @@ from ocrgan_jax.runs import checkpoint, run_folder
 from ocrgan_jax.runs.ownership import LOCK, owned
 from ocrgan_jax.runs.training_images import TrainingImages, load_training_images
 from ocrgan_jax.scoring.calibration import Calibration, map_limit
-from ocrgan_jax.training import outlook, snapshots
+from ocrgan_jax.training import plan, snapshots
 from ocrgan_jax.training.divergence import report_stalled, stop_if_not_finite
 from ocrgan_jax.training.log import TrainingLog, read_lines
 from ocrgan_jax.training.step import train_step
 from ocrgan_jax.training.tracking import open_tracker
 from ocrgan_jax.training.validation import Validator, fit_before_training, uses_cross_conformal
 
-SIGNAL_SECONDS = 0.5  # for a signal to reach this process when it has reached another
+SIGNAL_SECONDS = 0.5  # wait this long for a signal that has already reached another process
 
 
 class TrainingRun:
-  """A run that is being trained. Open one with `open_run`.
+  """A run in training. Open one with `open_run`.
 
   Attributes:
-    state: where training begins, or goes on from.
-    step: the steps already done.
-    num_steps: the steps of the whole run.
-    batch_size: images a step, over all devices.
-    batches: the iterator over batches of training images, from `step` on.
+    state: the state from which training starts or resumes.
+    step: number of steps already done.
+    num_steps: length of the run in steps.
+    batch_size: images per step, over all devices.
+    batches: iterator over batches of training images, from `step` on.
     save_at: the steps after which to validate and save.
-    log: where the losses go, while `logging`.
+    log: the log of losses, open inside `logging`.
   """
 
   log: TrainingLog
@@ -64,7 +64,7 @@ class TrainingRun:
     batch_size: int,
     checkpoints: checkpoint.CheckpointManager,
   ):
-    """Takes up a run from its last checkpoint, or begins it; see `open_run`."""
+    """Restores the run from its last checkpoint, or starts it; see `open_run`."""
     images, held_out = data.images, data.held_out
     schedule, count = read(Schedule, config.train), len(images)
     self.batch_size = batch_size
@@ -79,15 +79,15 @@ class TrainingRun:
     )
     new = new_state(model, mesh)(config.seed)
     last = checkpoint.restore_training(checkpoints, new, sharding.replicated(mesh), self.batches)
-    self.state, self._begun = new if last is None else last, last is not None
+    self.state, self._resumed = new if last is None else last, last is not None
     self.step = int(self.state.step)
     if last is None and read_lines(workdir / 'metrics.jsonl'):
-      print(f'warning: no checkpoint is left in {workdir}: training begins anew', file=sys.stderr)
+      print(f'warning: no checkpoint is left in {workdir}: training starts over', file=sys.stderr)
     if last is None and model.sees_deviations:
       self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
     self._mesh, self._model, self._data = mesh, model, data
-    # Of photographs: it is their scores that set the threshold, also where tiles are scored.
+    # Counts photographs, not tiles, because the threshold is set from scores of photographs.
     self._num_held_out = len(tile_indices(held_out))
     self._num_for_threshold = self._num_held_out + count * uses_cross_conformal(model, images)
     self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
@@ -97,15 +97,15 @@ class TrainingRun:
   @property
   def finished(self) -> bool:
     """Whether there is nothing left to train."""
-    return self._begun and self.step >= self.num_steps
+    return self._resumed and self.step >= self.num_steps
 
   @contextlib.contextmanager
   def logging(self, *, shows_progress: bool = True) -> Iterator[None]:
-    """Opens the log where the run stands."""
+    """Opens the log at the current step."""
     if self.step:
-      print(f'going on from step {self.step}', file=sys.stderr)
+      print(f'resuming from step {self.step}', file=sys.stderr)
     first = sharding.is_first_process()
-    self._tells_time = shows_progress and first
+    self._prints_time = shows_progress and first
     self.log = TrainingLog(
       self._workdir,
       step=self.step,
@@ -113,7 +113,7 @@ class TrainingRun:
       batch_size=self.batch_size,
       num_images=self._num_images,
       writes=first,
-      shows=shows_progress,
+      shows_progress=shows_progress,
       tracker=sharding.in_first_process(
         lambda: open_tracker(self._track, self._workdir, self._config)
       ),
@@ -124,11 +124,11 @@ class TrainingRun:
     finally:
       self.log.close()
 
-  def tell_outlook(self) -> None:
-    """Says on what the run computes, how much it has to do, and what makes its result weak."""
+  def print_plan(self) -> None:
+    """Prints the device and the work to do, and warns if the result will be weak."""
     if not sharding.is_first_process():
       return
-    line = outlook.describe(
+    line = plan.describe(
       self._mesh,
       self.state,
       num_steps=self.num_steps,
@@ -137,11 +137,16 @@ class TrainingRun:
       num_held_out=self._num_held_out,
     )
     print(line, file=sys.stderr)
-    for doubt in outlook.doubts(self.num_steps, self._num_for_threshold):
-      print(f'warning: {doubt}', file=sys.stderr)
+    for warning in plan.warnings_for(self.num_steps, self._num_for_threshold):
+      print(f'warning: {warning}', file=sys.stderr)
 
   def log_step(self, step: int, metrics: dict[str, jax.Array], models: int = 1) -> None:
-    """Takes the losses of a step that so many models made; writes a line where one is due.
+    """Logs the losses of a step; writes a line if one is due.
+
+    Args:
+      step: that was done.
+      metrics: its losses.
+      models: number of models that took turns in this step.
 
     Raises:
       InputError: if a loss since the last line is not finite.
@@ -149,21 +154,21 @@ class TrainingRun:
     self.log.add(metrics, models)
     if step == self.step + 1:
       self._since = time.perf_counter()
-    if self._tells_time and step == self.step + 1 + outlook.MEASURED_STEPS:
-      each = (time.perf_counter() - self._since) / outlook.MEASURED_STEPS
-      self.log.message(outlook.describe_time(each * (self.num_steps - step), self._mesh))
+    if self._prints_time and step == self.step + 1 + plan.MEASURED_STEPS:
+      each = (time.perf_counter() - self._since) / plan.MEASURED_STEPS
+      self.log.message(plan.describe_time(each * (self.num_steps - step), self._mesh))
     if step % self._log_every == 0 or step in self.save_at:
       self._flush(step)
 
   def train_to(self, state: State, until: int) -> State:
-    """Trains from where the run stands, alone, while `logging`.
+    """Trains this run alone, inside `logging`.
 
     Args:
-      state: of the run; it is used up.
-      until: the last step to be done.
+      state: the current state; its buffers are donated.
+      until: the last step to do.
 
     Returns:
-      The state after it.
+      The state after that step.
     """
     with self.log.untimed():
       train_one = compile_step(self._model, self._mesh, state, self.batch_size)
@@ -176,7 +181,7 @@ class TrainingRun:
             self.save_interrupted(step - 1, state)
           raise Interrupted(interruption.number, interruption.stopped_message(step - 1))
         batch = sharding.put_batch(images, self._mesh)
-        # Run one step ahead of the device, so that it never waits, but no further.
+        # Stay one step ahead of the device so that it never waits, but no further.
         jax.block_until_ready(metrics)
         state, metrics = train_one(state, batch)
         self.log_step(step, metrics)
@@ -190,7 +195,7 @@ class TrainingRun:
     return state
 
   def next_batch(self, interruption: Interruption) -> np.ndarray | None:
-    """The next batch; None if its workers were ended, too, by the signal that ends training."""
+    """Returns the next batch; None if the signal that stops training also killed the workers."""
     try:
       return next(self.batches)
     except RuntimeError:
@@ -200,13 +205,13 @@ class TrainingRun:
       return None
 
   def save_interrupted(self, step: int, state: State) -> None:
-    """Saves a state to go on from, but not to score by, unless that was just done."""
+    """Saves a state for resuming only, without validation, unless it was saved just now."""
     if step not in self.save_at:
       self._flush(step)
       checkpoint.save_interrupted(self._checkpoints, state, self.batches)
 
   def _flush(self, step: int) -> None:
-    """Writes a line of the log.
+    """Writes a line of the log and checks the losses.
 
     Raises:
       InputError: if a loss since the last line is not finite.
@@ -224,11 +229,11 @@ class TrainingRun:
       self._draw(state, calibration)
 
   def _draw(self, state: State, calibration: Calibration) -> None:
-    """Shows in TensorBoard what a few held-out images and their forged copies become."""
+    """Shows reconstructions and maps of a few held-out images and forged copies in TensorBoard."""
     count = min(snapshots.COUNT, len(self._data.held_out))
     images = self._data.held_out[np.arange(count)]
     parts = {'held_out': images}
-    if self._model.stages.validates_by_forgeries:
+    if self._model.stages.validates_on_forgeries:
       parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
     explain = jit_explain_step(self._model, self._mesh)
     limit = map_limit(calibration, self._model.score, calibration.limit)
@@ -240,7 +245,7 @@ class TrainingRun:
       self.log.picture(int(state.step), name, snapshots.snapshot(views, limit))
 
   def save_untrained(self) -> None:
-    """Finishes a run that trains nothing: it is validated and saved as it begins."""
+    """Finishes a run without networks: validates and saves its initial state."""
     with self.logging():
       self.validate_and_save(self.state)
 
@@ -249,7 +254,7 @@ class TrainingRun:
 def open_run(
   config: ml_collections.ConfigDict, workdir: Path, model: OCRGAN, mesh: Mesh
 ) -> Iterator[TrainingRun]:
-  """Opens a run where it stands, or begins it.
+  """Opens a run at its last checkpoint, or starts it.
 
   Args:
     config: resolved.
@@ -258,32 +263,32 @@ def open_run(
     mesh: of the devices.
 
   Yields:
-    The run, ready to be trained.
+    The run, ready for training.
 
   Raises:
-    InputError: if the data or the folder cannot be used. Nothing has been written then.
-    InUse: if the run is being trained already.
+    InputError: if the data or the folder cannot be used; nothing is written then.
+    InUse: if another process is training the run.
   """
   run_folder.check(workdir, config)
   with contextlib.ExitStack() as stack:
     writes = sharding.is_first_process()
     sharding.in_first_process(lambda: stack.enter_context(owned(workdir / LOCK)))
-    run_folder.check(workdir, config)  # another run may have begun there meanwhile
+    run_folder.check(workdir, config)  # another run may have started there in the meantime
     data = load_training_images(config, workdir)
     batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
-    if writes and not run_folder.training_set(workdir):  # not begun yet
+    if writes and not run_folder.training_set(workdir):  # a new run
       run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
     checkpoints = stack.enter_context(
       checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
     )
     run = TrainingRun(config, workdir, model, mesh, data, batch_size, checkpoints)
-    if writes and not run.finished:  # perhaps with more epochs than before
+    if writes and not run.finished:  # the config may now have more epochs
       run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
     yield run
 
 
 def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:
-  """Compiles the training step: (state, batch) → (state, losses); the state given is used up."""
+  """Compiles the training step, (state, batch) → (state, losses). It donates its input state."""
   print('compiling the training step', file=sys.stderr)
   step = sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
   shape = batch_size, model.image_size, model.image_size, model.channels
@@ -292,23 +297,23 @@ def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Co
 
 @functools.cache
 def _forging(model: OCRGAN) -> Callable[..., jax.Array]:
-  """The compiled function (state, draw, images) → the images forged."""
+  """Returns the compiled function (state, draw, images) → forged images."""
   return jax.jit(functools.partial(forged_step, model=model))
 
 
 @functools.cache
 def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
-  """The compiled function that draws a state from a seed."""
+  """Returns the compiled function that initialises a state from a seed."""
   return jax.jit(
     functools.partial(create_state, model),
     out_shardings=sharding.replicated(mesh),
-    # It runs once. The default, 3, gives the same bits and compiles for longer.
+    # It runs only once. The default level, 3, gives the same bits but compiles more slowly.
     compiler_options={'xla_backend_optimization_level': 1},
   )
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """The config of a run as it is saved: free of references, its folders absolute."""
+  """Returns a config as a run saves it: without references, with absolute paths."""
   config = ml_collections.ConfigDict(config.copy_and_resolve_references())
   config.data_dir = absolute(config.data_dir)
   config.data.test_dir = absolute(config.data.test_dir)

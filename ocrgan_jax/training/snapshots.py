@@ -1,4 +1,4 @@
-"""Pictures of what a model makes of a few fixed images, to be watched while it trains."""
+"""Pictures of a few fixed images during training, with reconstructions and anomaly maps."""
 
 from collections.abc import Mapping
 
@@ -11,15 +11,15 @@ COUNT = 4  # held-out images, and as many forged copies of them
 
 
 def snapshot(views: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
-  """What a model makes of images, one below the other.
+  """Draws images, their reconstructions and their anomaly maps, one below the other.
 
   Args:
     views: of the images, from `score_step.explain_step`.
-    limit: the value of the map from which a place is anomalous.
+    limit: map value from which a place is anomalous.
 
   Returns:
-    uint8 [rows · size, images · size, 3]: the images, their reconstructions, the anomaly maps
-    (full brightness at the limit), and these over the images.
+    uint8 [rows · size, images · size, 3]. The rows are the images, the reconstructions, the
+    anomaly maps (full brightness at the limit), and the images tinted by their maps.
   """
   limit = max(limit, 1e-12)
   shown = to_uint8(views['input'])

@@ -1,4 +1,4 @@
-"""One step of training: a pure function of arrays, no I/O."""
+"""The training step: a pure function of arrays, no I/O."""
 
 from typing import Any, NamedTuple
 
@@ -8,12 +8,12 @@ import optax
 
 from ocrgan_jax.forging.mixtures import visible_change
 from ocrgan_jax.model.inputs import (
-  counts_of,
-  deviations_of,
+  add_arrays,
+  counted_pixels,
+  density_deviations,
   forge_batch,
   half_size,
   split,
-  summed,
   to_float,
 )
 from ocrgan_jax.model.ocrgan import OCRGAN
@@ -22,16 +22,15 @@ from ocrgan_jax.optimization import losses
 
 
 class Batch(NamedTuple):
-  """What one step learns from.
+  """The arrays of one step.
 
   Attributes:
-    real: the normal images, which G should reconstruct, float [batch, size, size, 3].
-    bands: what G is given, one array shaped as `real` a branch.
-    forged: the forged images, shaped as `real`; None where nothing is forged.
-    mask: what really changed in them, [batch, size / 2, size / 2]; None for a D that does
-      not judge pixels.
-    deviations: of the forged images from the density in the state, [batch, size / 2,
-      size / 2, c], if D is given them.
+    real: normal images, G's target, float [batch, size, size, 3].
+    bands: G's input, one array shaped like `real` per branch.
+    forged: forged images, shaped like `real`; None if nothing is forged.
+    mask: visible change in them, [batch, size / 2, size / 2]; None unless D is pixel-wise.
+    deviations: of the forged images from the density in the state,
+      [batch, size / 2, size / 2, c], if D takes them.
   """
 
   real: jax.Array
@@ -44,19 +43,19 @@ class Batch(NamedTuple):
 def train_step(
   state: State, images: jax.Array, *, model: OCRGAN
 ) -> tuple[State, dict[str, jax.Array]]:
-  """Updates G and D once, both from the parameters before the step (III-A has them alternate).
+  """Updates G and D once, both from the parameters before the step (III-A alternates them).
 
-  D's passes over the same image in G's and in D's loss are the same computation,
-  which the compiler does once. Losses of weight 0 are not computed.
+  G's and D's losses share D's passes over the same images; the compiler computes them once.
+  Losses of weight 0 are not computed.
 
   Args:
     state: the state; its `step` seeds the forgeries.
-    images: uint8 [batch, size, size, 3 or 4], normal ones.
+    images: normal images, uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
-    The state after the step, and float32 scalars: each loss that was computed,
-    unweighted, and G's and D's totals.
+    The state after the step, and float32 scalars: each computed loss, unweighted, and the totals
+    of G and D.
   """
   batch = prepare_batch(state, images, model=model)
   generator, fake, metrics = update_generator(state, batch, model=model)
@@ -72,12 +71,12 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   """Forges and splits the images of one step.
 
   Args:
-    state: whose `step` seeds the draws.
-    images: uint8 [batch, size, size, 3 or 4], normal ones.
+    state: the state; its `step` seeds the forgeries.
+    images: normal images, uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
-    What the step learns from.
+    The batch.
   """
   key = state.random_key(state.step)
   normal = to_float(images)
@@ -85,13 +84,13 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   if not model.stages.forges:
     return Batch(real, normal_bands)
   forged = forge_batch(model, key, normal)
-  if (counts := counts_of(images)) is not None:  # a defect in the background is none
+  if (counts := counted_pixels(images)) is not None:  # no forgeries in ignored pixels
     forged = jnp.where(counts[..., None], forged, normal)
   forged_bands, forged = split(model, forged)
   mask, deviations = None, None
   if model.judges_pixels:
     mask = half_size(visible_change(real, forged))
-    deviations = deviations_of(model, state, forged)
+    deviations = density_deviations(model, state, forged)
   bands = forged_bands if model.stages.restores else normal_bands
   return Batch(real, bands, forged, mask, deviations)
 
@@ -99,15 +98,15 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
 def update_generator(
   state: State, batch: Batch, *, model: OCRGAN
 ) -> tuple[NetworkState, jax.Array, dict[str, jax.Array]]:
-  """One update of G by Eq. 12, with D as it stands in the state.
+  """Updates G by Eq. 12; D is fixed.
 
   Args:
-    state: the state, left as it is.
+    state: the state before the step.
     batch: of the step.
     model: the static description.
 
   Returns:
-    G after the update, the reconstruction Î before it, and the losses.
+    G after the update, the reconstructions Î before it, and the losses.
   """
   gradients = jax.grad(_generator_loss, has_aux=True)
   gradient, (fake, batch_stats, metrics) = gradients(state.generator.params, state, batch, model)
@@ -117,12 +116,12 @@ def update_generator(
 def update_discriminator(
   state: State, batch: Batch, fake: jax.Array, *, model: OCRGAN
 ) -> tuple[NetworkState, dict[str, jax.Array]]:
-  """One update of D, by its side of Eq. 10 or, where it judges pixels, by `losses.pixel_loss`.
+  """Updates D, by its side of Eq. 10 or, if it is pixel-wise, by `losses.pixel_loss`.
 
   Args:
-    state: the state, left as it is.
+    state: the state before the step.
     batch: of the step.
-    fake: the reconstructions, shaped as `batch.real`; no gradient goes through them.
+    fake: the reconstructions, shaped like `batch.real`; no gradient flows into them.
     model: the static description.
 
   Returns:
@@ -138,7 +137,7 @@ def update_discriminator(
 def _judge(
   model: OCRGAN, params: Any, batch_stats: Any, *inputs: Any
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
-  """D with batch statistics: what it gives, and its new running statistics."""
+  """Runs D with batch statistics; returns its outputs and the new running statistics."""
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, changes = model.discriminator.apply(
     variables, *inputs, train=True, mutable=['batch_stats']
@@ -149,17 +148,19 @@ def _judge(
 def _judge_pixels(
   model: OCRGAN, params: Any, batch_stats: Any, batch: Batch, fake: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
-  """The same of a D that judges pixels, of the forged images and what G makes of them."""
+  """Runs a pixel-wise D on the forged images and their reconstructions, as `_judge`."""
   return _judge(model, params, batch_stats, batch.forged, fake, batch.deviations)
 
 
 def _generator_loss(
   params: Any, state: State, batch: Batch, model: OCRGAN
 ) -> tuple[jax.Array, tuple[jax.Array, Any, dict[str, jax.Array]]]:
-  """Eq. 12 for G, and (Î, the new batch statistics, the terms by name)."""
+  """G's loss, Eq. 12, and (Î, the new running statistics, the terms by name)."""
   variables = {'params': params, 'batch_stats': state.generator.batch_stats}
-  made, changes = model.generator.apply(variables, batch.bands, train=True, mutable=['batch_stats'])
-  fake = summed(made)
+  reconstructed, changes = model.generator.apply(
+    variables, batch.bands, train=True, mutable=['batch_stats']
+  )
+  fake = add_arrays(reconstructed)
   outputs = losses.Outputs(batch.real, fake)
   terms = {n: t for n, t in losses.generator_terms(model.loss).items() if t.weight > 0}
   if any(term.needs_discriminator for term in terms.values()):
@@ -168,23 +169,23 @@ def _generator_loss(
     (_, real_latent), _ = _judge(model, d.params, d.batch_stats, batch.real)
     outputs = losses.Outputs(batch.real, fake, fake_logits, real_latent, fake_latent)
   values = {name: term.function(outputs) for name, term in terms.items()}
-  total = summed([terms[name].weight * value for name, value in values.items()])
+  total = add_arrays([terms[name].weight * value for name, value in values.items()])
   return total, (fake, changes['batch_stats'], {**values, 'generator': total})
 
 
 def _discriminator_loss(
   params: Any, state: State, batch: Batch, fake: jax.Array, model: OCRGAN
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-  """D's loss, and (its new batch statistics, the loss by name).
+  """D's loss, and (its new running statistics, the loss by name).
 
-  Each kind of image is normalised by its own statistics; the running ones see
-  them in the order real, reconstructed, forged.
+  Each kind of image is normalised by its own batch statistics. The running statistics are updated
+  in the order real, reconstructed, forged.
   """
   batch_stats = state.discriminator.batch_stats
   (real_logits, real_latent), batch_stats = _judge(model, params, batch_stats, batch.real)
   fake_logits, fake_latents = [], []
-  for shown in [fake] if batch.forged is None else [fake, batch.forged]:
-    (logits, latent), batch_stats = _judge(model, params, batch_stats, shown)
+  for images in [fake] if batch.forged is None else [fake, batch.forged]:
+    (logits, latent), batch_stats = _judge(model, params, batch_stats, images)
     fake_logits.append(logits)
     fake_latents.append(latent)
   form, weight = model.loss.adversarial_form, model.loss.discriminator_latent
@@ -197,7 +198,7 @@ def _discriminator_loss(
 def _pixel_discriminator_loss(
   params: Any, state: State, batch: Batch, fake: jax.Array, model: OCRGAN
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-  """The loss of a D that judges pixels, and (its new batch statistics, the loss by name)."""
+  """The loss of a pixel-wise D, and (its new running statistics, the loss by name)."""
   batch_stats = state.discriminator.batch_stats
   (logits, _), batch_stats = _judge_pixels(model, params, batch_stats, batch, fake)
   loss = losses.pixel_loss(logits, batch.mask, model.loss.defects)
@@ -212,7 +213,7 @@ def _update(
   params = optax.apply_updates(network.params, updates)
   average = network.average
   if model.optimizer.average > 0:
-    # Shorter at the beginning, or the weights before training would stay in it for long.
+    # A shorter average at the start, so that the initial weights fade quickly.
     kept = jnp.minimum(model.optimizer.average, (1 + step) / (10 + step))
     new = {'params': params, 'batch_stats': batch_stats}
     average = optax.incremental_update(new, average, 1 - kept)

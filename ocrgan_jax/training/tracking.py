@@ -1,4 +1,4 @@
-"""Sends the log of a run to Weights & Biases or MLflow, where one of them is installed."""
+"""Sends the log of a run to Weights & Biases or MLflow, if installed."""
 
 import importlib
 import re
@@ -16,24 +16,24 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_text
 from ocrgan_jax.training.log import Tracker
 
-PROJECT = 'ocrgan_jax'  # the name of the project there, or of the experiment
-SERVICES = {'wandb': 'wandb', 'mlflow': 'mlflow-skinny'}  # `train.track` → what pip installs
-RUN_FILE = 'tracked.txt'  # the run's name there, so that it goes on when training does
+PROJECT = 'ocrgan_jax'  # name of the W&B project or MLflow experiment
+SERVICES = {'wandb': 'wandb', 'mlflow': 'mlflow-skinny'}  # `train.track` → package on PyPI
+RUN_FILE = 'tracked.txt'  # stores the run's id at the service, to resume it
 
 Log = Callable[[int, dict[str, float]], None]
 Close = Callable[[], None]
 
 
 def open_tracker(service: str, workdir: Path, config: ml_collections.ConfigDict) -> Tracker | None:
-  """Opens the run at a tracking service; where that is, its own environment variables say.
+  """Starts or resumes a run at a tracking service, configured by its own environment variables.
 
   Args:
-    service: of SERVICES, or 'none'.
+    service: a key of SERVICES, or 'none'.
     workdir: the run's folder.
-    config: the run's, which is sent as its hyperparameters.
+    config: of the run; sent as hyperparameters.
 
   Returns:
-    What sends metrics of a step, and what ends the run there; None without a service.
+    A function that sends the metrics of a step, and one that ends the run; None for 'none'.
 
   Raises:
     InputError: if the service is not installed or does not answer.
@@ -52,7 +52,7 @@ def open_tracker(service: str, workdir: Path, config: ml_collections.ConfigDict)
   opened = _open_wandb if service == 'wandb' else _open_mlflow
   try:
     name, log, close = opened(library, known, workdir, flat_fields(config))
-  except Exception as error:  # of the service's own types, which are many
+  except Exception as error:  # each service has many exception types of its own
     reason = str(error).strip().partition('\n')[0]
     raise InputError(f'train.track: {service} cannot be used: {reason}') from None
   write_text(path, f'{service} {name}\n')
@@ -61,7 +61,7 @@ def open_tracker(service: str, workdir: Path, config: ml_collections.ConfigDict)
 
 
 class _Guard:
-  """A service that fails in the middle of a training is left out from then on, and that is told."""
+  """Keeps training alive when a service fails: warns once, then stops sending to it."""
 
   def __init__(self, service: str):
     self._service, self._works = service, True
@@ -75,7 +75,7 @@ class _Guard:
       except Exception as error:
         self._works = False
         reason = str(error).strip().partition('\n')[0]
-        print(f'warning: {self._service} gets no more of the log: {reason}', file=sys.stderr)
+        print(f'warning: the log is no longer sent to {self._service}: {reason}', file=sys.stderr)
 
     return guarded
 
@@ -111,7 +111,7 @@ def _open_mlflow(
 
   def log(step: int, metrics: dict[str, float]) -> None:
     now = int(time.time() * 1000)
-    # MLflow allows few characters in a name.
+    # MLflow rejects other characters in names.
     names = {key: re.sub(r'[^\w\-./ ]', '_', key) for key in metrics}
     client.log_batch(
       name, metrics=[entities.Metric(names[key], metrics[key], now, step) for key in metrics]

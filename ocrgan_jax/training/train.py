@@ -1,4 +1,4 @@
-"""Trains a model, from its config to its last checkpoint."""
+"""Trains a model, from config to last checkpoint."""
 
 import sys
 from pathlib import Path
@@ -12,26 +12,26 @@ from ocrgan_jax.training.run import open_run, resolve
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
-  """Trains a model to the end of its config's epochs.
+  """Trains a model, or resumes its training.
 
   Args:
     config: as in `configs/default.py`.
-    workdir: the run's folder: config, metrics, TensorBoard events, checkpoints.
+    workdir: the run's folder, for config, metrics, TensorBoard events and checkpoints.
 
   Returns:
     The last state.
 
   Raises:
-    InputError: if the config, the data or the folder cannot be used. Nothing has
-      been written then.
+    InputError: if the config, the data or the folder cannot be used (nothing is written then),
+      or if a loss is not finite.
   """
   mesh, config = sharding.make_mesh(), resolve(config)
   model = build_model(config)
   with open_run(config, Path(workdir), model, mesh) as run:
     if run.finished:
-      print(f'nothing left to train: the run has come to step {run.step}', file=sys.stderr)
+      print(f'nothing left to train: the run is at step {run.step}', file=sys.stderr)
       return run.state
-    run.tell_outlook()
+    run.print_plan()
     if not model.trains:
       run.save_untrained()
       return run.state

@@ -1,7 +1,7 @@
-"""Held-out normal images: the scale of the scores, the threshold, and the validation AUROC.
+"""Sets the scale of the scores and the threshold, and computes the validation AUROC.
 
-The density that scores, if there is one, is fitted to the training images here as well. No test
-image takes part in any of it.
+All of it uses held-out normal images. If the score uses a density, it is fitted here to the
+training images. Test images are never used.
 """
 
 import dataclasses
@@ -37,13 +37,12 @@ FOLDS = 5  # of the training images; each is scored by a density fitted to the o
 
 
 class Validation(NamedTuple):
-  """What held-out images say about a state.
+  """The result of validating a state.
 
   Attributes:
-    calibration: the scale of its scores, its threshold, and its density if it has one.
-    auroc: of the held-out images against their own forged copies. Without forging there
-      is nothing to compare with, and it is 0.5 by definition: of equal checkpoints the last
-      is the best.
+    calibration: scale of the scores, threshold and, if used, density.
+    auroc: of held-out images against their forged copies; 0.5 if there are none, so that the last
+      checkpoint counts as the best.
   """
 
   calibration: Calibration
@@ -58,10 +57,10 @@ class Validator:
     model: the static description.
     mesh: of the devices.
     held_out: normal images that are not trained on.
-    batch_size: images scored at once.
+    batch_size: number of images to score at once.
     images: the training images; needed if the score uses a density.
-    sets_threshold: whether the threshold matters. If not, the time for `uses_cross_conformal`
-      is saved.
+    sets_threshold: whether the threshold matters; if not, the extra fits for
+      `uses_cross_conformal` are skipped.
   """
 
   model: OCRGAN
@@ -72,22 +71,22 @@ class Validator:
   sets_threshold: bool = True
 
   def __call__(self, state: State) -> Validation:
-    """Fits the density, the scale and the threshold of a state, and validates it.
+    """Fits density, scale and threshold of a state, and validates it.
 
     Raises:
       InputError: if a score is not finite.
     """
-    fitted, of_other_folds = self._fit_density(state)
+    fitted, fold_densities = self._fit_density(state)
     reference = Reference(self._map_unit(state, fitted), fitted)
     normal, forged, map_maximum = self._score_held_out(state, reference)
     if not np.isfinite([*normal, *forged]).all():
       raise InputError(
-        f'scores of held-out images are not finite at step {int(state.step)}: the weights '
-        'diverged; lower train.learning_rate, or set train.clip'
+        f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
+        'diverged; lower train.learning_rate or set train.clip'
       )
     known = [reduce_tiles(self.held_out, normal)]
-    if of_other_folds:
-      scores, largest = self._score_folds(state, reference, of_other_folds)
+    if fold_densities:
+      scores, largest = self._score_folds(state, reference, fold_densities)
       known.append(scores)
       map_maximum = max(map_maximum, largest)
     calibration = calibrate(
@@ -107,10 +106,10 @@ class Validator:
   def _fit_density(
     self, state: State
   ) -> tuple[tuple[Gaussians, ...] | None, list[tuple[Gaussians, ...]]]:
-    """The density of all training images, and for each fold that of the other folds.
+    """Fits a density to all training images and, for each fold, one to the other folds.
 
-    The first is None if the score uses no density. The second is empty unless the training
-    images set the threshold, too.
+    The first is None if the score uses no density. The second is empty unless the training images
+    also set the threshold.
     """
     lists = self.model.stages.fits
     if lists is None:
@@ -121,13 +120,13 @@ class Validator:
     by_all = self.sets_threshold and uses_cross_conformal(self.model, self.images)
     fit = lambda moments: gaussian.fit(moments, self.model.density, lists, self.model.statistics)
     add = functools.partial(_compile(self.model, self.mesh).moments, state)
-    folds = _moments_by_fold(add, self._folded('fitting', FOLDS if by_all else 1))
+    folds = _moments_by_fold(add, self._folds('fitting', FOLDS if by_all else 1))
     merge = jax.jit(merge_moments)
     others = [merge(*folds[:k], *folds[k + 1 :]) for k in range(len(folds) if by_all else 0)]
     return fit(merge(*folds)), [fit(moments) for moments in others]
 
   def _map_unit(self, state: State, fitted: tuple[Gaussians, ...] | None) -> np.ndarray:
-    """The mean anomaly map of the held-out images as the unit of maps."""
+    """Computes the map unit from the mean anomaly map of the held-out images."""
     total = np.zeros([self.model.image_size] * 2, np.float64)
     for batch, count in _batches(self.held_out, self.mesh, self.batch_size):
       maps = _compile(self.model, self.mesh).map(state, fitted, batch)
@@ -137,31 +136,34 @@ class Validator:
   def _score_held_out(
     self, state: State, reference: Reference
   ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Scores of the held-out images and of their forged copies, and the maps' largest value."""
+    """Scores held-out images and their forged copies; also returns the highest map value."""
     programs, model = _compile(self.model, self.mesh), self.model
     normal, forged, map_maximum = [], [], 0.0
     for batch, count in _batches(self.held_out, self.mesh, self.batch_size):
       scores, maps = programs.score(state, reference, batch)
       normal.append(np.asarray(scores)[:count])
       map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
-      if model.stages.validates_by_forgeries:
+      if model.stages.validates_on_forgeries:
         for number in range(model.forgery.copies):
           copies = programs.forge(state, np.uint32(number), batch)
           forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
     return np.concatenate(normal), np.concatenate([np.zeros(0, np.float32), *forged]), map_maximum
 
   def _score_folds(
-    self, state: State, reference: Reference, of_other_folds: list[tuple[Gaussians, ...]]
+    self, state: State, reference: Reference, fold_densities: list[tuple[Gaussians, ...]]
   ) -> tuple[np.ndarray, float]:
-    """Each training image's score by the other folds' density, and the maps' largest value."""
+    """Scores each training image by the density fitted to the other folds.
+
+    Also returns the highest map value.
+    """
     program, found, map_maximum = _compile(self.model, self.mesh).score, [], 0.0
-    for fold, batch, count in self._folded('calibrating', FOLDS):
-      scores, maps = program(state, reference._replace(density=of_other_folds[fold]), batch)
+    for fold, batch, count in self._folds('calibrating', FOLDS):
+      scores, maps = program(state, reference._replace(density=fold_densities[fold]), batch)
       found.append(np.asarray(scores)[:count])
       map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
     return np.concatenate(found), map_maximum
 
-  def _folded(self, why: str, folds: int) -> Iterator[tuple[int, jax.Array, int]]:
+  def _folds(self, why: str, folds: int) -> Iterator[tuple[int, jax.Array, int]]:
     assert self.images is not None
     return _batches_by_fold(self.images, self.mesh, self.batch_size, folds, why)
 
@@ -169,14 +171,14 @@ class Validator:
 def fit_before_training(
   model: OCRGAN, mesh: Mesh, state: State, images: Images, batch_size: int
 ) -> State:
-  """Fits the density of band statistics whose deviations D sees.
+  """Fits the density of band statistics from which D takes the deviations.
 
   Args:
-    model: the static description, with a D that sees deviations.
+    model: the static description, with a D that takes deviations.
     mesh: of the devices.
     state: before the first step.
     images: the training images.
-    batch_size: images read at once.
+    batch_size: number of images to read at once.
 
   Returns:
     The state with its density.
@@ -184,23 +186,23 @@ def fit_before_training(
   step = functools.partial(moments_step, model=model, learned=False)
   add = functools.partial(sharding.jit_over_batch(step, mesh, num_replicated=2), state)
   (total,) = _moments_by_fold(add, _batches_by_fold(images, mesh, batch_size, 1, 'fitting'))
-  fitted = gaussian.fit(total, model.density, model.stages.fits_before)
-  fitted = gaussian.of_fixed_shape(fitted, model.density.context)
+  fitted = gaussian.fit(total, model.density, model.stages.fits_before_training)
+  fitted = gaussian.pad_components(fitted, model.density.context)
   return state.replace(density=jax.device_put(fitted, sharding.replicated(mesh)))
 
 
 def uses_cross_conformal(model: OCRGAN, images: Images) -> bool:
-  """Whether the training images set the threshold, too, each scored by the other folds' density.
+  """Whether training images also set the threshold, scored by densities fitted to other folds.
 
-  That is right if nothing but the density has seen them. (Cross-conformal prediction: Vovk,
-  Cross-conformal predictors, 2015.) Tiles of one photograph are too similar for it.
+  This is valid if only the density was fitted to them (Vovk, Cross-conformal predictors, 2015),
+  and not for tiles, because those of one photograph are too similar.
 
   Args:
     model: the static description.
     images: the training images.
 
   Returns:
-    Whether they do.
+    Whether to do so.
   """
   return not model.trains and len(tile_indices(images)) == len(images) >= FOLDS
 
@@ -208,10 +210,10 @@ def uses_cross_conformal(model: OCRGAN, images: Images) -> bool:
 def _batches_by_fold(
   images: Images, mesh: Mesh, batch_size: int, folds: int, why: str
 ) -> Iterator[tuple[int, jax.Array, int]]:
-  """Passes over the training images: fold, batch, and how many of its images count."""
+  """Yields the training images as (fold, batch, number of images without padding)."""
   share = -(-len(images) // (folds * mesh.size)) * mesh.size  # so that no fold is empty
   size = min(batch_size, share)
-  # Folds are random like the held-out images: neighbours are often of one series.
+  # Random folds, like the held-out images, because neighbours often belong to one series.
   order = np.random.default_rng(0).permutation(len(images)) if folds > 1 else None
   found = _batches(images, mesh, size, order)
   for i, (batch, count) in enumerate(tqdm(found, why, -(-len(images) // size), leave=False)):
@@ -219,12 +221,12 @@ def _batches_by_fold(
 
 
 def _moments_by_fold(
-  moments_of: Callable[..., Moments], batches: Iterator[tuple[int, jax.Array, int]]
+  batch_moments: Callable[..., Moments], batches: Iterator[tuple[int, jax.Array, int]]
 ) -> list[Moments]:
   folds: list[Moments] = []
   merge = jax.jit(merge_moments)
   for fold, batch, count in batches:
-    moments = moments_of(np.int32(count), batch)
+    moments = batch_moments(np.int32(count), batch)
     if fold == len(folds):
       folds.append(moments)
     else:

@@ -22,7 +22,10 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
   )
   assert done.returncode == 0, done.stderr
   assert re.search(r'100%.*image/s, 00:00 left, epoch 2.2, losses: generator', done.stderr)
-  begun = r'^on CPU: G of [\d,]+ and D of [\d,]+ parameters, 5 steps of 8 of 18 images, 2 more'
+  begun = (
+    r'^on CPU: G has [\d,]+ and D [\d,]+ parameters; '
+    r'5 steps with batches of 8 from 18 images, 2 more'
+  )
   assert re.search(begun, done.stderr, re.MULTILINE)
   assert 'warning: only 5 steps, ' in done.stderr and 'only 2 held-out images' in done.stderr
   assert f'next:    ocrgan evaluate --workdir={workdir}' in done.stdout
@@ -91,7 +94,7 @@ def test_mistakes_get_one_line(
 @pytest.mark.parametrize(
   'module, told, flag',
   [
-    ('ocrgan_jax.predict', 'Scores any photographs', '--workdir: folder of the run'),
+    ('ocrgan_jax.predict', 'Scores photographs', '--workdir: folder of the run'),
     ('ocrgan_jax.calibrate', '--workdir=…', '--score.false_alarms'),
     (
       'experiments.paper.table_5',

@@ -62,7 +62,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
   assert 'Traceback' not in told
   assert [path.name for path in (workdir / 'checkpoints').iterdir()] == []
   again = start(mvtec_folder, workdir, *LONG)
-  assert 'going on from step' in again.communicate()[1]
+  assert 'resuming from step' in again.communicate()[1]
   assert not (workdir / 'interrupted').exists()
   jax.tree.map(np.testing.assert_array_equal, load(workdir).state, load(whole).state)
 

@@ -47,7 +47,7 @@ def accumulate(statistics: np.ndarray, batch: int, regions: int = 1) -> Moments:
   for start in range(0, len(statistics), batch):
     part = statistics[start : start + batch]
     padded = jnp.pad(part, ((0, batch - len(part)), (0, 0), (0, 0), (0, 0)), constant_values=99)
-    parts.append(moments.moments_of(padded, len(part), regions))
+    parts.append(moments.batch_moments(padded, len(part), regions))
   return functools.reduce(moments.merge, parts)
 
 
@@ -70,7 +70,7 @@ def reference_distances(residuals: np.ndarray, row: int, column: int) -> np.ndar
   fit = lambda i, j: clone(model).fit(cell(residuals, i, j))
   mean = np.mean([np.diag(fit(i, j).covariance_) for i in range(8) for j in range(8)], axis=0)
   x, covariance = cell(residuals, row, column), fit(row, column).covariance_
-  precision = np.linalg.inv(covariance + gaussian.LEAST_VARIANCE * np.diag(mean))
+  precision = np.linalg.inv(covariance + gaussian.VARIANCE_FLOOR * np.diag(mean))
   return np.einsum('bi,ij,bj->b', x, precision, x)
 
 
@@ -93,7 +93,7 @@ def test_products_keep_all_digits_on_accelerators(statistics: np.ndarray) -> Non
   programs = [
     jax.jit(ssim).lower(image, image),
     jax.jit(band_statistics).lower(image),
-    jax.jit(lambda x: moments.moments_of(x, len(x), 2)).lower(statistics),
+    jax.jit(lambda x: moments.batch_moments(x, len(x), 2)).lower(statistics),
     jax.jit(gaussian.mahalanobis).lower(gaussians, statistics),
   ]
   for program in programs:
@@ -121,7 +121,7 @@ def test_positions_are_judged_given_the_image_by_ridge_regression(
   ridge = Ridge(alpha=0.05 * len(g), fit_intercept=False).fit(g, x)
   np.testing.assert_allclose(gaussians.response[2, 3], ridge.coef_, atol=1e-3)
   response = np.repeat(np.repeat(gaussians.response, 2, axis=0), 2, axis=1)
-  assert np.abs(components).max() < gaussian.LARGEST_COMPONENT
+  assert np.abs(components).max() < gaussian.COMPONENT_LIMIT
   residuals = deviations - np.einsum('hwck,bk->bhwc', response, components)
   distances = np.asarray(gaussian.mahalanobis(gaussians, statistics))
   found = cell(distances[..., None], 2, 3)[:, 0]

@@ -8,7 +8,7 @@ from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.training.log import read_lines
 
 
-def test_each_variant_is_a_model_of_its_own() -> None:
+def test_each_variant_is_a_different_model() -> None:
   models = {
     name: build_model(ablation.config_of('', 'tile', name, 64, 0)) for name in ablation.VARIANTS
   }
@@ -16,7 +16,7 @@ def test_each_variant_is_a_model_of_its_own() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_done_is_not_done_again(
+def test_finished_runs_are_not_repeated(
   mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
   shutil.copytree(mvtec_folder / 'tile', tmp_path / 'data/mvtec_ad/bottle')
@@ -31,7 +31,7 @@ def test_what_is_done_is_not_done_again(
   assert f'| {variant} | {first["validation"]:.3f}, 1.000 | – |' in table
 
 
-def test_what_was_tested_is_told_by_seed() -> None:
+def test_tested_runs_are_shown_by_seed() -> None:
   line = {'variant': 'restore', 'set': 'tile', 'aupro': 0.6, 'recall': 0.5, 'false_alarm_rate': 0.1}
   lines = [{**line, 'seed': 0, 'test': 0.9}, {**line, 'seed': 1, 'test': 0.8}, {**line, 'seed': 2}]
   row = ablation.by_seed(lines, ['bottle', 'tile']).splitlines()[2]

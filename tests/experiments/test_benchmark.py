@@ -18,7 +18,7 @@ from ocrgan_jax.scoring.anomaly_score import Reference
 from tests.conftest import tiny_config
 
 
-def test_flops_counted_by_hand_are_nearly_all_that_the_compiler_counts() -> None:
+def test_flops_by_hand_agree_with_the_compiler() -> None:
   shape = Shape(64, 8, 4)
   model = build_model(tiny_config('', image_size=64, model__width=8))
   state = jax.eval_shape(functools.partial(create_state, model), 0)
@@ -27,14 +27,14 @@ def test_flops_counted_by_hand_are_nearly_all_that_the_compiler_counts() -> None
   counted = (
     jax.jit(function).lower(state, Reference(np.ones((64, 64))), images).cost_analysis()['flops']
   )
-  # The compiler leaves out products with the zeros of the padding and counts the rest too.
+  # The compiler skips products with padding zeros, and counts more than convolutions.
   assert flops_by_hand(shape)['score'] == pytest.approx(counted, rel=0.1)
-  # G three times and D ten, against G once and D twice.
+  # Training passes G three times and D ten times; scoring passes G once and D twice.
   assert 3 < flops_by_hand(shape)['train'] / flops_by_hand(shape)['score'] < 5
 
 
 @pytest.mark.slow
-def test_memory_of_two_batches_tells_that_of_a_larger_one() -> None:
+def test_memory_of_a_large_batch_follows_from_two_small_ones() -> None:
   shape = Shape(32, 4, 96)
   each, beside = memory_shares(shape, 'float32')
   assert beside + 96 * each == pytest.approx(step_memory(shape, 'float32'), rel=0.05)
@@ -58,14 +58,14 @@ def test_the_reference_is_a_command_that_prints_its_rate(
 
 
 @pytest.mark.slow
-def test_several_models_are_counted_together() -> None:
+def test_a_group_reports_each_way_to_train_it() -> None:
   rows = benchmark_group(Shape(32, 2, 4), 'float32', 2)
   ways = ['1 model(s) alone', '2 model(s) in turn', '2 model(s) stacked']
   assert [row['name'] for row in rows] == [f'train (32, 2, 4) float32, {way}' for way in ways]
   assert all(0 < row['spread'][0] <= row['images_per_second'] for row in rows)
 
 
-def test_the_recipe_that_trains_nothing_is_timed() -> None:
+def test_the_recipe_statistics_is_timed() -> None:
   rows = benchmark_statistics(Shape(32, 0, 8))
   assert [row['name'].split()[0] for row in rows] == ['statistics', 'fit', 'score', 'forge']
   assert all(row.get('images_per_second', 1) > 0 for row in rows)

@@ -1,4 +1,4 @@
-"""Each experiment in its quick form: `make test-slow`, minutes."""
+"""Each experiment with `--quick`; run by `make test-slow`."""
 
 import importlib
 import re
@@ -24,37 +24,40 @@ WITH_PICTURE = ('figure_7', 'figure_8', 'figure_9', 'figure_10', 'figure_11', 'f
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-  """The folder of all runs: what several experiments have in common is run once."""
+  """One folder for all experiments, so that the runs they share are run once."""
   return tmp_path_factory.mktemp('experiments')
 
 
-def made_by(name: str) -> Experiment:
-  made: Experiment = importlib.import_module(f'experiments.{name}').EXPERIMENT
-  assert made.name == name
-  return made
+def experiment_of(name: str) -> Experiment:
+  found: Experiment = importlib.import_module(f'experiments.paper.{name}').EXPERIMENT
+  assert found.name == name
+  return found
 
 
 @pytest.mark.parametrize('name', ['table_5', 'table_6', 'table_7', 'open_choices', *WITH_PICTURE])
-def test_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> None:
-  found = experiment.run(made_by(name), workdir, str(mvtec_folder), categories=['tile'], quick=True)
+def test_runs_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> None:
+  chosen = experiment_of(name)
+  found = experiment.run(chosen, workdir, str(mvtec_folder), categories=['tile'], quick=True)
   assert not [row['error'] for row in found.outcomes.values() if 'error' in row]
   text = tables.markdown(found)
   assert all(
     f'| {label} | 0.' in text or f'| {label} | 1.' in text for label in found.experiment.rows
   )
-  assert 'Other than in the paper: image_size=32, model.width=2' in text
+  assert 'Changed from the paper: image_size=32, model.width=2' in text
   by_row = any('model.width' in row.overrides for row in found.experiment.rows.values())
-  assert ('model.width=2 but where the row sets it' in text) == by_row
+  assert ('model.width=2 (unless the row sets it)' in text) == by_row
   if name in WITH_PICTURE:
     picture = workdir / f'{name}.png'
-    importlib.import_module(f'experiments.{name}').draw(found, picture)
+    importlib.import_module(f'experiments.paper.{name}').draw(found, picture)
     with Image.open(picture) as image:
       assert min(image.size) > 100
 
 
-def test_table_1_with_both_recipes_names_what_is_absent(workdir: Path, mvtec_folder: Path) -> None:
+def test_table_1_names_an_absent_category_for_both_recipes(
+  workdir: Path, mvtec_folder: Path
+) -> None:
   found = experiment.run(
-    made_by('table_1'),
+    experiment_of('table_1'),
     workdir,
     str(mvtec_folder),
     recipes=('paper', 'restore'),
@@ -78,16 +81,16 @@ def test_table_1_with_both_recipes_names_what_is_absent(workdir: Path, mvtec_fol
     ('table_4', 'cifar10', ['s1-plane']),
   ],
 )
-def test_on_real_images(name: str, folder: str, categories: list[str], workdir: Path) -> None:
+def test_runs_on_real_images(name: str, folder: str, categories: list[str], workdir: Path) -> None:
   if not (DATA / folder).exists():
-    pytest.skip(f'{DATA / folder} is not here')
-  made = made_by(name)
-  found = experiment.run(made, workdir, str(DATA / folder), categories=categories, quick=True)
+    pytest.skip(f'no {DATA / folder}')
+  chosen = experiment_of(name)
+  found = experiment.run(chosen, workdir, str(DATA / folder), categories=categories, quick=True)
   (row,) = found.outcomes.values()
   assert 0 < row['last'] < 1
 
 
-def test_spectra(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_figure_3a_draws_spectra(mvtec_folder: Path, tmp_path: Path) -> None:
   ended = run_module(
     'experiments.paper.figure_3a',
     f'--data_dir={mvtec_folder}',
@@ -100,8 +103,8 @@ def test_spectra(mvtec_folder: Path, tmp_path: Path) -> None:
     assert image.width > 200
 
 
-def test_no_signal(tmp_path: Path) -> None:
-  """That its data have none is measured by the command itself; here, that it is drawn as told."""
+def test_no_signal_draws_the_stated_number_of_images(tmp_path: Path) -> None:
+  """Whether the images have no signal is what the command itself measures."""
   ended = run_module('experiments.no_signal', f'--workdir={tmp_path}', '--quick')
   assert 'best of all epochs on the test set' in ended.stdout, ended.stderr
   assert ended.stdout.count('| mean |') == 2
@@ -116,7 +119,7 @@ def test_no_signal(tmp_path: Path) -> None:
   ]
 
 
-def test_a_killed_runner_ends_in_the_same_table(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_a_killed_command_resumes_to_the_same_table(mvtec_folder: Path, tmp_path: Path) -> None:
   def command(workdir: Path) -> list[str]:
     flags = [f'--data_dir={mvtec_folder}', '--categories=tile', '--quick', f'--workdir={workdir}']
     return ['experiments.paper.table_6', *flags]
@@ -127,7 +130,7 @@ def test_a_killed_runner_ends_in_the_same_table(mvtec_folder: Path, tmp_path: Pa
   assert run_module(*command(tmp_path / 'whole')).returncode == 0
   process = subprocess.Popen([sys.executable, '-m', *command(tmp_path / 'cut')], cwd=REPOSITORY)
   results = tmp_path / 'cut/results.jsonl'
-  while not results.exists():  # one of two is done
+  while not results.exists():  # until one of the two runs is done
     assert process.poll() is None
     time.sleep(0.1)
   process.send_signal(signal.SIGKILL)
@@ -139,12 +142,20 @@ def test_a_killed_runner_ends_in_the_same_table(mvtec_folder: Path, tmp_path: Pa
 @pytest.mark.parametrize(
   'name, flags, message',
   [
-    ('figure_12', ['--categories=wood'], 'error: there is nothing to draw: no model was trained'),
-    ('figure_3a', ['--categories='], 'error: --categories names none'),
-    ('table_5', ['--cluster=local', '--together=2'], 'error: --cluster makes a job of each run'),
+    (
+      'paper.figure_12',
+      ['--categories=wood'],
+      'error: there is nothing to draw: no model was trained',
+    ),
+    ('paper.figure_3a', ['--categories='], 'error: --categories names none'),
+    (
+      'paper.table_5',
+      ['--cluster=local', '--together=2'],
+      'error: --cluster makes a job of each run',
+    ),
   ],
 )
-def test_mistakes_get_one_line(
+def test_mistakes_end_in_one_line(
   name: str, flags: list[str], message: str, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   common = [f'--data_dir={mvtec_folder}', f'--workdir={tmp_path}']
@@ -153,7 +164,7 @@ def test_mistakes_get_one_line(
   assert ended.stderr.strip().splitlines()[-1].startswith(message), ended.stderr
 
 
-def test_as_a_job_of_submitit(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_runs_as_submitit_jobs(mvtec_folder: Path, tmp_path: Path) -> None:
   good = resolve(tiny_config(mvtec_folder, train__epochs=1))
   absent = resolve(tiny_config(mvtec_folder, data__category='wood'))
   found = runner.run_all([good, absent], tmp_path, cluster='local')
@@ -161,8 +172,8 @@ def test_as_a_job_of_submitit(mvtec_folder: Path, tmp_path: Path) -> None:
   assert found[runner.name_of(absent)]['error'].startswith("no 'wood' in ")
 
 
-def test_comparison_without_the_others(mvtec_folder: Path, tmp_path: Path) -> None:
-  """anomalib is not installed here; its part is run by the command with --python."""
+def test_compare_without_anomalib(mvtec_folder: Path, tmp_path: Path) -> None:
+  """Tests only our models: anomalib is not a dependency of the tests."""
   flags = [f'--data_dir={mvtec_folder}', '--category=tile', f'--workdir={tmp_path}']
   ended = run_module('experiments.compare', *flags, '--image_size=32', '--quick')
   assert ended.returncode == 0, ended.stderr

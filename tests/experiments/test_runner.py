@@ -20,7 +20,7 @@ def config_of(mvtec_folder: Path, **fields: object) -> ml_collections.ConfigDict
   return resolve(tiny_config(mvtec_folder, train__epochs=1, **fields))
 
 
-def test_what_is_done_is_not_done_again_and_what_fails_is_told(
+def test_finished_runs_are_not_repeated_and_failures_are_returned(
   mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
   good, absent = config_of(mvtec_folder), config_of(mvtec_folder, data__category='wood')
@@ -34,7 +34,9 @@ def test_what_is_done_is_not_done_again_and_what_fails_is_told(
   assert capsys.readouterr().err.count('compiling the training step') == 1
 
 
-def test_where_images_lie_is_not_part_of_a_runs_name(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_a_runs_name_does_not_depend_on_where_images_are(
+  mvtec_folder: Path, tmp_path: Path
+) -> None:
   config = config_of(mvtec_folder)
   name = runner.name_of(config)
   config.data_dir = str(tmp_path)
@@ -43,7 +45,7 @@ def test_where_images_lie_is_not_part_of_a_runs_name(mvtec_folder: Path, tmp_pat
   assert runner.name_of(config) != name
 
 
-def test_a_run_of_other_images_is_not_taken_for_done(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_a_finished_run_of_other_images_is_refused(mvtec_folder: Path, tmp_path: Path) -> None:
   config = config_of(mvtec_folder)
   name = runner.name_of(config)
   row = {'run': name, 'last': 0.75, 'images': runner.images_of(config)}
@@ -56,7 +58,7 @@ def test_a_run_of_other_images_is_not_taken_for_done(mvtec_folder: Path, tmp_pat
     runner.run_all([config], tmp_path / 'runs')
 
 
-def test_minutes_are_those_of_the_steps_taken_whatever_their_batch() -> None:
+def test_minutes_count_the_steps_of_all_sessions() -> None:
   config = default.get_config()
   log = [  # 90 of 100 images train; the second line comes from another session
     {'step': 3, 'epoch': 2.0, 'images_per_second': 3.0},
@@ -66,10 +68,10 @@ def test_minutes_are_those_of_the_steps_taken_whatever_their_batch() -> None:
   assert runner.minutes_of(log, 100, config) == 4.0
 
 
-def test_two_runners_do_not_run_the_same(
+def test_two_runners_do_not_repeat_each_other(
   mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  """While another runner is at a run, this one waits for its line and does not train it."""
+  """While another runner works on a run, this one waits for its results."""
   monkeypatch.setattr(runner, 'WAIT_SECONDS', 0.05)
   config = config_of(mvtec_folder)
   name = runner.name_of(config)
@@ -85,7 +87,7 @@ def test_two_runners_do_not_run_the_same(
   assert not (tmp_path / name).exists()
 
 
-def test_a_line_cut_short_is_written_over(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_overwritten(tmp_path: Path) -> None:
   path = tmp_path / 'results.jsonl'
   path.write_text('{"run": "a"}\n{"run": "b", "la')
   runner.append(path, {'run': 'c'})

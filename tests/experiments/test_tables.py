@@ -1,11 +1,12 @@
-"""The text of tables, of results that are made up."""
+"""The text of tables, from invented results."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from experiments.paper.experiment import Cell, Experiment, Results, Row, config_of, parse_overrides
+from experiments.configs import config_of, parse_overrides
+from experiments.paper.experiment import Cell, Experiment, Results, Row
 from experiments.paper.tables import markdown, table_csv
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.reports.trivial import BAND_STATISTICS
@@ -37,7 +38,7 @@ def results(*, missing: bool) -> Results:
   return Results(EXPERIMENT, outcomes, {cell: Path() for cell in outcomes}, {'model.width': 4})
 
 
-def test_rows_are_means_over_seeds_and_averages_those_of_rows() -> None:
+def test_rows_are_means_over_seeds_and_averages_are_means_over_rows() -> None:
   lines = markdown(results(missing=False)).splitlines()
   cells = {line.split(' | ')[0]: line.split(' | ')[1:] for line in lines if ' | ' in line}
   assert cells['| tile'] == [
@@ -48,10 +49,10 @@ def test_rows_are_means_over_seeds_and_averages_those_of_rows() -> None:
     '0.955 |',
   ]
   assert cells['| average'][0] == '0.700 ± 0.050'  # of 0.65 and 0.75
-  assert 'Other than in the paper: model.width=4.' in lines
+  assert 'Changed from the paper: model.width=4.' in lines
 
 
-def test_what_is_missing_is_named_and_never_averaged_over() -> None:
+def test_missing_runs_are_named_and_not_averaged_over() -> None:
   text = markdown(results(missing=True))
   cells = {
     line.split(' | ')[0]: line.split(' | ')[1:] for line in text.splitlines() if ' | ' in line
@@ -68,7 +69,7 @@ def test_the_csv_has_the_same_numbers() -> None:
   assert (name, float(mean), float(error)) == ('tile', pytest.approx(0.6), pytest.approx(0.1))
 
 
-def test_where_it_is_to_be_chosen_the_value_of_validation_stands_first() -> None:
+def test_a_table_for_selection_shows_validation_first() -> None:
   found = results(missing=False)
   for outcome in found.outcomes.values():
     outcome[VALIDATION] = 0.75
@@ -85,12 +86,12 @@ def test_where_it_is_to_be_chosen_the_value_of_validation_stands_first() -> None
     ('seed=1', 'use --seeds, --categories and --data_dir instead'),
   ],
 )
-def test_overrides_that_cannot_be(text: str, told: str) -> None:
+def test_bad_overrides_are_refused(text: str, told: str) -> None:
   with pytest.raises(InputError, match=re.escape(told)):
     parse_overrides([text], config_of('mvtec', 'tile', 'paper'))
 
 
-def test_a_narrower_g_has_a_narrower_d_as_on_the_command_line() -> None:
+def test_d_follows_the_width_of_g_as_on_the_command_line() -> None:
   fields = {'model.width': 4}
   assert config_of('mvtec', 'tile', 'paper', fields).model.discriminator_width == 4
   assert config_of('mvtec', 'tile', 'restore', fields).model.discriminator_width == 12

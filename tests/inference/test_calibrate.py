@@ -62,13 +62,14 @@ def test_a_run_that_went_on_says_that_the_choice_was_of_an_earlier_step(
   train(tiny_config(mvtec_folder, train__keep_checkpoints=True, train__epochs=3), run)
   capsys.readouterr()
   assert load(run).calibration.limit != 9
-  assert 'what calibrate chose is of step 5, and this is step 7' in capsys.readouterr().err
+  told = 'the setting of ocrgan calibrate is for step 5, but this is step 7'
+  assert told in capsys.readouterr().err
 
 
 def test_the_command_says_what_holds(run: Path) -> None:
   done = run_module('ocrgan_jax.calibrate', f'--workdir={run}', '--score.false_alarms=0.01')
   assert done.returncode == 0, done.stderr
-  assert 'threshold: 1.000, for 0.01 false alarms, of which 2 held-out images' in done.stdout
+  assert 'threshold: 1.000, for a false-alarm rate of 0.01 (2 held-out images' in done.stdout
   assert load(run).config.score.false_alarms == 0.01
-  with pytest.raises(InputError, match='both given'):
+  with pytest.raises(InputError, match='both set'):
     calibrate(run, {'threshold': 1.0, 'false_alarms': 0.1})

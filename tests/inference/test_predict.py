@@ -195,10 +195,10 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
   (tmp_path / 'table.csv').write_text('what,ever\n1,2\n')
   before = sorted(tmp_path.rglob('*'))
   for flags, message in (
-    (['--threshold=nan'], '--threshold is nan; it must be a number'),
+    (['--threshold=nan'], '--threshold is nan; it must be a finite number'),
     (['--output=.'], 'cannot write .: it is a folder; choose another --output'),
     (['--output=a.csv', '--maps'], 'cannot write a_maps/index.html: '),
-    (['--output=table.csv', '--watch'], 'table.csv is no table of predictions, or was cut'),
+    (['--output=table.csv', '--watch'], 'table.csv is not a table of predictions, or is trunc'),
   ):
     done = run_module(
       'ocrgan_jax.predict',
@@ -306,7 +306,9 @@ def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> 
   (line / 'last.png').write_bytes(content)
   lines = [again.stdout.readline() for _ in range(2)]
   again.send_signal(2)
-  assert lines[1].endswith('last.png\n') and '3 images are in' in again.communicate(timeout=30)[1]
+  assert (
+    lines[1].endswith('last.png\n') and 'already has 3 images' in again.communicate(timeout=30)[1]
+  )
   with table.open() as file:
     rows = list(csv.DictReader(file))
   names = [Path(row['path']).name for row in rows]

@@ -10,7 +10,7 @@ def test_batch_shrinks_to_the_training_set_with_a_warning(capsys: pytest.Capture
   assert choose_batch_size(32, 100, 4) == 32
   assert not capsys.readouterr().err
   assert choose_batch_size(32, 10, 4) == 8
-  assert 'only 10 images to train on: train.batch_size is 8, not 32' in capsys.readouterr().err
+  assert 'only 10 training images: train.batch_size is 8, not 32' in capsys.readouterr().err
   with pytest.raises(InputError, match='use a multiple of 4'):
     choose_batch_size(30, 100, 4)
   with pytest.raises(InputError, match='3 training image'):

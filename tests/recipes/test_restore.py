@@ -1,4 +1,4 @@
-"""The recipe that restores and judges pixels, through all commands."""
+"""The recipe `restore`, end to end."""
 
 import functools
 import shutil
@@ -41,13 +41,13 @@ QUICK = {
   'train.steps': 6,
   'train.warmup': 0,
 }
-# Other lists than the preset's, and every checkpoint.
+# Fewer lists than the preset, and all checkpoints.
 EVERYTHING = {'density__channels': 'energy,colour + pixels', 'train__keep_checkpoints': True}
 ONE_BAND = {'model__branches': 1, 'model__deviations': False}
 
 
 def restore_config(data_dir: Path | str, **fields: object) -> ml_collections.ConfigDict:
-  """The preset, so small that it takes seconds."""
+  """The preset, small enough to train in seconds."""
   changes = {name.replace('__', '.'): value for name, value in fields.items()}
   return tiny_config(data_dir, **{**default.PRESETS['restore'], **QUICK, **changes})
 
@@ -85,40 +85,38 @@ def changed(first: object, second: object) -> bool:
   return any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), first, second)))
 
 
-def test_the_head_learns_from_the_mask_and_leaves_g_alone_unless_asked() -> None:
-  for asked in (0.0, 5.0):
-    model = restore_model(loss__pixels=asked, **ONE_BAND)
-    state = new_state(restore_model(**ONE_BAND))
-    batch = prepare(state, IMAGES, model=restore_model(**ONE_BAND))
-    other = jax.tree.map(lambda x: x + 0.1, state.discriminator.params)
-    other = state.replace(discriminator=state.discriminator.replace(params=other))
-    # Whatever D is, G's step is the same, unless G is asked to help it.
-    first, second = (generator_step(s, batch, model=model)[0].params for s in (state, other))
-    assert changed(first, second) == bool(asked)
+def test_d_learns_from_the_mask_and_g_does_not_depend_on_d() -> None:
+  model = restore_model(**ONE_BAND)
+  state = new_state(model)
+  batch = prepare(state, IMAGES, model=model)
+  other = jax.tree.map(lambda x: x + 0.1, state.discriminator.params)
+  other = state.replace(discriminator=state.discriminator.replace(params=other))
+  first, second = (generator_step(s, batch, model=model)[0].params for s in (state, other))
+  assert not changed(first, second)
   after, _ = discriminator_step(state, batch, batch.real, model=model)
   names = {
     name for name, layer in after.params.items() if changed(layer, state.discriminator.params[name])
   }
-  assert names == {'logits'}  # it begins at 0, and so no gradient goes past it
+  assert names == {'logits'}  # starts at 0, so no gradient passes it in the first step
   later = state.replace(discriminator=after)
   again, _ = discriminator_step(later, batch, batch.real, model=model)
   assert all(changed(layer, after.params[name]) for name, layer in again.params.items())
 
 
-def test_the_mask_is_what_changed_and_it_is_what_d_learns() -> None:
+def test_the_mask_marks_what_changed_and_minimizes_ds_loss() -> None:
   model = restore_model(**ONE_BAND)
   batch = prepare(new_state(model), IMAGES, model=model)
   difference = np.asarray(jnp.abs(batch.forged - batch.real).max(-1)).reshape(8, 16, 2, 16, 2)
   assert ((np.asarray(batch.mask) > 0) == (difference > 0).any((2, 4))).all()
   assert 0 < batch.mask.mean() < 0.5
-  # The loss is least for the mask itself, and a wrong judgement of either kind costs.
+  # The mask itself has the lowest loss; missing defects and false alarms both cost.
   logits = lambda mask: jnp.where(mask > 0.5, 5.0, -5.0)
   loss = lambda x: float(losses.pixel_loss(logits(x), batch.mask, 0.1))
   right = loss(batch.mask)
   assert right < loss(jnp.zeros_like(batch.mask)) and right < loss(jnp.ones_like(batch.mask))
 
 
-def test_the_average_of_the_weights_is_what_scores(run: Path) -> None:
+def test_scoring_uses_the_average_of_the_weights(run: Path) -> None:
   state = load(run).state
   for network in (state.generator, state.discriminator):
     assert changed(network.average['params'], network.params)
@@ -136,13 +134,13 @@ def test_the_average_of_the_weights_is_what_scores(run: Path) -> None:
   )
 
 
-def test_average_and_densities_are_in_the_checkpoint(run: Path) -> None:
+def test_the_checkpoint_has_average_and_densities(run: Path) -> None:
   folder = run / f'checkpoints/{checkpoints(run)[-1]}'
   state = ocp.StandardCheckpointer().restore(folder / 'state')
   calibration = ocp.StandardCheckpointer().restore(folder / 'calibration')
   assert 'kernel' in state['discriminator']['average']['params']['e1']
   assert state['density']['0']['whitening'].shape == (8, 8, 8, 8)
-  # What is learned; that of bands is in the state.
+  # The densities for scoring; the one that D sees is in the state.
   shapes = [calibration['density'][i]['whitening'].shape for i in ('0', '1')]
   assert shapes == [(8, 8, 28 + 4, 28 + 4), (8, 8, 4, 4)]
   assert calibration['map_unit'].shape == (3, 32, 32)
@@ -160,11 +158,11 @@ def test_resuming_is_exact(run: Path, mvtec_folder: Path, tmp_path: Path) -> Non
   jax.tree.map(np.testing.assert_array_equal, whole.calibration, resumed.calibration)
 
 
-def test_the_same_scores_in_predict_and_in_the_export(
+def test_predict_and_the_export_give_the_same_scores(
   run: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   metrics = evaluate(run, output=tmp_path / 'evaluation')
-  # Whatever the run is, beside it stands what the preset `statistics` makes of its images.
+  # Every evaluation also reports the preset `statistics` on the same images.
   assert metrics['step'] == 6 and metrics['trivial']['band_statistics'] == 1
   assert np.isfinite(metrics['pixel_auroc'])
   assert (tmp_path / 'evaluation/report.html').exists()
@@ -176,7 +174,7 @@ def test_the_same_scores_in_predict_and_in_the_export(
   assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
 
 
-def test_what_is_switched_off_is_not_in_the_program() -> None:
+def test_disabled_parts_are_not_compiled() -> None:
   def text(model: OCRGAN, wanted: str = '') -> str:
     state = jax.eval_shape(functools.partial(create_state, model), 0)
     if not wanted:
@@ -193,10 +191,10 @@ def test_what_is_switched_off_is_not_in_the_program() -> None:
   assert 0 < convolutions(without_d) < convolutions(everything)
   without_average = text(restore_model(**ONE_BAND, train__average=0.0))
   assert len(without_average) < len(everything)
-  # The deviations of band statistics are logarithms; forging and losses have none of them.
+  # Only the deviations of band statistics use logarithms; forging and losses do not.
   logs = lambda program: program.count('stablehlo.log ')
   assert logs(text(restore_model(model__branches=1))) > logs(everything)
-  # A score by band statistics alone runs no network.
+  # Scoring by band statistics alone runs no network.
   assert convolutions(text(restore_model(**bands), 'score')) == 0
 
 
@@ -210,12 +208,12 @@ def test_what_is_switched_off_is_not_in_the_program() -> None:
     ({'score__map': 'density+depth'}, "score.map is 'depth'; it must be one of difference"),
   ],
 )
-def test_contradictions_are_named(fields: dict[str, object], message: str) -> None:
+def test_contradicting_settings_are_refused(fields: dict[str, object], message: str) -> None:
   with pytest.raises(InputError, match=message.replace('+', r'\+')):
     restore_model(**fields)
 
 
-def test_data_without_signal_scores_half(tmp_path: Path) -> None:
+def test_data_without_signal_has_auroc_one_half(tmp_path: Path) -> None:
   write_data_without_signal(tmp_path / 'data')
   train(restore_config(tmp_path / 'data', **EVERYTHING), tmp_path / 'run')
   assert_scores_half(tmp_path / 'run')

@@ -16,10 +16,10 @@ def test_what_was_in_both_is_counted_and_what_came_since_stops(
 ) -> None:
   dataset = Prepared(split_of(['a', 'b', 'c']), split_of(['d', 'c', 'b']), {})
   assert count_leaked(['a', 'b', 'c'], ['b', 'c'], dataset) == 2
-  assert 'warning: 2 test images, c.png the first, are also' in capsys.readouterr().err
+  assert 'warning: 2 test images (first: c.png) are also' in capsys.readouterr().err
   assert count_leaked(['e'], [], dataset) == 0
-  with pytest.raises(InputError, match=r'1 test images, b.png the first.* when it began'):
+  with pytest.raises(InputError, match=r'1 test images \(first: b.png\) .* when it started'):
     count_leaked(['a', 'b', 'c'], ['c'], dataset)
   # The run was trained on other images than the dataset now has: it was split differently.
-  with pytest.raises(InputError, match=r'2 test images, d.png the first'):
+  with pytest.raises(InputError, match=r'2 test images \(first: d.png\)'):
     count_leaked(['a', 'b', 'd'], [], dataset)

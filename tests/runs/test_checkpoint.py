@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
   assert re.search('step 3 is used instead|it is not used', told) and 'Traceback' not in told
   again = train(tiny_config(mvtec_folder), workdir)
   told = capfd.readouterr().err
-  assert 'going on from step 3' in told and 'Traceback' not in told
+  assert 'resuming from step 3' in told and 'Traceback' not in told
   jax.tree.map(np.testing.assert_array_equal, again, load(run).state)
   assert int(load(workdir).state.step) == 5
   assert [path.name for path in (workdir / 'damaged').iterdir()] == ['5-0']

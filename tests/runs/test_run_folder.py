@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -6,8 +7,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from ocrgan_jax.core.errors import Damaged, InputError
-from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.inference.loading import load
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.runs.run_folder import load_config
 from ocrgan_jax.training.train import train
 from tests.conftest import tiny_config
 
@@ -46,7 +48,7 @@ def test_a_run_goes_on_with_its_own_images_only(
   # Were a training image to come into the test set by a new split, evaluation would stop.
   moved = mvtec_folder / 'tile/train/good/003.png'
   shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
-  with pytest.raises(InputError, match=r'1 test images, test/good/moved.png the first'):
+  with pytest.raises(InputError, match=r'1 test images \(first: test/good/moved.png\)'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
 
 
@@ -74,6 +76,54 @@ def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
   path.write_text(json.dumps(config))
   with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
     load(tmp_path / 'run')
+
+
+def nested(fields: dict[str, object]) -> dict[str, dict[str, object]]:
+  """Full name → value, as sections of a config."""
+  sections: dict[str, dict[str, object]] = {}
+  for name, value in fields.items():
+    section, _, field = name.partition('.')
+    sections.setdefault(section, {})[field] = value
+  return sections
+
+
+# Removed setting → its value in version 0.1 that did nothing, and one that did something.
+REMOVED = {
+  'augmentation.shift': (0.0, 0.1),
+  'augmentation.brightness': (0.0, 0.2),
+  'density.mean_smoothing': (0.0, 0.5),
+  'loss.pixels': (0.0, 1.0),
+  'model.withhold_low': (False, True),
+  'score.map_units': ('overall', 'position'),
+}
+
+
+def test_removed_settings_are_ignored_where_they_did_nothing(
+  mvtec_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+  """The config.json of version 0.1 has all of them."""
+  workdir = Path(shutil.copytree(trained, tmp_path / 'run'))
+  config = json.loads((workdir / 'config.json').read_text())
+  for section, values in nested({name: unused for name, (unused, _) in REMOVED.items()}).items():
+    config.setdefault(section, {}).update(values)
+  (workdir / 'config.json').write_text(json.dumps(config))
+  assert load_config(workdir) == load_config(trained)
+  assert int(load(workdir).state.step) == 5
+  assert int(train(tiny_config(mvtec_folder), workdir).step) == 5  # no "another config"
+
+
+@pytest.mark.parametrize('name', REMOVED)
+def test_a_run_that_used_a_removed_setting_is_refused_in_one_line(
+  name: str, trained: Path, tmp_path: Path
+) -> None:
+  config = json.loads((trained / 'config.json').read_text())
+  for section, values in nested({name: REMOVED[name][1]}).items():
+    config.setdefault(section, {}).update(values)
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  message = f'config.json: {name} is {REMOVED[name][1]!r}, and this version has no such setting'
+  with pytest.raises(InputError, match=re.escape(message)) as caught:
+    load_config(tmp_path)
+  assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +154,7 @@ def test_an_image_copied_from_training_into_the_test_set_stops_the_evaluation(
   shutil.copytree(mvtec_folder, tmp_path / 'data')
   copied = tmp_path / 'data/tile/test/good/copied.png'
   shutil.copy(mvtec_folder / 'tile/train/good/003.png', copied)
-  with pytest.raises(InputError, match=r'1 test images, test/good/copied.png the first'):
+  with pytest.raises(InputError, match=r'1 test images \(first: test/good/copied.png\)'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
   # Where it was there from the start, a run is told and counts it.
   train(tiny_config(tmp_path / 'data', train__epochs=1), tmp_path / 'run')

@@ -4,12 +4,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ocrgan_jax.scoring.anomaly_score import (
-  at_size,
   content_error,
   difference_map,
   latent_error,
   map_score,
   map_unit,
+  resize_maps,
   smooth,
 )
 
@@ -51,4 +51,4 @@ def test_the_unit_of_a_map_is_what_normal_images_show() -> None:
 def test_maps_are_enlarged_as_jax_does_it() -> None:
   maps = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
   expected = jax.image.resize(maps, (3, 16, 16), 'bilinear')
-  np.testing.assert_allclose(at_size(maps, 16), expected, atol=1e-6)
+  np.testing.assert_allclose(resize_maps(maps, 16), expected, atol=1e-6)

@@ -73,13 +73,13 @@ def test_too_few_images_for_a_rate_are_told() -> None:
   calibration = fit([1.0, 2.0, 3.0], false_alarms=0.01)
   assert calibration.limit == 1
   text = describe_threshold(calibration, rule(false_alarms=0.01))
-  assert '3 held-out images are too few to tell: the highest of them' in text
+  assert '3 held-out images are too few for it; their highest score is used' in text
 
 
 def test_a_number_is_a_scaled_score() -> None:
   assert fit([2.0, 4.0], threshold=1.5).threshold == 5
   assert fit([2.0, 4.0], threshold=1.5).limit == 1.5
-  with pytest.raises(InputError, match='it must be a number'):
+  with pytest.raises(InputError, match='it must be a finite number'):
     rule(threshold=float('nan'))
-  with pytest.raises(InputError, match='both given'):
+  with pytest.raises(InputError, match='both set'):
     rule(threshold=1.0, false_alarms=0.1)

@@ -53,7 +53,7 @@ def test_black_images_and_a_rate_far_too_high_end_in_one_line(tmp_path: Path) ->
 def test_a_discriminator_that_has_stalled_is_told(
   tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-  log = TrainingLog(tmp_path, step=0, num_steps=4, batch_size=1, num_images=4, shows=False)
+  log = TrainingLog(tmp_path, step=0, num_steps=4, batch_size=1, num_images=4, shows_progress=False)
   for loss, told in ((1e-7, True), (0.7, False), (-1.2, False)):
     report_stalled(log, 3, [{'discriminator': loss, 'generator': 0.1}])
     assert ('D has stalled at step 3' in capsys.readouterr().err) == told
@@ -67,4 +67,4 @@ def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_anew(
   train(config, workdir)
   shutil.rmtree(workdir / 'checkpoints')
   assert int(train(config, workdir).step) == 3
-  assert f'no checkpoint is left in {workdir}: training begins anew' in capsys.readouterr().err
+  assert f'no checkpoint is left in {workdir}: training starts over' in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_several_runs_leave_what_each_would_alone(
   first, second = (read_lines(folder / 'metrics.jsonl')[0] for folder in folders)
   assert first['step'] == second['step'] == 3
   assert 0.5 < first['images_per_second'] / second['images_per_second'] < 2
-  with pytest.raises(InputError, match='must be of one shape'):
+  with pytest.raises(InputError, match='must have the same shape'):
     train_several([configs[0], tiny_config(mvtec_folder, model__width=4)], folders)
 
 
