@@ -1,7 +1,11 @@
-# make demo    installs, trains on real solar cells, evaluates (minutes on a CPU)
-# make test    installs, runs the tests
-# make test-slow    installs, runs what takes minutes each: training by `restore`, the paper's tables in little, faults, Ray
-# make lint    installs, runs ruff, mypy and import-linter
+# Each target installs what it needs first.
+#
+# make demo        trains on real solar cells and evaluates; takes minutes on a CPU
+# make test        runs the fast tests
+# make test-slow   runs the slow tests (a minute or more each): `restore`, small versions of the
+#                  paper's tables, faults, Ray
+# make lint        runs ruff, mypy and import-linter
+# make clean       removes .venv and runs
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +13,7 @@ DEMO := runs/demo
 
 .PHONY: demo test test-slow lint clean
 
-# Each stamp stands for an install that was finished, so that an interrupted one is done again.
+# Stamp files are written last, so an interrupted install is repeated.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[elpv]'
@@ -26,7 +30,7 @@ demo: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest
 
-# Each file in one process: the experiments share their runs.
+# loadfile keeps each file in one process, because the experiments share their runs.
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow --dist loadfile
 

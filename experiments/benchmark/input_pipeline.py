@@ -19,20 +19,28 @@ from ocrgan_jax.data.images import load_images
 PHOTO_SIZE = 900  # side in pixels, as in MVTec AD's bottle
 
 
-def benchmark_input() -> list[dict[str, Any]]:
-  """Times the pipeline at 256 and 32 pixels, from memory and streamed from large PNGs."""
+def benchmark_input(num_photos: int = 64, batch: int = 32) -> list[dict[str, Any]]:
+  """Times the pipeline at 256 and 32 pixels, from memory and streamed from large PNGs.
+
+  Args:
+    num_photos: number of PNGs that are streamed.
+    batch: images per batch.
+
+  Returns:
+    The rows of the table.
+  """
   rows = []
   rng = np.random.default_rng(0)
   for size, count in ((256, 512), (32, 8192)):
     images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    rates = time_batches(TrainingBatches(images, 32, seed=0), 8 * 512 // size)
-    rows.append(report_rate(f'in memory, {size}, batch 32', rates))
+    rates = time_batches(TrainingBatches(images, batch, seed=0), 8 * 512 // size)
+    rows.append(report_rate(f'in memory, {size}, batch {batch}', rates))
   with tempfile.TemporaryDirectory() as root:
-    photos = make_photographs(Path(root), 64)
+    photos = make_photographs(Path(root), num_photos)
     for size in (256, 32):
       streamed = load_images(photos, Framing(size), memory_gib=0)
       for workers in (0, os.cpu_count() or 1):
-        batches = TrainingBatches(streamed, 32, seed=0, workers=workers)
+        batches = TrainingBatches(streamed, batch, seed=0, workers=workers)
         how = f'{workers} worker processes' if workers else 'threads'
         name = f'streamed from {PHOTO_SIZE}×{PHOTO_SIZE} PNGs, {size}, {how}'
         rows.append(report_rate(name, time_batches(batches, 4)))

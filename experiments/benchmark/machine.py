@@ -26,16 +26,17 @@ def machine() -> str:
   )
 
 
-def benchmark_products(dtype: str) -> dict[str, Any]:
+def benchmark_products(dtype: str, side: int = 0) -> dict[str, Any]:
   """Measures GFLOP/s of large matrix products, an upper bound for a step.
 
   Args:
     dtype: type of the matrices.
+    side: side of the matrices; by default 2048 on a CPU, else 8192.
 
   Returns:
     The row of the table.
   """
-  side = 2048 if jax.default_backend() == 'cpu' else 8192
+  side = side or (2048 if jax.default_backend() == 'cpu' else 8192)
   # Random numbers, since ones use less power on some accelerators and run faster.
   matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
   multiply = jax.jit(lambda a: a @ a)

@@ -205,7 +205,7 @@ def test_disabled_parts_are_not_compiled() -> None:
     ({'model__discriminator_head': 'image'}, 'density.channels=pixels needs model.discrim'),
     ({'train__generator_input': 'normal'}, "needs train.generator_input = 'forged'"),
     ({'density__channels': 'pixels'}, 'model.deviations needs a list of band statistics'),
-    ({'score__map': 'density+depth'}, "score.map is 'depth'; it must be one of difference"),
+    ({'score__map': 'density+depth'}, "score.map is 'density+depth'; it must be one of difference"),
   ],
 )
 def test_contradicting_settings_are_refused(fields: dict[str, object], message: str) -> None:

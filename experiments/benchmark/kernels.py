@@ -1,0 +1,164 @@
+"""Where the time of a training step goes on the device, kernel by kernel."""
+
+import collections
+import contextlib
+import gzip
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax.profiler import ProfileData
+from jax.stages import Compiled
+
+from experiments.benchmark.ahead import first_state
+from experiments.benchmark.programs import Shape, first_device, random_batch
+
+STEPS = 3  # that are traced
+LONGEST = 10
+# The kinds of kernels, by the first pattern that is found in the name.
+KINDS = {
+  'convolutions and products': r'conv|cudnn|xmma|cutlass|gemm|gemv|fprop|dgrad|wgrad|dot|nvjet',
+  'layouts': r'transpose|nchw|nhwc|copy',
+  'reductions': r'reduc|reduce',
+  'memory': r'memcpy|memset',
+  'fusions': r'fusion|wrapped|loop|input',
+}
+
+
+class Kernel(NamedTuple):
+  """A kernel of a trace.
+
+  Attributes:
+    name: of the kernel.
+    operation: of the compiled program that it belongs to; '' if the trace has none.
+    seconds: it took.
+  """
+
+  name: str
+  operation: str
+  seconds: float
+
+
+def benchmark_profile(
+  compiled: Compiled, shape: Shape, dtype: str, details: Path | None = None
+) -> dict[str, Any]:
+  """Traces a few training steps.
+
+  Args:
+    compiled: the training step.
+    shape: of the model and its batch.
+    dtype: of the computation.
+    details: folder for the trace and the compiled program; None to keep neither.
+
+  Returns:
+    The row: the busy and the whole time of a step, the share of each kind of kernel and of the
+    longest ones, and how often each operation is in the compiled program.
+  """
+  state, batch = first_state(shape), random_batch(shape, first_device())
+
+  def call() -> Any:
+    nonlocal state
+    state, losses = compiled(state, batch)
+    return losses
+
+  jax.block_until_ready([call() for _ in range(2)])
+  text = compiled.as_text() or ''
+  with tempfile.TemporaryDirectory() as folder:
+    whole = trace(Path(folder), call) / STEPS
+    (path,) = Path(folder).rglob('*.xplane.pb')
+    content = path.read_bytes()
+  if details:
+    details.mkdir(parents=True, exist_ok=True)
+    name = f'{shape.size}_{shape.width}_{shape.batch}_{dtype}'
+    (details / f'trace_{name}.xplane.pb.gz').write_bytes(gzip.compress(content))
+    (details / f'program_{name}.txt.gz').write_bytes(gzip.compress(text.encode()))
+  kernels = list(kernels_of(content))
+  busy = sum(kernel.seconds for kernel in kernels)
+  by_kind = collections.Counter[str]()
+  by_name: dict[tuple[str, str], list[float]] = collections.defaultdict(list)
+  for kernel in kernels:
+    by_kind[kind_of(kernel)] += kernel.seconds  # type: ignore[assignment]
+    by_name[kernel.name, kernel.operation].append(kernel.seconds)
+  longest = sorted(by_name.items(), key=lambda item: -sum(item[1]))[:LONGEST]
+  row: dict[str, Any] = {
+    'name': f'profile {shape} {dtype}',
+    'step_ms': 1e3 * whole,
+    'busy_ms': 1e3 * busy / STEPS,
+    'kernels_a_step': len(kernels) / STEPS,
+    'kinds': {kind: seconds / busy for kind, seconds in by_kind.most_common()},
+    'longest': [
+      {
+        'kernel': kernel,
+        'operation': operation,
+        'share': sum(seconds) / busy,
+        'ms': 1e3 * sum(seconds) / STEPS,
+        'calls': len(seconds) / STEPS,
+      }
+      for (kernel, operation), seconds in longest
+    ],
+    'operations': dict(operations_of(text).most_common(30)),
+  }
+  print(
+    f'{row["name"]}: {row["step_ms"]:.2f} ms a step with tracing, {row["busy_ms"]:.2f} ms in '
+    f'{row["kernels_a_step"]:.0f} kernels'
+  )
+  for kernel in row['longest']:
+    print(f'  {kernel["share"]:6.1%} {kernel["ms"]:8.3f} ms  {kernel["kernel"][:90]}')
+  return row
+
+
+def trace(folder: Path, call: Callable[[], Any]) -> float:
+  """Traces STEPS calls into a folder, and returns the seconds they took."""
+  with jax.profiler.trace(str(folder)):
+    start = time.perf_counter()
+    jax.block_until_ready([call() for _ in range(STEPS)])
+    return time.perf_counter() - start
+
+
+def kernels_of(content: bytes) -> Iterator[Kernel]:
+  """The kernels of a trace: of an accelerator's streams, or what a CPU computed.
+
+  Args:
+    content: of the `.xplane.pb` that the profiler wrote.
+
+  Yields:
+    Each call of a kernel.
+  """
+  planes: list[Any] = list(ProfileData.from_serialized_xspace(content).planes)
+  devices = [plane for plane in planes if plane.name.startswith('/device:')]
+  for plane in devices or planes:
+    for line in plane.lines:
+      # Others of an accelerator's lines tell the same again, by operations and by modules.
+      if devices and not line.name.startswith('Stream'):
+        continue
+      for event in line.events:
+        stats = _stats(event)
+        if devices or 'hlo_op' in stats:
+          yield Kernel(event.name, str(stats.get('hlo_op', '')), event.duration_ns / 1e9)
+
+
+def kind_of(kernel: Kernel) -> str:
+  """The kind of a kernel, of KINDS, or 'others'."""
+  text = f'{kernel.name} {kernel.operation}'.lower()
+  return next((kind for kind, pattern in KINDS.items() if re.search(pattern, text)), 'others')
+
+
+def operations_of(text: str) -> collections.Counter[str]:
+  """How often each operation is in a compiled program; calls of libraries by their target."""
+  found = collections.Counter(
+    re.findall(r'^\s*(?:ROOT )?%?[\w.-]+ = .*? ([a-z][\w-]*)\(', text, re.M)
+  )
+  found.update(re.findall(r'custom_call_target="([^"]+)"', text))
+  return found
+
+
+def _stats(event: Any) -> dict[str, Any]:
+  with contextlib.suppress(Exception), warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # Python 3.12 finds fault with the type of the statistics
+    return dict(event.stats)
+  return {}
