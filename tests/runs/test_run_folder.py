@@ -94,7 +94,7 @@ REMOVED = {
   'density.mean_smoothing': (0.0, 0.5),
   'loss.pixels': (0.0, 1.0),
   'model.withhold_low': (False, True),
-  'score.map_units': ('overall', 'position'),
+  'score.map_units': ('overall', 'pixel'),
 }
 
 
