@@ -1,4 +1,4 @@
-"""What the tests share: tiny datasets in the official layouts, and a tiny model trained once."""
+"""Shared fixtures and helpers: tiny datasets in official layouts, and a tiny trained model."""
 
 import functools
 import os
@@ -24,21 +24,21 @@ DATA = Path(os.environ.get('OCRGAN_DATA_DIR', REPOSITORY.parent / 'shared' / 'da
 
 @pytest.fixture(scope='session', autouse=True)
 def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
-  """Compiles cheaply, and each program once, in all workers and in the processes they start."""
+  """Compiles without optimizations, and shares compiled programs among all test processes."""
   base = tmp_path_factory.getbasetemp()
-  if 'PYTEST_XDIST_WORKER' in os.environ:  # then one folder for all workers
+  if 'PYTEST_XDIST_WORKER' in os.environ:  # one folder for all workers
     base = base.parent
   for name, value in (
     ('jax_compilation_cache_dir', str(base / 'jax_cache')),
-    ('jax_compilation_cache_max_size', 2**33),  # with a limit JAX locks it for each access
+    ('jax_compilation_cache_max_size', 2**33),  # only with a limit does JAX lock the cache
     ('jax_persistent_cache_min_compile_time_secs', 0.5),
     ('jax_disable_most_optimizations', True),
   ):
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
-  # Or each command would start twice.
+  # Otherwise each command would restart itself to set this.
   os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
-  # What the commands and the configs take for the user's cache folder.
+  # The user's cache folder, as commands and configs see it.
   os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
 
 
@@ -72,7 +72,7 @@ def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_data_without_signal(root: Path) -> None:
-  """Normal and 'anomalous' images of one distribution: category `tile`, 100 + 100 to test."""
+  """Writes `tile` with normal and 'anomalous' images of one distribution, 100 + 100 to test."""
   rng = np.random.default_rng(1)
   draw = lambda count: [smooth_image(rng, 32) for _ in range(count)]
   write_images(root / 'tile/train/good', draw(40))
@@ -81,12 +81,12 @@ def write_data_without_signal(root: Path) -> None:
 
 
 def assert_scores_half(workdir: Path) -> None:
-  """A run on these images scores 0.5, but for chance."""
+  """Asserts that a run on these images has an AUROC of 0.5, within chance."""
   for protocol in ('last', 'validation'):
     metrics = evaluate(workdir, protocol=protocol, pictures=False)
     assert (metrics['num_normal'], metrics['num_anomalous']) == (100, 100)
-    # Three standard errors of an AUROC that is 0.5, Mann and Whitney's
-    # sqrt((n + m + 1) / (12 n m)); the seed is fixed, so this never flickers.
+    # Three standard errors of an AUROC of 0.5, sqrt((n + m + 1) / (12 n m)) by Mann and
+    # Whitney. The seed is fixed, so this is not flaky.
     assert abs(metrics['image_auroc'] - 0.5) < 3 * np.sqrt(201 / 120_000)
 
 
@@ -97,8 +97,8 @@ TINY = {
   'train.batch_size': 8,
   'train.checkpoint_every': 1,
   'train.pictures': False,
-  # Adam divides tiny gradients by themselves, so what differs by rounding alone (other devices,
-  # other programs) drifts apart by shares of the rate; what differs in truth, by multiples of it.
+  # Adam scales tiny gradients up. With this rate, weights that differ only by rounding (other
+  # devices, other programs) stay within a fraction of it; real differences are multiples of it.
   'train.learning_rate': 2e-5,
 }
 
@@ -113,13 +113,13 @@ def tiny_config(data_dir: Path | str, **fields: object) -> ml_collections.Config
 
 
 def tiny_flags() -> list[str]:
-  """The same for the command line."""
+  """The settings of `tiny_config` as flags."""
   return [f'--config.{name}={value}' for name, value in TINY.items()]
 
 
 @functools.cache
 def tiny_model(**fields: object) -> OCRGAN:
-  """The static description of a tiny model; equal fields give one object, compiled for once."""
+  """A tiny model's description; equal fields give the same object, which is compiled once."""
   return build_model(tiny_config('', **fields))
 
 

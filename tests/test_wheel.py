@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-  """The wheel of this package, built in a copy, which the build writes into."""
+  """The wheel of this package, built from a copy, because the build writes to its folder."""
   copy, built = tmp_path_factory.mktemp('copy'), tmp_path_factory.mktemp('wheel')
   for name in ('ocrgan_jax', 'configs'):
     shutil.copytree(REPOSITORY / name, copy / name, symlinks=True)
@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
   return path
 
 
-def test_it_holds_the_configs_once(wheel: Path) -> None:
+def test_the_wheel_has_the_configs_once(wheel: Path) -> None:
   names = zipfile.ZipFile(wheel).namelist()
   configs = [name for name in names if name.endswith('mvtec.py')]
   assert configs == ['ocrgan_jax/configs/mvtec.py']
@@ -35,7 +35,7 @@ def test_it_holds_the_configs_once(wheel: Path) -> None:
   assert not [name for name in names if name.startswith(('tests', 'configs'))]
 
 
-def test_installed_elsewhere_it_trains_by_a_configs_name(
+def test_the_installed_wheel_trains_by_a_configs_name(
   wheel: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   site, empty = tmp_path / 'site', tmp_path / 'empty'

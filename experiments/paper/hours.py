@@ -14,7 +14,7 @@ from experiments.benchmark.programs import Shape
 from ocrgan_jax.core import command_line
 
 EPOCHS, HELD_OUT = 200, 0.1
-# Image size → TFLOP/s of the training step at width 64, on an NVIDIA H200 (docs/performance.md),
+# Image size → TFLOP/s of the training step at width 64, on an NVIDIA H200 (docs/accelerators.md),
 # which computes as fast as an H100. Narrower models reach less.
 RATES = {256: 112.7, 32: 14.7}
 # Experiment → training images in all its categories, image size, widths, and runs of each width

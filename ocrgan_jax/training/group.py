@@ -2,7 +2,7 @@
 
 They take turns with one compiled program, and each gives the same result as if trained alone.
 Stacking them with `vmap` is slower, on a CPU and on an accelerator, because it turns convolutions
-into grouped ones (docs/performance.md).
+into grouped ones (docs/scaling.md).
 """
 
 import contextlib

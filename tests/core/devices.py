@@ -1,4 +1,4 @@
-"""Run by test_sharding.py in a process with 8 simulated devices: what meshes of 1 and 8 give.
+"""Trains and scores on meshes of 1 and 8 devices; test_sharding.py runs it with 8 simulated ones.
 
 python -m tests.core.devices <run> <file for the results>
 """

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what works, and each mistake's one line."""
+"""The commands as a user types them; each mistake ends in one line."""
 
 import json
 import re
@@ -109,7 +109,7 @@ def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:
   assert not done.stderr
 
 
-def test_memory_that_does_not_do_is_told_in_one_line() -> None:
+def test_running_out_of_memory_ends_in_one_line() -> None:
   asks = 'import jax.numpy as jnp; command_line.run(lambda: jnp.zeros(2**50).sum())'
   program = f'from ocrgan_jax.core import command_line; {asks}'
   done = subprocess.run(
@@ -119,6 +119,6 @@ def test_memory_that_does_not_do_is_told_in_one_line() -> None:
   assert re.match(r'error: RESOURCE_EXHAUSTED: Out of memory .*: lower the batch', done.stderr)
 
 
-def test_scoring_photographs_does_not_wait_for_what_it_never_calls() -> None:
+def test_predict_does_not_import_scikit_learn() -> None:
   program = 'import sys, ocrgan_jax.predict; sys.exit("sklearn" in sys.modules)'
   assert not subprocess.run([sys.executable, '-c', program], check=False).returncode

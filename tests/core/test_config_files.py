@@ -1,4 +1,4 @@
-"""Mistakes in a user's own config file and missing flags: one line with the place."""
+"""Mistakes in a user's config file, and missing flags, end in one line that names the place."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_a_mistake_in_a_file_that_a_config_imports_is_reported_with_its_line(
   assert line.startswith(f'error: {tmp_path}/shared.py:2: TypeError: unsupported operand')
 
 
-def test_a_config_that_returns_nothing(tmp_path: Path) -> None:
+def test_a_config_that_returns_nothing_is_named(tmp_path: Path) -> None:
   (tmp_path / 'mine.py').write_text('def get_config():\n  pass\n')
   done = run_module('ocrgan_jax.data', f'--config={tmp_path}/mine.py')
   assert done.returncode == 1

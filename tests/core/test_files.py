@@ -1,4 +1,4 @@
-"""A disk that fails for a moment cannot be had here: reading is made to fail as one does."""
+"""Reading is made to fail here as it does on a disk with transient errors."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> None:
   monkeypatch.setattr(files, 'RETRY_PAUSES', (0.0, 0.0, 0.0))
 
 
-def test_what_goes_away_is_read_again_and_told(
+def test_transient_errors_are_retried_with_a_warning(
   tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
   path = tmp_path / 'image'
@@ -34,7 +34,7 @@ def test_what_goes_away_is_read_again_and_told(
 
 
 @pytest.mark.parametrize('number, times', [(errno.ESTALE, 4), (errno.EACCES, 1)])
-def test_what_does_not_go_away_is_raised(
+def test_lasting_errors_are_raised(
   number: int, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   (tmp_path / 'image').write_bytes(b'content')

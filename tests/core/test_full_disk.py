@@ -1,4 +1,4 @@
-"""Files that cannot grow, by the system's own limit: what a full disk is to a process."""
+"""A full disk, simulated by the system's limit on the size of files."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 def run_with_limit(limit: int, command: str, *flags: str) -> subprocess.CompletedProcess[str]:
-  """Runs a command where no file may be longer than so many bytes."""
+  """Runs a command that may not write files of more than `limit` bytes."""
   limited = ['prlimit', f'--fsize={limit}', sys.executable, '-m', f'ocrgan_jax.{command}', *flags]
-  # Nothing new in the cache of compiled programs, which has the same limit.
+  # The cache of compiled programs would be under the same limit.
   environment = {**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
   return subprocess.run(
     limited, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
@@ -35,12 +35,14 @@ def assert_one_line(ended: subprocess.CompletedProcess[str], told: str) -> None:
   assert ended.returncode == 1, ended.stderr
   (line,) = [line for line in ended.stderr.splitlines() if line.startswith('error: ')]
   assert line.startswith(f'error: {told}') and 'File too large' in line, line
-  # Nor do threads of orbax and tensorstore print beside it what they failed at.
+  # The threads of orbax and tensorstore must not print their errors either.
   assert 'Traceback' not in ended.stderr
   assert 'Event loop' not in ended.stderr
 
 
-def test_a_dataset_that_cannot_be_prepared(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_a_dataset_that_cannot_be_written_ends_in_one_line(
+  mvtec_folder: Path, tmp_path: Path
+) -> None:
   prepared = f'--config.data.prepared_dir={tmp_path}/prepared'
   data = f'--config.data_dir={mvtec_folder}'
   ended = train_with_limit(2000, data, prepared, f'--workdir={tmp_path}/run')
@@ -48,9 +50,7 @@ def test_a_dataset_that_cannot_be_prepared(mvtec_folder: Path, tmp_path: Path) -
   assert not (tmp_path / 'run').exists()
 
 
-def test_a_checkpoint_that_cannot_be_saved_leaves_the_one_before(
-  mvtec_folder: Path, tmp_path: Path
-) -> None:
+def test_a_failed_checkpoint_keeps_the_previous_one(mvtec_folder: Path, tmp_path: Path) -> None:
   workdir, prepared = tmp_path / 'run', {'data__prepared_dir': str(tmp_path / 'prepared')}
   train(tiny_config(mvtec_folder, train__epochs=1, **prepared), workdir)
   data = [f'--config.data_dir={mvtec_folder}', f'--config.data.prepared_dir={tmp_path}/prepared']
@@ -62,9 +62,7 @@ def test_a_checkpoint_that_cannot_be_saved_leaves_the_one_before(
   assert int(again.step) == 5
 
 
-def test_a_calibration_that_cannot_be_saved_leaves_the_one_before(
-  trained: Path, tmp_path: Path
-) -> None:
+def test_a_failed_calibration_keeps_the_previous_one(trained: Path, tmp_path: Path) -> None:
   workdir = shutil.copytree(trained, tmp_path / 'run')
   before = load(workdir).calibration.threshold
   ended = run_with_limit(100, 'calibrate', f'--workdir={workdir}', '--score.false_alarms=0.5')

@@ -24,7 +24,7 @@ report_restart()
     ([], 'glibc.malloc.check=0', 'glibc.malloc.check=0'),
   ],
 )
-def test_it_restarts_once_and_keeps_the_users_setting(
+def test_it_restarts_once_and_keeps_a_users_setting(
   arguments: list[str], variable: str | None, seen: str
 ) -> None:
   environment = {name: value for name, value in os.environ.items() if name != memory.VARIABLE}

@@ -28,7 +28,7 @@ def assert_close(first: State, second: State) -> None:
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), first, second)
 
 
-def test_two_processes_train_as_one_does_and_one_goes_on_from_their_checkpoint(
+def test_two_processes_train_as_one_and_one_resumes_from_their_checkpoint(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
   with socket.socket() as free:

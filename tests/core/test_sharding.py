@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY
 
 @pytest.mark.slow
 def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
-  """Five steps, with batch statistics over the whole batch wherever its parts lie."""
+  """Five steps, with batch statistics over the whole batch however it is split."""
   done = subprocess.run(
     [sys.executable, '-m', 'tests.core.devices', str(trained), str(tmp_path / 'out.npz')],
     env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8'},
@@ -33,8 +33,8 @@ def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) ->
       np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_barriers_are_kept_where_a_cpu_compiles() -> None:
-  """They are what keeps it from computing a layer's gradient again for the kernel's."""
+def test_the_cpu_compiler_keeps_optimization_barriers() -> None:
+  """Without them it would compute a layer's gradient again for the kernel's."""
   gradient = jax.grad(lambda kernel, x: jnp.tanh(strided_conv(x, kernel)).sum())
   mesh = make_mesh(jax.devices('cpu')[:1])
   arguments = jnp.zeros((4, 4, 4, 8)), jnp.zeros((2, 32, 32, 4))

@@ -1,4 +1,4 @@
-"""Trainings that are told to end, as clusters and Ctrl-C do it: real processes, real signals."""
+"""Trainings stopped by signals, as from clusters and Ctrl-C, in real processes."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def wait_for_steps(workdir: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope='module')
 def whole(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-  """The folder of the same training, not interrupted."""
+  """The folder of the same training, uninterrupted."""
   workdir = tmp_path_factory.mktemp('interruption') / 'whole'
   process = start(mvtec_folder, workdir, *LONG)
   assert process.communicate()[1] and process.returncode == 0
@@ -48,7 +48,7 @@ def whole(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_same_command_goes_on(
+def test_a_signal_saves_and_the_same_command_resumes(
   number: signal.Signals, whole: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   workdir = tmp_path / 'run'
@@ -68,10 +68,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_workers_too_saves(
+def test_a_signal_to_all_processes_saves(
   number: signal.Signals, mvtec_folder: Path, tmp_path: Path
 ) -> None:
-  """As a terminal sends Ctrl-C, and a cluster SIGTERM: to every process."""
+  """Terminals send Ctrl-C, and clusters SIGTERM, to every process."""
   workdir = tmp_path / 'run'
   endless = ['--config.train.epochs=500', '--config.train.checkpoint_every=500']
   process = start(mvtec_folder, workdir, *STREAMED, *endless)
@@ -85,7 +85,7 @@ def test_a_signal_to_the_workers_too_saves(
   assert int(state['step']) == int(saved.name)
 
 
-def test_workers_end_with_a_training_that_is_killed(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_workers_end_when_their_training_is_killed(mvtec_folder: Path, tmp_path: Path) -> None:
   workdir = tmp_path / 'run'
   process = start(mvtec_folder, workdir, *STREAMED, '--config.train.epochs=500')
   wait_for_steps(workdir, process)

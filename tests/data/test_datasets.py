@@ -1,4 +1,4 @@
-"""Each dataset from small files in its official layout, made here."""
+"""Each dataset, read from small generated files in its official layout."""
 
 import io
 import pickle
@@ -89,7 +89,7 @@ def test_nothing_is_left_in_the_temporary_folder(
   assert not list((tmp_path / 'tmp').iterdir())
 
 
-def test_a_changed_folder_is_read_anew_and_an_unchanged_one_is_not(
+def test_only_a_changed_folder_is_read_again(
   tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   write_images(tmp_path / 'tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
@@ -248,7 +248,7 @@ def test_cifar10_mistakes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('damage', ['flipped', 'cut short', 'gone'])
-def test_damaged_records_are_named_and_made_anew(
+def test_damaged_records_are_named_and_rebuilt(
   damage: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
   write_images(tmp_path / 'tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
@@ -297,7 +297,7 @@ def test_hostile_cifar10_batches_take_no_memory(content: bytes, told: str, tmp_p
   assert psutil.Process().memory_info().rss - before < 200e6
 
 
-def test_links_in_a_cifar10_archive_are_passed_over(tmp_path: Path) -> None:
+def test_links_in_a_cifar10_archive_are_skipped(tmp_path: Path) -> None:
   with tarfile.open(tmp_path / 'cifar-10-python.tar.gz', 'w:gz') as archive:
     for name, target in (('a', 'b'), ('b', 'a'), ('c', '/etc/passwd'), ('data_batch_1', 'gone')):
       info = tarfile.TarInfo(f'cifar-10-batches-py/{name}')
@@ -310,7 +310,7 @@ def test_links_in_a_cifar10_archive_are_passed_over(tmp_path: Path) -> None:
   assert len(prepare(cifar10.get_config('s1-car'), tmp_path).train.names) == 10
 
 
-def test_elpv_splits_sound_cells_and_leaves_the_unsure_out(tmp_path: Path) -> None:
+def test_elpv_splits_sound_cells_and_skips_uncertain_ones(tmp_path: Path) -> None:
   rows = ['0.0 mono'] * 10 + ['1.0 mono'] * 3 + ['0.3333333333333333 mono'] * 2 + ['0.0 poly'] * 4
   names = [f'images/cell{i:04}.png' for i in range(len(rows))]
   for name in names:
@@ -333,7 +333,7 @@ def test_elpv_splits_sound_cells_and_leaves_the_unsure_out(tmp_path: Path) -> No
     prepare(elpv.get_config('mono'), tmp_path / 'images')
 
 
-def test_elpv_of_the_package() -> None:
+def test_elpv_from_its_package() -> None:
   pytest.importorskip('elpv_dataset', reason='needs pip install elpv-dataset')
   dataset = prepare(elpv.get_config('mono'), '')
   # 588 sound and 313 defective cells, as the dataset's own table has them.
@@ -434,7 +434,7 @@ def test_real_cifar10(category: str, train: int, normal: int, anomalous: int) ->
   assert not any(example.label for example in listed.train)
 
 
-def test_files_that_a_table_names_but_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_files_of_a_table_are_named(tmp_path: Path) -> None:
   (tmp_path / 'labels.csv').write_text('images/a.png 0.0 mono\n\nimages/b.png 1.0 mono\n')
   save(tmp_path / 'images/a.png')
   with pytest.raises(InputError, match=r'1 damaged file: images/b.png \(No such file'):
@@ -447,7 +447,7 @@ def test_files_that_a_table_names_but_are_not_there_are_named(tmp_path: Path) ->
     prepare(elpv.get_config('mono'), tmp_path)
 
 
-def test_good_is_normal_however_it_is_written_and_other_files_are_told(tmp_path: Path) -> None:
+def test_good_is_normal_in_any_case_and_other_files_are_reported(tmp_path: Path) -> None:
   for name in ('train/good/0.png', 'train/good/1.png', 'test/Good/0.png', 'test/dent/0.png'):
     save(tmp_path / 'tile' / name)
   (tmp_path / 'tile/train/good/notes.txt').write_text('hello')

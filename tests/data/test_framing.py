@@ -20,7 +20,7 @@ def encoded(image: np.ndarray, **options: object) -> bytes:
   return file.getvalue()
 
 
-def test_stretching_is_what_it_always_was() -> None:
+def test_stretching_equals_decode_image() -> None:
   content = encoded(RNG.integers(0, 256, (50, 90, 3), dtype=np.uint8))
   frames, size = decode_frames(content, Framing(32))
   assert frames.shape == (1, 32, 32, 3) and size == (90, 50)
@@ -42,7 +42,7 @@ def test_padding_keeps_the_aspect_and_does_not_count() -> None:
   ('width', 'height'), [(500, 1260), (64, 64), (65, 64), (300, 40), (20, 30)]
 )
 @pytest.mark.parametrize('overlap', [0.0, 0.25, 0.5])
-def test_tiles_show_every_pixel_and_overlap_as_asked_for(
+def test_tiles_cover_every_pixel_with_the_requested_overlap(
   width: int, height: int, overlap: float
 ) -> None:
   boxes = Framing(32, 'tiles', 64, overlap).boxes(width, height)
@@ -56,8 +56,8 @@ def test_tiles_show_every_pixel_and_overlap_as_asked_for(
 
 
 @pytest.mark.parametrize('framing', [Framing(32), Framing(32, 'pad'), Framing(32, 'tiles', 40)])
-def test_maps_come_back_to_where_the_photograph_shows_it(framing: Framing) -> None:
-  """A bright spot in a photograph, taken for its own map, lies where it lay."""
+def test_maps_return_to_their_place_on_the_photograph(framing: Framing) -> None:
+  """A photograph with a bright spot, used as its own map, gets the spot back in place."""
   image = np.zeros((60, 130, 3), np.uint8)
   image[38:46, 100:112] = 255
   frames, size = decode_frames(encoded(image), framing)
@@ -68,7 +68,7 @@ def test_maps_come_back_to_where_the_photograph_shows_it(framing: Framing) -> No
   np.testing.assert_allclose(np.ptp(found, axis=0) + 1, [8, 12], atol=4)
 
 
-def test_a_region_counts_wherever_the_photograph_goes(tmp_path: Path) -> None:
+def test_a_region_follows_the_photograph(tmp_path: Path) -> None:
   region = np.zeros((10, 10), bool)
   region[:, :5] = True  # the left half
   (tmp_path / 'region.png').write_bytes(region_png(region))
@@ -87,7 +87,7 @@ def test_a_region_counts_wherever_the_photograph_goes(tmp_path: Path) -> None:
     read_region(str(tmp_path / 'gone.png'))
 
 
-def test_products_are_found_before_a_plain_background(capsys: pytest.CaptureFixture) -> None:
+def test_products_are_found_on_a_plain_background(capsys: pytest.CaptureFixture) -> None:
   rows, columns = np.mgrid[:64, :64]
   images = []
   for _ in range(10):
@@ -105,7 +105,7 @@ def test_products_are_found_before_a_plain_background(capsys: pytest.CaptureFixt
   assert 'finds no plain background' in capsys.readouterr().err
 
 
-def test_the_size_of_a_photograph_is_that_which_is_decoded() -> None:
+def test_the_reported_size_is_that_of_the_decoded_photograph() -> None:
   exif = Image.Exif()
   exif[274] = 6
   turned = encoded(np.zeros((20, 30, 3), np.uint8), exif=exif)

@@ -1,4 +1,4 @@
-"""What real folders hold besides good images; each message names the file and what to do."""
+"""Problems in real folders of images; each message names the file and what to do."""
 
 import io
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_large_images_are_refused_before_they_are_decoded(tile: Path) -> None:
   assert '2000×1000' in prepare(tile).report['sizes']
 
 
-def test_masks_must_be_of_their_images_size(tile: Path) -> None:
+def test_masks_must_have_their_images_size(tile: Path) -> None:
   Image.new('L', (8, 8)).save(tile / 'ground_truth/crack/000_mask.png')
   with pytest.raises(InputError, match=r'mask of test/crack/000.png \(it is 8×8, its image 16×16'):
     prepare(tile)
@@ -95,7 +95,7 @@ def test_the_same_image_in_training_and_test_is_named(tile: Path) -> None:
   assert '1 test image also in training: test/good/copy.bmp (is train/good/002.png)' in warnings
 
 
-def test_a_test_set_of_one_class_is_told_to_have_no_auroc(tile: Path) -> None:
+def test_a_test_set_of_one_class_gives_a_warning(tile: Path) -> None:
   for name in ('test/good/000.png', 'test/crack/000.png'):
     content = (tile / name).read_bytes()
     (tile / name).unlink()
@@ -104,7 +104,7 @@ def test_a_test_set_of_one_class_is_told_to_have_no_auroc(tile: Path) -> None:
     (tile / name).write_bytes(content)
 
 
-def test_no_normal_image_left(tile: Path) -> None:
+def test_a_dataset_without_normal_images_is_refused(tile: Path) -> None:
   for path in (tile / 'train/good').iterdir():
     path.write_bytes(b'')
   with pytest.raises(InputError, match='no usable normal training image'):
@@ -180,7 +180,7 @@ def test_the_contact_sheet_shows_the_images_as_they_are(tmp_path: Path) -> None:
   assert (sheet == colour).all(-1).mean() > 0.5
 
 
-def test_images_are_turned_as_the_camera_noted() -> None:
+def test_images_are_rotated_by_their_exif_orientation() -> None:
   image = Image.new('RGB', (8, 4))
   image.paste((255, 255, 255), (0, 0, 4, 4))  # left half white
   exif = Image.Exif()

@@ -42,7 +42,7 @@ def test_held_out_images_are_a_share_and_no_training_images() -> None:
     hold_out(1, 0.1, 0)
 
 
-def test_the_same_order_of_the_same_pixels_however_images_are_fetched(
+def test_order_and_pixels_do_not_depend_on_how_images_are_loaded(
   train_split: Split, capsys: pytest.CaptureFixture
 ) -> None:
   cached = load_images(train_split, Framing(32), memory_gib=1)
@@ -69,7 +69,7 @@ def test_every_epoch_holds_every_image_once_in_a_new_order() -> None:
   assert (take(TrainingBatches(NUMBERS, 4, seed=1), 5).ravel() != seen).any()
 
 
-def test_the_iterator_goes_on_from_its_saved_state() -> None:
+def test_the_iterator_resumes_from_its_saved_state() -> None:
   batches = TrainingBatches(NUMBERS, 4, seed=0)
   take(batches, 4)
   saved, expected = batches.get_state(), take(batches, 4)
@@ -86,7 +86,7 @@ def test_processes_share_each_batch() -> None:
   np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
-def test_evaluation_drops_and_repeats_no_image() -> None:
+def test_evaluation_batches_contain_every_image_once() -> None:
   images = np.random.default_rng(0).integers(1, 256, (10, 4, 4, 3), dtype=np.uint8)
   batches = list(evaluation_batches(images, 4))
   assert [count for _, count in batches] == [4, 4, 2]

@@ -33,7 +33,7 @@ CHOSEN = list(channel_indices('energy,colour'))
 
 @pytest.fixture(scope='module')
 def statistics() -> np.ndarray:
-  """Of 40 photographs of bottles at 32 pixels: float32 [40, 16, 16, C]."""
+  """Band statistics of 40 photographs of bottles at 32 pixels, float32 [40, 16, 16, C]."""
   paths = sorted((DATA / 'mvtec_ad/bottle/train/good').glob('*.png'))[:40]
   if not paths:
     pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
@@ -59,13 +59,13 @@ def fitted(statistics: np.ndarray, **changes: object) -> Gaussians:
 
 
 def cell(x: np.ndarray, row: int, column: int) -> np.ndarray:
-  """The four positions of a cell, one after the other: [4 images, …]."""
+  """The four positions of a cell, concatenated: [4 × images, …]."""
   part = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
   return part.transpose(1, 2, 0, 3).reshape(-1, part.shape[-1])
 
 
 def reference_distances(residuals: np.ndarray, row: int, column: int) -> np.ndarray:
-  """Squared, of one cell, by scikit-learn's covariance and the least variance beside it."""
+  """Squared distances of a cell, by scikit-learn's covariance and the least variance."""
   model = ShrunkCovariance(shrinkage=0.1, assume_centered=True)
   fit = lambda i, j: clone(model).fit(cell(residuals, i, j))
   mean = np.mean([np.diag(fit(i, j).covariance_) for i in range(8) for j in range(8)], axis=0)
@@ -74,7 +74,7 @@ def reference_distances(residuals: np.ndarray, row: int, column: int) -> np.ndar
   return np.einsum('bi,ij,bj->b', x, precision, x)
 
 
-def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.ndarray) -> None:
+def test_distances_agree_with_scikit_learns_shrunk_covariance(statistics: np.ndarray) -> None:
   gaussians = fitted(statistics)
   distances = np.asarray(gaussian.mahalanobis(gaussians, statistics))
   deviations = (statistics - statistics.mean(0))[..., CHOSEN].astype(np.float64)
@@ -82,13 +82,13 @@ def test_distances_are_those_of_scikit_learns_shrunk_covariance(statistics: np.n
     x = cell(deviations, row, column)
     found = cell(distances[..., None], row, column)[:, 0]
     np.testing.assert_allclose(found**2, reference_distances(deviations, row, column), rtol=1e-2)
-    # Far more than rounding: without shrinkage they are other distances.
+    # The comparison is sharp enough: without shrinkage the distances differ.
     unshrunk = EmpiricalCovariance(assume_centered=True).fit(x).mahalanobis(x)
     assert np.abs(found**2 / unshrunk - 1).max() > 0.1
 
 
-def test_products_keep_all_digits_on_accelerators(statistics: np.ndarray) -> None:
-  """Variances are differences of means: the few digits that are the default there do not do."""
+def test_products_have_full_precision_on_accelerators(statistics: np.ndarray) -> None:
+  """Variances are differences of means, so the low default precision there is not enough."""
   gaussians, image = fitted(statistics, regions=2), jnp.zeros((1, 32, 32, 3))
   programs = [
     jax.jit(ssim).lower(image, image),
@@ -102,7 +102,7 @@ def test_products_keep_all_digits_on_accelerators(statistics: np.ndarray) -> Non
 
 
 @pytest.mark.parametrize('regions', [1, 2])
-def test_positions_are_judged_given_the_image_by_ridge_regression(
+def test_the_response_to_the_image_is_ridge_regression(
   statistics: np.ndarray, regions: int
 ) -> None:
   gaussians = fitted(statistics, regions=regions, context=4)
@@ -137,8 +137,8 @@ def test_batches_and_their_padding_do_not_matter(statistics: np.ndarray) -> None
   np.testing.assert_allclose(far.covariance, whole.covariance, rtol=0.02, atol=0.02)
 
 
-def test_what_varies_from_image_to_image_is_no_defect() -> None:
-  """Brightness that training images differ in, and a spot of the same size of change."""
+def test_variation_between_images_is_no_defect() -> None:
+  """Images vary in brightness, and a spot changes by as much."""
   rng = np.random.default_rng(0)
   noise = rng.normal(0, 0.01, (60, 8, 8, sum(CHANNELS.values()))).astype(np.float32)
   light = rng.normal(0, 1, (60, 1, 1, 1)).astype(np.float32)
@@ -151,7 +151,7 @@ def test_what_varies_from_image_to_image_is_no_defect() -> None:
   assert top(unaware, spotted).min() < top(unaware, test).max()
 
 
-def test_statistics_that_do_not_exist_are_named() -> None:
+def test_unknown_statistics_are_named() -> None:
   with pytest.raises(InputError, match="density.channels names 'energie'"):
     dataclasses.replace(PLAIN, channels='energy + energie,colour')
 
@@ -169,7 +169,7 @@ def test_distances_of_several_lists_are_added_in_units_of_their_expectation(
   assert 0.4 < found.mean() < 1.1  # shrinkage takes some of it
 
 
-def test_where_normal_images_never_change_a_grain_of_noise_is_no_defect() -> None:
+def test_slight_noise_on_a_constant_area_is_no_defect() -> None:
   rng = np.random.default_rng(0)
   normal = rng.normal(0, 1, (50, 8, 8, sum(CHANNELS.values()))).astype(np.float32)
   normal[:, :4] = 0  # an overexposed ground
@@ -180,8 +180,8 @@ def test_where_normal_images_never_change_a_grain_of_noise_is_no_defect() -> Non
   assert far(grain) < 1 and far(defect) > 10
 
 
-def test_a_large_defect_does_not_explain_itself() -> None:
-  """Half of an image changes by far more than images differ in."""
+def test_a_large_defect_does_not_explain_itself_away() -> None:
+  """Half of an image changes by far more than images vary."""
   rng = np.random.default_rng(0)
   light = rng.normal(0, 0.1, (60, 1, 1, 1))
   normal = (light + rng.normal(0, 0.01, (60, 8, 8, sum(CHANNELS.values())))).astype(np.float32)

@@ -7,7 +7,7 @@ from PIL import Image
 from ocrgan_jax.drawing.figures import axis_scale, collect_losses, loss_curves, with_outline
 
 
-def test_the_outline_lies_around_the_mask_and_leaves_the_defect_in_sight() -> None:
+def test_the_outline_surrounds_the_mask_without_covering_it() -> None:
   image = np.full((16, 16, 3), 100, np.uint8)
   mask = np.zeros((16, 16), bool)
   mask[5:9, 5:9] = True
@@ -22,7 +22,7 @@ def log_line(epoch: float, **losses: float) -> dict[str, float]:
   return {'step': 10 * epoch, 'epoch': epoch, **losses, 'images_per_second': 9.0}
 
 
-def test_losses_are_drawn_whatever_their_names(tmp_path: Path) -> None:
+def test_losses_of_any_name_are_drawn(tmp_path: Path) -> None:
   lines = [
     log_line(1, content=0.5, something_new=100.0),
     {'step': 10, 'epoch': 1, 'validation_auroc': 0.9},

@@ -11,8 +11,8 @@ from tests.conftest import REPOSITORY
 pytestmark = pytest.mark.slow
 
 
-def test_its_cells_run_one_after_the_other(tmp_path: Path) -> None:
-  """As a program, on smaller images."""
+def test_the_notebook_runs(tmp_path: Path) -> None:
+  """Runs its cells as one program, on smaller images."""
   pytest.importorskip('elpv_dataset', reason='the notebook needs pip install elpv-dataset')
   notebook = json.loads((REPOSITORY / 'examples/demo.ipynb').read_text())
   cells = [''.join(c['source']) for c in notebook['cells'] if c['cell_type'] == 'code']

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 pytestmark = pytest.mark.slow
 
 
-def test_two_workers_score_as_predict_does_and_go_on(
+def test_two_workers_give_the_scores_of_predict_and_resume(
   trained: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   pytest.importorskip('ray', reason="the example needs pip install 'ray[data]'")

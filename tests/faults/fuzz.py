@@ -1,7 +1,7 @@
-"""Feeds mutated files to every reader: `python -m tests.faults.fuzz --inputs=2000`, minutes.
+"""Feeds mutated files to every reader: `python -m tests.faults.fuzz --inputs=2000`; takes minutes.
 
-Each must be read, or refused by an InputError of one line; within 20 seconds, and all of them
-within a limit of memory. Every input comes from its number and the seed alone.
+Each file must be read, or refused with an InputError of one line, within 20 seconds. Memory is
+limited for all of them together. An input depends only on its number and the seed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from ocrgan_jax.training.train import train
 from tests.conftest import smooth_image, tiny_config, write_data_without_signal
 
 SECONDS = 20  # for one input
-GIB = 4.0  # of memory, by which the process may grow over all inputs
+GIB = 4.0  # by which the memory of the process may grow over all inputs
 FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'GIF', 'WEBP')
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
 
@@ -45,7 +45,7 @@ Reader = Callable[[bytes], None]
 
 
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:
-  """Changes some bytes, or cuts, repeats, moves or inserts some."""
+  """Changes, cuts, repeats, removes or inserts some bytes."""
   data = bytearray(content)
   for _ in range(int(rng.integers(1, 6))):
     place = int(rng.integers(0, len(data) + 1))
@@ -74,12 +74,12 @@ def encoded(image: np.ndarray, kind: str) -> bytes:
 
 
 def image_reader(folder: Path) -> Reader:
-  """A photograph, as `predict` and the preparation of a dataset take it."""
+  """Reads a photograph, as `predict` and the preparation of a dataset do."""
 
   def use(content: bytes) -> None:
     try:
       frames, _ = decode_frames(content, Framing(32), 100.0)
-    except ValueError as error:  # what decoding promises
+    except ValueError as error:  # the documented error of decoding
       raise InputError(str(error)) from None
     assert frames.shape == (1, 32, 32, 3)
 
@@ -87,7 +87,7 @@ def image_reader(folder: Path) -> Reader:
 
 
 def mask_reader(folder: Path) -> Reader:
-  """A mask beside a sound image."""
+  """Reads a mask together with a valid image."""
   image = folder / 'image.png'
   Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(image)
 
@@ -104,7 +104,7 @@ def mask_reader(folder: Path) -> Reader:
 
 
 def dataset_reader(config: object, source: Path, name: str) -> Reader:
-  """A file of a dataset that is listed."""
+  """Lists a dataset with a mutated file."""
   data = config.data  # type: ignore[attr-defined]
   settings = read(DataSettings, data)
 
@@ -116,7 +116,7 @@ def dataset_reader(config: object, source: Path, name: str) -> Reader:
 
 
 def run_reader(workdir: Path, name: str) -> Reader:
-  """A file of a run's folder."""
+  """Reads a run's folder with a mutated file."""
 
   def use(content: bytes) -> None:
     before = (workdir / name).read_bytes()
@@ -131,7 +131,7 @@ def run_reader(workdir: Path, name: str) -> Reader:
 
 
 def checkpoint_reader(run: Path, folder: Path) -> Reader:
-  """A file of the last checkpoint; which, and how it is changed, comes from the input."""
+  """Loads a run after mutating a file of its last checkpoint; the input decides which and how."""
 
   def use(content: bytes) -> None:
     rng = np.random.default_rng([*content])
@@ -148,7 +148,7 @@ def checkpoint_reader(run: Path, folder: Path) -> Reader:
 
 
 def readers(root: Path, rng: np.random.Generator) -> dict[str, tuple[int, list[bytes], Reader]]:
-  """Each kind of input: its share of 2,000, sound files of it, and what reads them."""
+  """Each kind of input: its share of 2,000, valid files to mutate, and their reader."""
   image = smooth_image(rng, 24)
   mask = np.zeros((24, 24), np.uint8)
   mask[8:12] = 255
@@ -163,7 +163,7 @@ def readers(root: Path, rng: np.random.Generator) -> dict[str, tuple[int, list[b
   for place in ('cifar', 'cifar_tar', 'data'):
     (root / place).mkdir()
   batch = {b'labels': [*range(10)], b'data': rng.integers(0, 256, (10, 3072), dtype=np.uint8)}
-  # Of the archive alone: what compresses well is what damage throws out of step.
+  # Only in the archive: data that compresses well is affected most by damage.
   plain = {**batch, b'data': np.zeros((10, 3072), np.uint8)}
   packed = io.BytesIO()
   with tarfile.open(fileobj=packed, mode='w:gz') as archive:
@@ -213,7 +213,7 @@ def readers(root: Path, rng: np.random.Generator) -> dict[str, tuple[int, list[b
 
 
 def outcome(use: Reader, content: bytes) -> str:
-  """'read', 'refused', or what went wrong."""
+  """Returns 'read', 'refused', or what went wrong."""
 
   def stop(*_: object) -> None:
     raise TimeoutError
@@ -235,21 +235,21 @@ def outcome(use: Reader, content: bytes) -> str:
 
 
 def run(inputs: int, seed: int, root: Path) -> tuple[dict[str, collections.Counter], float]:
-  """Feeds so many inputs.
+  """Feeds mutated inputs to all readers.
 
   Args:
-    inputs: over all kinds, each by its share.
-    seed: of the mutations.
+    inputs: number of inputs, shared among the kinds.
+    seed: seed of the mutations.
     root: folder for all files.
 
   Returns:
-    kind → how often each outcome came, and GiB by which the process has grown at its largest.
+    Kind → counts of outcomes, and the GiB by which the peak memory grew.
   """
   found: dict[str, collections.Counter] = {}
   of_kinds = readers(root, np.random.default_rng(seed))
-  Path('/proc/self/clear_refs').write_text('5')  # the peak is from here on
+  Path('/proc/self/clear_refs').write_text('5')  # resets the peak of memory
   before = peak_gib()
-  # Beyond that an allocation fails, which is no InputError.
+  # Beyond this limit an allocation fails, which is not an InputError.
   size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
   limits = resource.getrlimit(resource.RLIMIT_AS)
   resource.setrlimit(resource.RLIMIT_AS, (size + int(GIB * 2**30), limits[1]))

@@ -1,7 +1,7 @@
-"""Kills a training at random moments: `python -m tests.faults.kill --kills=25`, minutes.
+"""Kills trainings at random moments: `python -m tests.faults.kill --kills=25`; takes minutes.
 
-Each time a new run is started, killed by SIGKILL at a moment drawn from its steps, validations and
-checkpoints, started again to its end, and compared bit for bit with one that was left alone.
+Each training is killed with SIGKILL at a random moment of its steps, validations and checkpoints,
+resumed to its end, and compared bit for bit with an uninterrupted one.
 """
 
 import argparse
@@ -20,12 +20,12 @@ import numpy as np
 from ocrgan_jax.inference.loading import load
 from tests.conftest import REPOSITORY, TINY, write_data_without_signal
 
-# A checkpoint each second step or so, that much of the time is spent saving.
+# A checkpoint about every second step, so that many kills come while one is saved.
 CHANGES = {**TINY, 'train.epochs': 8, 'train.batch_size': 20, 'train.log_every': 1}
 
 
 def start(data: Path, workdir: Path) -> subprocess.Popen[bytes]:
-  """Starts the training, or goes on with it."""
+  """Starts or resumes the training."""
   fields = [f'--config.{name}={value}' for name, value in CHANGES.items()]
   command = [sys.executable, '-m', 'ocrgan_jax.train', '--config=configs/mvtec.py:tile']
   command += [*fields, f'--config.data_dir={data}', f'--workdir={workdir}']
@@ -33,7 +33,7 @@ def start(data: Path, workdir: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for_the_first_step(process: subprocess.Popen[bytes], workdir: Path) -> None:
-  """Returns when a line of the log is there."""
+  """Waits for the first line of the log."""
   log = workdir / 'metrics.jsonl'
   while not (log.exists() and log.stat().st_size):
     if process.poll() is not None:
@@ -45,7 +45,7 @@ def finish(data: Path, workdir: Path) -> None:
   """Trains to the end.
 
   Raises:
-    RuntimeError: if it does not end well.
+    RuntimeError: if it fails.
   """
   status = start(data, workdir).wait()
   if status:
@@ -53,14 +53,14 @@ def finish(data: Path, workdir: Path) -> None:
 
 
 def where(workdir: Path) -> str:
-  """Where a killed run stood: its last logged step, and whether it was saving."""
+  """Describes where a run was killed: its last logged step, and whether it was saving."""
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   steps = []
   for line in lines:
     try:
       steps.append(json.loads(line)['step'])
     except ValueError:
-      return f'while it wrote the line behind step {steps[-1] if steps else 0}'
+      return f'while it wrote the line after step {steps[-1] if steps else 0}'
   saving = [*(workdir / 'checkpoints').glob('*tmp*')]
   return f'after step {steps[-1]}' + (', while it saved a checkpoint' if saving else '')
 
@@ -72,24 +72,24 @@ def same(first: Path, second: Path) -> bool:
 
 
 def run(kills: int, seed: int, folder: Path) -> list[tuple[str, bool]]:
-  """Kills so many trainings.
+  """Kills and resumes trainings.
 
   Args:
-    kills: their number.
-    seed: of the moments.
-    folder: for the images and the runs.
+    kills: number of trainings.
+    seed: seed of the moments.
+    folder: folder for the images and the runs.
 
   Returns:
-    Where each was killed, and whether it ended as the one that was left alone.
+    Where each was killed, and whether it ended as the uninterrupted one.
   """
   rng, data = random.Random(seed), folder / 'data'
   write_data_without_signal(data)
-  finish(data, folder / 'compiled')  # so that the times below are without compiling
+  finish(data, folder / 'compiled')  # so that the times below do not include compilation
   process = start(data, folder / 'whole')
   wait_for_the_first_step(process, folder / 'whole')
   begun = time.monotonic()
   if process.wait():
-    raise RuntimeError('the training that was left alone did not end well')
+    raise RuntimeError('the uninterrupted training failed')
   seconds = time.monotonic() - begun
   found = []
   number = 0
@@ -98,7 +98,7 @@ def run(kills: int, seed: int, folder: Path) -> list[tuple[str, bool]]:
     process = start(data, workdir)
     wait_for_the_first_step(process, workdir)
     time.sleep(rng.uniform(0, seconds))
-    if process.poll() is not None:  # it was faster than the one that was timed
+    if process.poll() is not None:  # it finished before it could be killed
       shutil.rmtree(workdir)
       continue
     process.kill()

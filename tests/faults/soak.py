@@ -1,7 +1,7 @@
-"""Trains for long with workers that stream images: `python -m tests.faults.soak --minutes=120`.
+"""Looks for leaks in a long training with workers: `python -m tests.faults.soak --minutes=120`.
 
-Every ten seconds the memory and the open files of the training and its workers are counted. What
-leaks grows: the last quarter of the time is compared with the second.
+Every ten seconds it measures memory and open files of the training and its workers. The last
+quarter of the measurements is compared with the second; growth means a leak.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from tests.conftest import REPOSITORY, TINY, smooth_image, write_images
 
-SECONDS = 10.0  # between counts
-ALLOWED = 1.05  # times what it was
+SECONDS = 10.0  # between measurements
+ALLOWED = 1.05  # growth from the second to the last quarter
 
 
 def start(root: Path) -> subprocess.Popen[bytes]:
-  """Draws images and starts a training without an end, a checkpoint every few seconds."""
+  """Draws images and starts an endless training with a checkpoint every few seconds."""
   rng = np.random.default_rng(0)
   for place, count in (('train/good', 400), ('test/good', 4), ('test/bad', 4)):
     write_images(root / 'data/tile' / place, [smooth_image(rng, 300) for _ in range(count)])
@@ -41,7 +41,7 @@ def start(root: Path) -> subprocess.Popen[bytes]:
 
 
 def count(process: psutil.Process) -> tuple[float, int]:
-  """MiB of unshared memory and open files of a process and its children."""
+  """Unshared memory in MiB, and open files, of a process and its children."""
   family = [process, *process.children(recursive=True)]
   memory = sum(p.memory_full_info().uss for p in family) / 2**20
   return memory, sum(p.num_fds() for p in family)

@@ -1,4 +1,4 @@
-"""The harnesses of this folder, in little."""
+"""Short runs of the harnesses in this folder."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.faults import fuzz, kill
 pytestmark = pytest.mark.slow
 
 
-def test_killed_trainings_end_bit_for_bit_as_one_left_alone(tmp_path: Path) -> None:
+def test_killed_trainings_resume_to_identical_states(tmp_path: Path) -> None:
   found = kill.run(2, 0, tmp_path)
   assert [same for _, same in found] == [True, True], found
 

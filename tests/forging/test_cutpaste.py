@@ -36,7 +36,7 @@ def test_forgeries_differ_within_a_batch() -> None:
     assert len(np.unique(forged, axis=0)) == 8
 
 
-def test_without_either_nothing_changes() -> None:
+def test_without_cutpaste_and_cutout_nothing_changes() -> None:
   x = images(2)
   np.testing.assert_array_equal(forge(0, x, cutpaste=False, cutout=False), x)
 
@@ -77,7 +77,7 @@ def test_cutout_is_one_black_square(size: int, side: int) -> None:
   assert (areas <= side**2).all() and (areas > 0).all()
 
 
-def test_hue_turns_as_in_the_standard_library() -> None:
+def test_hue_shifts_as_in_the_standard_library() -> None:
   rgb = np.random.default_rng(0).uniform(0, 1, (50, 3)).astype(np.float32)
   turned = np.stack(cutpaste._turn_hue(list(jnp.asarray(rgb.T)), jnp.float32(0.07)), -1)
   for colour, result in zip(rgb, turned, strict=True):

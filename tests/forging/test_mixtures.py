@@ -52,7 +52,7 @@ def test_the_mask_falls_with_the_opacity(monkeypatch: pytest.MonkeyPatch) -> Non
   assert masks[1.0].sum() > masks[0.3].sum() > masks[0.1].sum() > 0
 
 
-def test_forgeries_come_from_their_key() -> None:
+def test_forgeries_depend_only_on_their_key() -> None:
   x, families = images(64), tuple(FAMILIES)
   first, again, other = (forge(key, x, families)[0] for key in (0, 0, 1))
   np.testing.assert_array_equal(first, again)
@@ -68,13 +68,13 @@ def test_grey_images_stay_grey() -> None:
   assert np.abs(coloured - np.asarray(images(64))).max() > 0.5
 
 
-def test_families_of_validation_are_not_those_of_training() -> None:
+def test_training_and_validation_use_different_families() -> None:
   assert len(VALIDATION_FAMILIES) >= 2
   assert not set(VALIDATION_FAMILIES) & set(TRAINING_FAMILIES)
   assert set(VALIDATION_FAMILIES) | set(TRAINING_FAMILIES) == set(FAMILIES)
 
 
-def test_shapes_are_small_and_large_thin_and_thick() -> None:
+def test_shapes_vary_in_size() -> None:
   keys = jax.random.split(jax.random.key(0), 200)
   masks = np.asarray(jax.jit(jax.vmap(lambda key: draw_shapes(key, 128)))(keys))
   assert masks.min() == 0 and masks.max() == 1

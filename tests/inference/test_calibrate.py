@@ -15,12 +15,14 @@ from tests.conftest import run_module, tiny_config
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-  """A copy of a run that a test may calibrate."""
+  """A copy of a run, for a test to calibrate."""
   return Path(shutil.copytree(trained, tmp_path / 'run'))
 
 
 @pytest.mark.slow
-def test_what_was_chosen_is_used_by_all(run: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+def test_all_commands_use_the_chosen_calibration(
+  run: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
   before = load(run)
   calibrate(run, {'threshold': 0.25})
   scorer = load(run)
@@ -55,7 +57,7 @@ def test_another_score_is_fitted_to_the_training_images(run: Path) -> None:
   assert metrics['score']['kind'] == 'map' and metrics['threshold'] == 0
 
 
-def test_a_run_that_went_on_says_that_the_choice_was_of_an_earlier_step(
+def test_a_resumed_run_warns_that_the_calibration_is_of_an_earlier_step(
   run: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
   calibrate(run, {'threshold': 9.0})
@@ -66,7 +68,7 @@ def test_a_run_that_went_on_says_that_the_choice_was_of_an_earlier_step(
   assert told in capsys.readouterr().err
 
 
-def test_the_command_says_what_holds(run: Path) -> None:
+def test_the_command_reports_the_threshold(run: Path) -> None:
   done = run_module('ocrgan_jax.calibrate', f'--workdir={run}', '--score.false_alarms=0.01')
   assert done.returncode == 0, done.stderr
   assert 'threshold: 1.000, for a false-alarm rate of 0.01 (2 held-out images' in done.stdout

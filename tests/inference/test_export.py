@@ -46,7 +46,7 @@ def odd_images(folder: Path) -> list[Path]:
   return find_images([str(folder)])
 
 
-def test_the_export_scores_as_the_model_does_without_this_package(
+def test_the_export_gives_the_models_scores_without_this_package(
   trained: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   description = export(trained, tmp_path / 'out')
@@ -75,7 +75,7 @@ def test_the_export_scores_as_the_model_does_without_this_package(
     assert refused.stderr.startswith(f'error: {tmp_path}/wrong.tif: {reason}')
 
 
-def test_an_export_that_differs_is_not_written(
+def test_an_export_with_other_scores_is_not_written(
   trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   def slightly_wrong(content: bytes) -> object:
@@ -89,14 +89,14 @@ def test_an_export_that_differs_is_not_written(
 
 
 @pytest.mark.slow
-def test_onnx_runtime_scores_as_the_model_does(trained: Path) -> None:
+def test_onnx_runtime_gives_the_models_scores(trained: Path) -> None:
   pytest.importorskip('jax2onnx', reason="ONNX needs pip install -e '.[onnx]'")
   scorer = load(trained)
   images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
   assert compare(scorer, images, run_onnx(to_onnx(scorer)), 'scorer.onnx', TOLERANCE) <= 1e-5
 
 
-def test_an_output_that_is_a_file_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
   (tmp_path / 'export').write_text('mine')
   with pytest.raises(InputError, match='export is a file; --output must be a folder'):
     export(tmp_path / 'no run', tmp_path / 'export')

@@ -1,4 +1,4 @@
-"""Photographs that are not just stretched, from training to the exported file."""
+"""Padding, tiles and regions of photographs, from training to the export."""
 
 import csv
 from pathlib import Path
@@ -22,7 +22,7 @@ SCRATCH = slice(30, 60)
 
 
 def photograph(rng: np.random.Generator, scratched: slice | None = None) -> np.ndarray:
-  """48×96, a noisy product on a plain border, perhaps with a scratch in some of its columns."""
+  """48×96 pixels: a noisy product on a plain border, with a scratch in some columns if given."""
   image = np.full((48, 96, 3), 250, np.uint8)
   product = smooth_image(np.random.default_rng(1), 40) // 2 + rng.integers(0, 80, (40, 40, 3))
   image[4:44, 4:92] = np.asarray(Image.fromarray(product.astype(np.uint8)).resize((88, 40)))
@@ -57,11 +57,11 @@ def fitted(data: Path, workdir: Path, **fields: object) -> Scorer:
   [{'fit': 'tiles', 'tile': 40}, {'fit': 'pad', 'region': 'auto'}],
   ids=str,
 )
-def test_they_score_the_same_everywhere(
+def test_evaluate_predict_and_the_export_give_the_same_scores(
   data: Path, tmp_path: Path, capsys: pytest.CaptureFixture, fields: dict
 ) -> None:
   scorer = fitted(data, tmp_path / 'run', **fields)
-  # Of photographs, not tiles; and tiles are too much alike to be held out in turn.
+  # The calibration counts photographs, not tiles. Tiles overlap too much to be held out in turn.
   tiles = fields['fit'] == 'tiles'
   assert ('only 6 held-out images' in capsys.readouterr().err) == tiles
   assert scorer.model.channels == 4 and scorer.calibration.num_images == (6 if tiles else 24)
@@ -80,7 +80,7 @@ def test_they_score_the_same_everywhere(
   np.testing.assert_allclose(exported, predicted, rtol=1e-4)
 
 
-def test_what_lies_outside_the_region_is_no_defect(data: Path, tmp_path: Path) -> None:
+def test_changes_outside_the_region_do_not_count(data: Path, tmp_path: Path) -> None:
   region = np.zeros((48, 96), np.uint8)
   region[:, :30] = 255
   Image.fromarray(region).save(tmp_path / 'region.png')
@@ -95,7 +95,9 @@ def test_what_lies_outside_the_region_is_no_defect(data: Path, tmp_path: Path) -
   assert (maps[0, :, 11:] == 0).all() and maps[0, :, :9].any()
 
 
-def test_without_a_plain_background_everything_counts(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_without_a_plain_background_the_whole_image_counts(
+  mvtec_folder: Path, tmp_path: Path
+) -> None:
   scorer = fitted(mvtec_folder / 'tile', tmp_path / 'run', region='auto')
   assert scorer.model.channels == scorer.framing.channels == 4
   image = Image.open(mvtec_folder / 'tile/test/good/000.png')

@@ -42,7 +42,7 @@ def paths(mvtec_folder: Path) -> list[Path]:
   return find_images([str(mvtec_folder / 'tile/test')])
 
 
-def test_an_image_scores_the_same_alone_in_a_batch_in_predict_and_in_evaluate(
+def test_an_image_scores_the_same_alone_in_a_batch_and_in_evaluate(
   scorer: Scorer, paths: list[Path], trained: Path
 ) -> None:
   images = np.stack([decode_image(path.read_bytes(), 32) for path in paths])
@@ -64,7 +64,7 @@ def test_an_image_scores_the_same_alone_in_a_batch_in_predict_and_in_evaluate(
   assert scorer.score(images[:0]).shape == (0,)
 
 
-def test_decisions_are_taken_at_the_models_threshold_or_at_ones_own(
+def test_decisions_use_the_models_threshold_or_the_given_one(
   scorer: Scorer, paths: list[Path]
 ) -> None:
   limit = scorer.calibration.limit
@@ -88,7 +88,7 @@ RIGHT = np.zeros((3, 32, 32, 3), np.uint8)
     (RIGHT[0], 'uint8 [images, 32, 3]'),
   ],
 )
-def test_images_of_another_form_are_refused_in_one_line(
+def test_images_of_another_shape_or_type_are_refused_in_one_line(
   images: np.ndarray, given: str, scorer: Scorer
 ) -> None:
   for use in (
@@ -112,7 +112,7 @@ def test_streamed_images_of_another_size_are_refused(scorer: Scorer, mvtec_folde
     scorer.score(StreamedImages(test.records, np.arange(3), Framing(64)))
 
 
-def test_an_unreadable_image_is_reported_in_its_row_and_the_rest_goes_on(
+def test_an_unreadable_image_is_reported_and_the_others_are_scored(
   scorer: Scorer, paths: list[Path], tmp_path: Path
 ) -> None:
   (tmp_path / 'bad.png').write_text('no image')
@@ -125,7 +125,7 @@ def test_an_unreadable_image_is_reported_in_its_row_and_the_rest_goes_on(
   np.testing.assert_allclose(whole, [p.score for p in scorer.stream_files(paths)], rtol=1e-4)
 
 
-def test_files_folders_and_patterns(mvtec_folder: Path) -> None:
+def test_images_are_found_by_file_folder_and_pattern(mvtec_folder: Path) -> None:
   test = mvtec_folder / 'tile/test'
   one = test / 'good/000.png'
   assert find_images([str(one)]) == [one]
@@ -135,8 +135,8 @@ def test_files_folders_and_patterns(mvtec_folder: Path) -> None:
     find_images(['/no/such'])
 
 
-def test_the_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
-  """Photographs of another size than the model's, one unreadable, one with an odd name."""
+def test_predict_as_a_command(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+  """Photographs of other sizes than the model's, one unreadable, one with an odd name."""
   photographs = tmp_path / 'photographs'
   photographs.mkdir()
   wide = Image.open(mvtec_folder / 'tile/test/scratch/000.png').resize((90, 40))
@@ -185,7 +185,7 @@ def test_tables_of_json_lines(scorer: Scorer, paths: list[Path], tmp_path: Path)
   assert [line['path'] for line in lines] == [p.path for p in found]
 
 
-def test_what_cannot_work_is_told_before_anything_is_scored(
+def test_mistakes_are_reported_before_anything_is_scored(
   trained: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   nothing = run_module('ocrgan_jax.predict', f'--workdir={trained}')
@@ -220,7 +220,7 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
     ('a' * 300, 'File name too long'),
   ],
 )
-def test_what_cannot_be_written_is_told_and_nothing_is_created(
+def test_unwritable_outputs_are_refused_and_nothing_is_created(
   name: str, why: str, tmp_path: Path
 ) -> None:
   (tmp_path / 'file').write_text('')
@@ -231,7 +231,7 @@ def test_what_cannot_be_written_is_told_and_nothing_is_created(
   assert len([*tmp_path.iterdir()]) == 2
 
 
-def test_a_photograph_that_is_gone_when_it_is_drawn_on_costs_its_picture_alone(
+def test_a_photograph_removed_after_scoring_loses_only_its_picture(
   scorer: Scorer,
   paths: list[Path],
   tmp_path: Path,
@@ -253,9 +253,7 @@ def test_a_photograph_that_is_gone_when_it_is_drawn_on_costs_its_picture_alone(
   assert not math.isnan(found[1].score) and f'no picture of {copies[1]}' in capsys.readouterr().err
 
 
-def test_a_score_that_is_no_number_is_never_called_normal(
-  scorer: Scorer, paths: list[Path]
-) -> None:
+def test_a_score_that_is_not_finite_is_an_error(scorer: Scorer, paths: list[Path]) -> None:
   broken = scorer.state.replace(
     generator=jax.tree.map(lambda value: value * np.float32(np.nan), scorer.state.generator)
   )
@@ -263,8 +261,8 @@ def test_a_score_that_is_no_number_is_never_called_normal(
     list(dataclasses.replace(scorer, state=broken).stream_files(paths))
 
 
-def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) -> None:
-  """By a map's score: over the limit there is an outline, at or under it there is none."""
+def test_the_outline_and_the_verdict_agree(scorer: Scorer) -> None:
+  """There is an outline exactly if the map's score is over the limit."""
   rng = np.random.default_rng(0)
   grey = np.full((64, 96, 3), 128, np.uint8)
   for level in (0.5, 0.9, 1.1, 3.0):
@@ -279,7 +277,7 @@ def test_an_outline_and_the_verdict_never_contradict_each_other(scorer: Scorer) 
 
 @pytest.mark.slow
 def test_a_watched_folder(trained: Path, mvtec_folder: Path, tmp_path: Path) -> None:
-  """Files that come one after the other, one of them slowly; and once more after a stop."""
+  """Files arrive one by one, one of them slowly; then the command is stopped and resumed."""
   line, table = tmp_path / 'line', tmp_path / 'line/out.csv'  # and its pictures beside it
   line.mkdir()
   content = (mvtec_folder / 'tile/test/scratch/000.png').read_bytes()

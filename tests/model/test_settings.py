@@ -29,7 +29,7 @@ from tests.conftest import tiny_config, tiny_model
     ('model__bands', '²', "must be 'all' or numbers"),
   ],
 )
-def test_fields_that_cannot_be_are_named(field: str, value: object, message: str) -> None:
+def test_invalid_fields_are_named(field: str, value: object, message: str) -> None:
   with pytest.raises(InputError, match=message):
     build_model(tiny_config('', **{field: value}))
 

@@ -21,7 +21,7 @@ def plain_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
   )
 
 
-# Of all ways in which they are computed: one pixel, few pixels, many.
+# Sizes for each implementation: one pixel, few pixels, many.
 @pytest.mark.parametrize(('height', 'width'), [(2, 2), (2, 4), (8, 8), (32, 20)])
 @pytest.mark.parametrize(
   ('ours', 'plain'), [(strided_conv, plain_strided), (transposed_conv, plain_transposed)]
@@ -53,8 +53,8 @@ def test_transposed_convolution_of_one_pixel_is_the_middle_of_its_kernel() -> No
 
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (2, 2), (8, 8), (32, 20)])
 @pytest.mark.parametrize('kind', ['strided', 'transposed', 'strided_kernel_gradient'])
-def test_accelerators_and_cpus_compute_the_same(kind: str, height: int, width: int) -> None:
-  """On this machine the accelerator's way is not taken by itself, so both are called here."""
+def test_the_code_for_cpus_and_for_accelerators_agrees(kind: str, height: int, width: int) -> None:
+  """Tests run on a CPU, which would never use the code for accelerators, so both are called."""
   first, second = jax.random.split(jax.random.key(0))
   small = jax.random.normal(first, (3, height, width, 5))
   large = jax.random.normal(second, (3, 2 * height, 2 * width, 3))
@@ -69,7 +69,7 @@ def test_accelerators_and_cpus_compute_the_same(kind: str, height: int, width: i
   np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_a_program_for_an_accelerator_has_xlas_own_convolution() -> None:
+def test_accelerators_use_xlas_own_convolution() -> None:
   x, kernel = jnp.zeros((2, 8, 8, 16)), jnp.zeros((4, 4, 16, 8))
   count = {}
   for platform in ('cpu', 'cuda'):

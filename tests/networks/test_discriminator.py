@@ -14,7 +14,7 @@ def test_parameter_count(size: int, parameters: int) -> None:
   assert sum(leaf.size for leaf in jax.tree.leaves(variables['params'])) == parameters
 
 
-def test_gives_one_logit_and_100_features_an_image() -> None:
+def test_gives_one_logit_and_100_features_per_image() -> None:
   images = jax.random.normal(jax.random.key(0), (3, 32, 32, 3))
   module = Discriminator(2)
   variables = jax.jit(lambda: module.init(jax.random.key(1), images, train=False))()

@@ -60,7 +60,7 @@ def test_branches_talk_through_channel_selection_alone(channel_selection: bool) 
   assert bool((first == second).all()) != channel_selection
 
 
-def test_bfloat16_is_of_the_computation_alone() -> None:
+def test_bfloat16_affects_only_the_computation() -> None:
   generator = Generator(2, dtype=jnp.bfloat16)
   bands = [jnp.zeros((1, 32, 32, 3))] * 2
   variables = jax.eval_shape(lambda: generator.init(jax.random.key(0), bands, train=False))

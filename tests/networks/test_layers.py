@@ -14,7 +14,7 @@ def test_the_3x3_layer_keeps_the_resolution() -> None:
   assert jax.tree.map(jnp.shape, variables['params']) == {'kernel': (3, 3, 3, 5), 'bias': (5,)}
 
 
-def test_resizing_up_is_opencvs() -> None:
+def test_enlarging_agrees_with_opencv() -> None:
   x = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
   expected = [cv2.resize(image, (16, 16), interpolation=cv2.INTER_LINEAR) for image in x]
   np.testing.assert_allclose(resize(jnp.asarray(x), 16), expected, atol=1e-6)

@@ -21,7 +21,7 @@ def moves(steps: int, gradient: float = 1.0, **fields: object) -> list[float]:
   return found
 
 
-def test_the_rate_warms_up_and_falls_to_nothing_at_the_last_step() -> None:
+def test_the_rate_warms_up_and_falls_to_zero_at_the_last_step() -> None:
   # Under a constant gradient Adam moves by the rate itself.
   found = moves(20, train__steps=20, train__warmup=5, train__decay='cosine')
   warm = 0.1 * np.arange(5) / 5
@@ -31,7 +31,7 @@ def test_the_rate_warms_up_and_falls_to_nothing_at_the_last_step() -> None:
   np.testing.assert_allclose(moves(3), [0.1] * 3, rtol=1e-5)
 
 
-def test_long_gradients_are_shortened_and_short_ones_are_not() -> None:
+def test_only_long_gradients_are_clipped() -> None:
   config = tiny_config('', train__clip=1.0, train__weight_decay=0.0)
   optimizer = read(Optimizer, config.train).transformation()
   params = {'a': jnp.zeros(2), 'b': jnp.zeros(())}
@@ -43,6 +43,6 @@ def test_long_gradients_are_shortened_and_short_ones_are_not() -> None:
   np.testing.assert_allclose(jax.tree.leaves(second)[1], 0.5 * np.array([0.3, 0]), rtol=1e-5)
 
 
-def test_a_cosine_without_an_end_is_refused() -> None:
+def test_cosine_decay_needs_a_number_of_steps() -> None:
   with pytest.raises(InputError, match=r'needs train.steps above train.warmup = 0; it is 0'):
     moves(1, train__decay='cosine')

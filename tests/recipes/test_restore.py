@@ -213,7 +213,7 @@ def test_contradicting_settings_are_refused(fields: dict[str, object], message: 
     restore_model(**fields)
 
 
-def test_data_without_signal_has_auroc_one_half(tmp_path: Path) -> None:
+def test_data_without_signal_scores_half(tmp_path: Path) -> None:
   write_data_without_signal(tmp_path / 'data')
   train(restore_config(tmp_path / 'data', **EVERYTHING), tmp_path / 'run')
   assert_scores_half(tmp_path / 'run')

@@ -1,4 +1,4 @@
-"""The recipe that trains nothing, through all commands."""
+"""The recipe `statistics`, end to end."""
 
 import functools
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_the_preset_is_these_fields() -> None:
     assert config[section][field] == value, name
 
 
-def test_nothing_is_trained_and_everything_that_scoring_needs_is_in_the_checkpoint(
+def test_nothing_is_trained_and_the_checkpoint_has_all_that_scoring_needs(
   run: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
   restored = ocp.StandardCheckpointer().restore(run / 'checkpoints/0/calibration')
@@ -62,22 +62,22 @@ def test_nothing_is_trained_and_everything_that_scoring_needs_is_in_the_checkpoi
   assert 'nothing left to train' in capsys.readouterr().err
 
 
-def test_all_images_set_the_threshold_each_scored_by_a_density_of_others(
+def test_every_image_counts_for_the_threshold_scored_by_a_density_fitted_without_it(
   run: Path, mvtec_folder: Path
 ) -> None:
   scorer = load(run)
   images, held_out, *_ = load_training_images(scorer.config, run)
   calibration = scorer.calibration
   assert calibration.num_images == len(calibration.held_out) == len(images) + len(held_out) == 20
-  # By the density of all training images the held-out ones score as in the calibration, and the
-  # others, which it was fitted to, lower than by a density that does not know them.
+  # With the density of all training images, held-out images score as in the calibration. The
+  # training images score lower, because this density was fitted to them.
   known = np.sort(np.concatenate([scorer.score(images), scorer.score(held_out)]))
   for score in scorer.score(held_out):
     assert np.isclose(calibration.held_out, score).any()
   assert (calibration.held_out - known).mean() > 0.1 * known.mean()
 
 
-def test_several_runs_that_train_nothing_are_each_what_they_are_alone(
+def test_runs_fitted_in_a_group_equal_runs_alone(
   run: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   configs = [tiny_config(mvtec_folder, **STATISTICS, seed=seed) for seed in (0, 1)]
@@ -86,14 +86,14 @@ def test_several_runs_that_train_nothing_are_each_what_they_are_alone(
   assert first.threshold == pytest.approx(alone.threshold, rel=1e-5) != second.threshold
 
 
-def test_it_finds_the_scratches_and_reports_them(run: Path) -> None:
+def test_it_finds_the_scratches(run: Path) -> None:
   metrics = evaluate(run)
   assert metrics['image_auroc'] == 1 and metrics['step'] == 0
   assert metrics['pixel_auroc'] > 0.9
   assert (run / 'report.html').exists()
 
 
-def test_the_same_scores_in_predict_and_in_the_export(
+def test_predict_and_the_export_give_the_same_scores(
   run: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   paths = find_images([str(mvtec_folder / 'tile/test')])
@@ -131,7 +131,7 @@ def test_the_papers_score_computes_no_statistics() -> None:
   assert 'stablehlo.log ' not in text and 'stablehlo.convolution' in text
 
 
-def test_networks_that_are_not_there_are_asked_for_in_vain(mvtec_folder: Path) -> None:
+def test_a_score_that_needs_networks_is_refused_without_training(mvtec_folder: Path) -> None:
   with pytest.raises(InputError, match=r'train.epochs is 0, so there are no networks'):
     build_model(tiny_config(mvtec_folder, train__epochs=0))
 

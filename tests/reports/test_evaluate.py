@@ -74,7 +74,7 @@ def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) 
 def test_masks_are_compared_with_the_maps(trained: Path) -> None:
   metrics = evaluate(trained, pictures=False)
   assert metrics['num_masks'] == 6
-  # Computed anew from the public pieces: images and masks read here, maps from the scorer.
+  # Recomputed: images and masks are read here, maps come from the scorer.
   scorer = load(trained)
   folder = Path(scorer.config.data_dir) / 'tile'
   read = lambda path: decode_image(path.read_bytes(), 32)
@@ -102,7 +102,7 @@ def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
 
 
 def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Path) -> None:
-  """As if it had been trained with that score: the map's has no part in training."""
+  """The result is as if it had been trained with that score, which training does not use."""
   with pytest.raises(InputError, match='--output'):
     evaluate(trained, score={'kind': 'map'})
   metrics = evaluate(trained, score={'kind': 'map'}, output=tmp_path, pictures=False)
@@ -127,7 +127,7 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
     evaluate(trained, score={'kind': 'best'}, output=tmp_path, pictures=False)
 
 
-def test_unknown_fields_of_the_score_are_one_line() -> None:
+def test_unknown_fields_of_the_score_end_in_one_line() -> None:
   done = run_module('ocrgan_jax.evaluate', '--workdir=anywhere', '--score.knd=map')
   assert done.returncode == 1
   assert re.fullmatch(r'error: --score has no such field; .* kind, .*\n', done.stderr), done.stderr

@@ -11,7 +11,7 @@ def split_of(digests: list[str]) -> Split:
   return Split(Records('', ''), names, np.zeros(len(names), int), ['good'] * len(names), digests)
 
 
-def test_what_was_in_both_is_counted_and_what_came_since_stops(
+def test_images_shared_from_the_start_are_counted_and_new_ones_are_refused(
   capsys: pytest.CaptureFixture[str],
 ) -> None:
   dataset = Prepared(split_of(['a', 'b', 'c']), split_of(['d', 'c', 'b']), {})

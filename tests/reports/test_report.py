@@ -1,4 +1,4 @@
-"""What the report shows, and how it works in a real browser."""
+"""The report, also in a real browser."""
 
 import csv
 import re
@@ -20,7 +20,7 @@ def test_the_sheet_shows_both_ends_of_both_classes() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium on this machine')
-def test_in_a_browser_the_threshold_decides_anew_and_the_gallery_can_be_filtered(
+def test_in_a_browser_the_slider_changes_verdicts_and_the_gallery_can_be_filtered(
   trained: Path,
 ) -> None:
   sync_api = pytest.importorskip('playwright.sync_api')

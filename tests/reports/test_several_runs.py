@@ -30,7 +30,7 @@ def test_a_folder_of_runs_gets_one_table(trained: Path, tmp_path: Path) -> None:
   assert one.returncode == 1 and 'holds 2 runs' in one.stderr
 
 
-def test_the_error_is_that_of_the_mean() -> None:
+def test_the_error_is_the_standard_error_of_the_mean() -> None:
   mean, error = mean_and_error([0.9, 0.8, 1.0])
   assert mean == pytest.approx(0.9) and error == pytest.approx(0.1 / np.sqrt(3))
   assert mean_and_error([0.9]) == (0.9, None) and mean_and_error([0.9, None]) is None

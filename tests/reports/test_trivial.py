@@ -5,7 +5,7 @@ from ocrgan_jax.reports.trivial import trivial_aurocs, trivial_scores
 
 
 def test_trivial_scores_by_hand() -> None:
-  """An image of one colour, and a chequerboard whose fields are pixels."""
+  """For an image of one colour, and a chequerboard of single pixels."""
   plain = np.full((32, 32, 3), 51, np.uint8)
   checked = np.where(np.indices((32, 32)).sum(0) % 2, 255, 0)[..., None].repeat(3, 2)
   scores = jax.device_get(trivial_scores(np.stack([plain, checked]).astype(np.uint8)))
@@ -15,7 +15,7 @@ def test_trivial_scores_by_hand() -> None:
   np.testing.assert_allclose(scores['largest_high_frequency'], [0, 1], atol=1e-6)
 
 
-def test_trivial_scores_are_taken_in_their_better_direction_and_say_so() -> None:
+def test_trivial_scores_use_and_report_their_better_direction() -> None:
   scores = {'falling': np.array([3.0, 2.0, 1.0, 0.0]), 'rising': np.array([0.0, 2.0, 1.0, 3.0])}
   assert trivial_aurocs(np.array([0, 0, 1, 1]), scores) == {
     'falling': {'auroc': 1.0, 'anomalous': 'low'},

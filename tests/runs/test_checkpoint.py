@@ -1,4 +1,4 @@
-"""Checkpoints that were damaged on the disk, after they were written."""
+"""Checkpoints that were damaged on disk."""
 
 import re
 import shutil
@@ -80,10 +80,10 @@ def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_nothing_is_printed_beside_the_line_that_names_it(
+def test_a_damaged_checkpoint_prints_only_one_line(
   damage: Callable[[Path], None], run: Path, tmp_path: Path
 ) -> None:
-  """In a process of its own: orbax and tensorstore print from threads, past what pytest catches."""
+  """In its own process, because orbax and tensorstore print from threads that pytest misses."""
   workdir = shutil.copytree(run, tmp_path / 'run')
   damage(workdir / 'checkpoints/5')
   program = f'from ocrgan_jax.inference.loading import load; load({str(workdir)!r})'

@@ -21,7 +21,7 @@ with owned(Path(sys.argv[1])):
 """
 
 
-def test_a_second_training_is_refused_and_told_of_the_first(
+def test_a_second_training_is_refused_and_names_the_first(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
   workdir = tmp_path / 'run'
@@ -49,13 +49,13 @@ def test_a_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
   assert not lock.exists()
 
 
-def test_a_run_that_cannot_begin_leaves_nothing(mvtec_folder: Path, tmp_path: Path) -> None:
+def test_a_run_that_cannot_start_leaves_nothing(mvtec_folder: Path, tmp_path: Path) -> None:
   with pytest.raises(InputError, match="no 'wood' in"):
     train(tiny_config(mvtec_folder, data__category='wood'), tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
 
 
-def test_nothing_is_trained_twice_at_once(tmp_path: Path) -> None:
+def test_a_seed_given_twice_is_refused(tmp_path: Path) -> None:
   ended = run_module(
     'ocrgan_jax.train',
     '--config=configs/mvtec.py:tile',

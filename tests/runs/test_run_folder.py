@@ -27,7 +27,7 @@ def test_other_configs_and_foreign_folders_are_left_alone(
   assert [path.name for path in tmp_path.iterdir()] == ['letter.txt']
 
 
-def test_a_finished_run_is_left_as_it_is(
+def test_a_finished_run_is_not_changed(
   mvtec_folder: Path, trained: Path, capsys: pytest.CaptureFixture
 ) -> None:
   before = {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')}
@@ -36,24 +36,26 @@ def test_a_finished_run_is_left_as_it_is(
   assert {path: path.stat().st_mtime_ns for path in trained.glob('*.json*')} == before
 
 
-def test_a_run_goes_on_with_its_own_images_only(
+def test_a_run_resumes_only_with_its_own_images(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
-  # The same images elsewhere will do; other ones will not.
+  # The same images in another folder are accepted, other images are not.
   shutil.copytree(mvtec_folder, tmp_path / 'data')
   train(tiny_config(tmp_path / 'data'), trained)
   (tmp_path / 'data/tile/train/good/003.png').unlink()
   with pytest.raises(InputError, match=r'have changed since the run .* started \(20 then, 19 now'):
     train(tiny_config(tmp_path / 'data'), trained)
-  # Were a training image to come into the test set by a new split, evaluation would stop.
+  # A training image that has moved to the test set stops evaluation.
   moved = mvtec_folder / 'tile/train/good/003.png'
   shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
   with pytest.raises(InputError, match=r'1 test images \(first: test/good/moved.png\)'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
 
 
-def test_a_checkpoint_has_what_those_of_earlier_versions_had(trained: Path) -> None:
-  """Orbax restores nothing else: a part that the paper's recipe has not must not be asked for."""
+def test_a_checkpoint_of_the_papers_recipe_has_the_same_parts_as_in_earlier_versions(
+  trained: Path,
+) -> None:
+  """Otherwise orbax could not restore checkpoints of earlier versions."""
   step = max(int(path.name) for path in (trained / 'checkpoints').iterdir())
   state = ocp.StandardCheckpointer().restore(trained / f'checkpoints/{step}/state')
   assert set(state) == {'step', 'key', 'generator', 'discriminator'}
@@ -70,7 +72,7 @@ def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
   del config['score']['map'], config['train']['log_every']
   path.write_text(json.dumps(config))
   assert load(tmp_path / 'run').config.score.map == 'difference'
-  # It goes on, too.
+  # It also resumes.
   assert int(train(tiny_config(mvtec_folder), tmp_path / 'run').step) == 5
   config['score']['mapp'] = 'difference'
   path.write_text(json.dumps(config))
@@ -156,6 +158,6 @@ def test_an_image_copied_from_training_into_the_test_set_stops_the_evaluation(
   shutil.copy(mvtec_folder / 'tile/train/good/003.png', copied)
   with pytest.raises(InputError, match=r'1 test images \(first: test/good/copied.png\)'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
-  # Where it was there from the start, a run is told and counts it.
+  # If it was there from the start, the run warns and counts it.
   train(tiny_config(tmp_path / 'data', train__epochs=1), tmp_path / 'run')
   assert evaluate(tmp_path / 'run', pictures=False)['num_test_images_trained_on'] == 1

@@ -24,7 +24,7 @@ def test_errors_are_per_image() -> None:
 
 
 @pytest.mark.parametrize('sigma', [0.0, 4.0, 16.0])
-def test_the_map_is_the_difference_smoothed_as_scipy_does_it(sigma: float) -> None:
+def test_the_map_is_the_difference_smoothed_as_by_scipy(sigma: float) -> None:
   rng = np.random.default_rng(0)
   images, made = rng.uniform(-1, 1, (2, 3, 64, 64, 3)).astype(np.float32)
   difference = np.abs(images - made).mean(-1)
@@ -43,12 +43,12 @@ def test_the_score_of_a_map_is_the_mean_of_its_largest_values() -> None:
   np.testing.assert_allclose(map_score(maps, 10**6), maps.mean((1, 2)), rtol=1e-5)
 
 
-def test_the_unit_of_a_map_is_what_normal_images_show() -> None:
+def test_the_unit_of_a_map_is_its_mean_on_normal_images() -> None:
   mean_map = np.array([[0.0, 2.0], [2.0, 4.0]])  # 2 over all
   np.testing.assert_array_equal(map_unit(mean_map), [[[2, 2], [2, 2]]])
 
 
-def test_maps_are_enlarged_as_jax_does_it() -> None:
+def test_maps_are_enlarged_as_by_jax() -> None:
   maps = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
   expected = jax.image.resize(maps, (3, 16, 16), 'bilinear')
   np.testing.assert_allclose(resize_maps(maps, 16), expected, atol=1e-6)

@@ -40,7 +40,7 @@ def test_one_held_out_image_still_gives_a_scale() -> None:
 
 
 @pytest.mark.parametrize('quantile', [0.0, 0.5, 0.75, 0.99, 1.0])
-def test_the_threshold_is_the_quantile_of_held_out_scores_that_was_asked_for(
+def test_the_threshold_is_the_requested_quantile_of_held_out_scores(
   quantile: float,
 ) -> None:
   # Of 101 equally spaced scores the quantile q is 100 q; shuffled, for the order must not count.
@@ -49,8 +49,8 @@ def test_the_threshold_is_the_quantile_of_held_out_scores_that_was_asked_for(
   assert calibration.threshold == pytest.approx(100 * quantile)
 
 
-def test_false_alarms_are_at_most_as_frequent_as_asked_for_on_average() -> None:
-  """Over many sets of 39 held-out scores; and one more score decides, as in use."""
+def test_the_mean_false_alarm_rate_is_the_requested_one() -> None:
+  """Over many sets of 39 held-out scores, each tested on one more score."""
   rng = np.random.default_rng(0)
   for rate in (0.05, 0.2):
     held_out, new = rng.normal(size=(4000, 39)), rng.normal(size=4000)
@@ -59,7 +59,7 @@ def test_false_alarms_are_at_most_as_frequent_as_asked_for_on_average() -> None:
     assert abs((new > thresholds).mean() - rate) < 3 * np.sqrt(rate * (1 - rate) / 4000)
 
 
-def test_the_rates_to_expect_hold_the_true_one_in_95_of_100_sets() -> None:
+def test_the_interval_of_the_false_alarm_rate_covers_it_in_95_of_100_sets() -> None:
   rng = np.random.default_rng(0)
   held = 0
   for scores in rng.random((2000, 50)):  # of uniform scores the rate over t is 1 - t
@@ -69,14 +69,14 @@ def test_the_rates_to_expect_hold_the_true_one_in_95_of_100_sets() -> None:
   assert abs(held / 2000 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 2000)
 
 
-def test_too_few_images_for_a_rate_are_told() -> None:
+def test_too_few_images_for_a_rate_are_reported() -> None:
   calibration = fit([1.0, 2.0, 3.0], false_alarms=0.01)
   assert calibration.limit == 1
   text = describe_threshold(calibration, rule(false_alarms=0.01))
   assert '3 held-out images are too few for it; their highest score is used' in text
 
 
-def test_a_number_is_a_scaled_score() -> None:
+def test_a_given_threshold_is_a_scaled_score() -> None:
   assert fit([2.0, 4.0], threshold=1.5).threshold == 5
   assert fit([2.0, 4.0], threshold=1.5).limit == 1.5
   with pytest.raises(InputError, match='it must be a finite number'):

@@ -89,7 +89,7 @@ def test_the_bootstrap_resamples_the_metrics_that_scikit_learn_computes() -> Non
 
 
 def plain_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
-  """The definition, threshold by threshold and region by region, with OpenCV's regions."""
+  """AUPRO by its definition, threshold by threshold and region by region (found by OpenCV)."""
   regions = []
   for i, mask in enumerate(masks):
     count, numbered = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
@@ -109,14 +109,14 @@ def plain_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
 
 
 def plain_auroc(maps: np.ndarray, masks: np.ndarray) -> float:
-  """The share of pairs of a defective and a sound pixel that are in order."""
+  """The share of pairs of a defective and a sound pixel that are ranked correctly."""
   sound = np.sort(maps[~masks])
   under = np.searchsorted(sound, maps[masks], 'left') + np.searchsorted(sound, maps[masks], 'right')
   return float(under.mean() / 2 / len(sound))
 
 
 def random_maps() -> tuple[np.ndarray, np.ndarray]:
-  """Few levels, so that many values are equal, and regions that touch at corners alone."""
+  """Maps of few levels, so that many values are equal; regions that touch only at corners."""
   rng = np.random.default_rng(0)
   masks = rng.random((5, 16, 16)) < 0.15
   masks[0] = False
@@ -124,7 +124,7 @@ def random_maps() -> tuple[np.ndarray, np.ndarray]:
 
 
 def real_maps() -> tuple[np.ndarray, np.ndarray]:
-  """Defects of real leather with their masks, and how far each pixel is from its surroundings."""
+  """Real defects of leather with masks; the maps are differences from the surroundings."""
   root = DATA / 'mvtec_ad/leather'
   if not root.exists():
     pytest.skip(f'the real images are not at {DATA}')

@@ -1,4 +1,4 @@
-"""Against OpenCV's filters, on real photographs."""
+"""SSIM against OpenCV's filters, on real photographs."""
 
 import cv2
 import jax
@@ -25,8 +25,8 @@ def to_float(images: np.ndarray) -> jax.Array:
   return jnp.asarray(images / np.float32(127.5) - 1)
 
 
-def test_ssim_is_wangs(photographs: np.ndarray) -> None:
-  """On 0 to 255, with his constants; OpenCV filters, and the borders are cut off."""
+def test_ssim_agrees_with_wangs_definition(photographs: np.ndarray) -> None:
+  """For values 0 to 255, with his constants, filtered by OpenCV and without the borders."""
   blur = lambda image: cv2.GaussianBlur(image, (11, 11), 1.5)[5:-5, 5:-5]
   x, y = photographs.astype(np.float64)
   c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

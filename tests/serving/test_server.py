@@ -36,7 +36,7 @@ def paths(mvtec_folder: Path) -> list[Path]:
 
 
 def start(run: Path, *flags: str, token: str = '') -> tuple[subprocess.Popen[str], str]:
-  """Starts the command; gives the process and its address."""
+  """Starts the server; returns its process and address."""
   command = [sys.executable, '-m', 'ocrgan_jax.serve', f'--workdir={run}', '--port=0', *flags]
   environment = {**os.environ, 'OCRGAN_TOKEN': token}
   process = subprocess.Popen(
@@ -54,7 +54,7 @@ def start(run: Path, *flags: str, token: str = '') -> tuple[subprocess.Popen[str
 
 
 def stop(process: subprocess.Popen[str]) -> str:
-  """Ends it as Ctrl-C does; gives what it wrote to stderr."""
+  """Stops it as Ctrl-C does; returns what it wrote to stderr."""
   process.send_signal(2)
   _, errors = process.communicate(timeout=30)
   return errors
@@ -67,7 +67,7 @@ def server(run: Path) -> Iterator[str]:
   assert 'Traceback' not in stop(process)
 
 
-def test_scores_are_those_of_predict_also_when_many_ask_at_once(
+def test_concurrent_requests_get_the_scores_of_predict(
   server: str, run: Path, paths: list[Path]
 ) -> None:
   expected = {p.path: p for p in load(run).score_files(paths)}
@@ -86,7 +86,7 @@ def test_scores_are_those_of_predict_also_when_many_ask_at_once(
   assert 0.4 < drift <= 1  # half of these photographs are scratched
 
 
-def test_the_map_lies_on_the_whole_photograph(server: str, run: Path, paths: list[Path]) -> None:
+def test_the_map_covers_the_whole_photograph(server: str, run: Path, paths: list[Path]) -> None:
   scratched = Image.open(paths[-1]).resize((90, 40))
   file = io.BytesIO()
   scratched.save(file, 'PNG')
@@ -110,7 +110,7 @@ def test_bad_uploads_get_one_line(server: str, content: bytes, status: int, mess
   assert httpx.get(f'{server}/health').json()['status'] == 'ok'
 
 
-def test_a_token_is_asked_for_and_in_no_log(run: Path, paths: list[Path]) -> None:
+def test_a_token_is_required_and_never_logged(run: Path, paths: list[Path]) -> None:
   process, address = start(run, token='secret-token')
   content = paths[0].read_bytes()
   assert httpx.post(f'{address}/score', content=content).status_code == 401
@@ -125,7 +125,7 @@ def test_a_token_is_asked_for_and_in_no_log(run: Path, paths: list[Path]) -> Non
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium on this machine')
-def test_in_a_browser_dropped_photographs_are_decided_anew_as_the_slider_moves(
+def test_in_a_browser_the_slider_changes_the_verdicts_on_dropped_photographs(
   server: str, run: Path, paths: list[Path], tmp_path: Path
 ) -> None:
   sync_api = pytest.importorskip('playwright.sync_api')

@@ -15,7 +15,7 @@ from tests.conftest import smooth_image, tiny_config, write_images
 pytestmark = pytest.mark.slow
 
 
-def test_a_loss_that_is_no_number_stops_training_with_its_evidence(
+def test_a_loss_that_is_not_finite_stops_training_and_is_documented(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
   workdir = tmp_path / 'run'
@@ -41,7 +41,7 @@ def test_two_images_and_a_batch_of_one_train(tmp_path: Path) -> None:
   assert int(train(config, tmp_path / 'run').step) == 2
 
 
-def test_black_images_and_a_rate_far_too_high_end_in_one_line(tmp_path: Path) -> None:
+def test_black_images_with_a_huge_learning_rate_end_in_one_line(tmp_path: Path) -> None:
   black = np.zeros((32, 32, 3), np.uint8)
   for place in ('train/good', 'test/good', 'test/bad'):
     write_images(tmp_path / 'data/tile' / place, [black] * 10)
@@ -50,7 +50,7 @@ def test_black_images_and_a_rate_far_too_high_end_in_one_line(tmp_path: Path) ->
     train(config, tmp_path / 'run')
 
 
-def test_a_discriminator_that_has_stalled_is_told(
+def test_a_stalled_discriminator_is_reported(
   tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
   log = TrainingLog(tmp_path, step=0, num_steps=4, batch_size=1, num_images=4, shows_progress=False)
@@ -60,7 +60,7 @@ def test_a_discriminator_that_has_stalled_is_told(
   log.close()
 
 
-def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_anew(
+def test_a_run_without_its_checkpoints_says_that_it_starts_over(
   mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
   config, workdir = tiny_config(mvtec_folder, train__epochs=1), tmp_path / 'run'

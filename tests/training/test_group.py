@@ -22,10 +22,10 @@ def assert_close(first: State, second: State) -> None:
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), first, second)
 
 
-def test_several_runs_leave_what_each_would_alone(
+def test_runs_in_a_group_equal_runs_alone(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
-  """The second is longer, so that the first is at its end while it goes on."""
+  """The second run is longer, so it continues after the first has finished."""
   configs = [tiny_config(mvtec_folder), tiny_config(mvtec_folder, seed=1, train__epochs=3)]
   folders = [tmp_path / 'a', tmp_path / 'b']
   states = train_several(configs, folders)
@@ -35,7 +35,7 @@ def test_several_runs_leave_what_each_would_alone(
   assert_close(states[0], load(trained).state)
   assert_close(states[1], train(configs[1], tmp_path / 'alone'))
   assert (tmp_path / 'a/metrics.jsonl').read_text().count('\n') == 4
-  # What one run is validated and saved for takes seconds, and none of another's time.
+  # Validating and saving one run takes seconds that do not count for the other.
   first, second = (read_lines(folder / 'metrics.jsonl')[0] for folder in folders)
   assert first['step'] == second['step'] == 3
   assert 0.5 < first['images_per_second'] / second['images_per_second'] < 2
@@ -43,10 +43,10 @@ def test_several_runs_leave_what_each_would_alone(
     train_several([configs[0], tiny_config(mvtec_folder, model__width=4)], folders)
 
 
-def test_a_group_killed_between_two_saves_goes_on(
+def test_a_group_killed_between_two_saves_resumes(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
-  """One run had saved and another not: it catches up, and nothing is lost of either."""
+  """Only one run had saved; the other catches up, and neither loses anything."""
   configs = [tiny_config(mvtec_folder), tiny_config(mvtec_folder, seed=1)]
   whole = train_several(configs, [tmp_path / 'whole/0', tmp_path / 'whole/1'])
   folders = [tmp_path / 'cut/0', tmp_path / 'cut/1']
@@ -58,10 +58,10 @@ def test_a_group_killed_between_two_saves_goes_on(
     assert_close(expected, found)
 
 
-def test_one_that_cannot_go_on_stops_alone(
+def test_one_failing_run_does_not_stop_the_others(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
-  """G of the second is no number after its first step."""
+  """The weights of the second G are NaN after the first step."""
   good, bad = tiny_config(mvtec_folder), tiny_config(mvtec_folder, seed=1)
   with open_run(resolve(bad), tmp_path / 'bad', build_model(bad), sharding.make_mesh()) as run:
     next(run.batches)

@@ -56,7 +56,7 @@ def changed(first: object, second: object) -> list[bool]:
 
 
 def test_a_step_is_that_of_two_plain_adams_at_the_parameters_before_it() -> None:
-  """G's and D's updates written out plainly, with torch's Adam (L2 in the gradient)."""
+  """G's and D's updates written out, with torch's Adam (L2 in the gradient)."""
   model = tiny_model(
     model__branches=1,
     forgery__cutpaste=False,
@@ -122,7 +122,7 @@ def test_a_step_is_that_of_two_plain_adams_at_the_parameters_before_it() -> None
     )
 
 
-def test_each_networks_update_leaves_the_other_as_it_was() -> None:
+def test_updating_one_network_does_not_change_the_other() -> None:
   content_only = {'model__branches': 1, 'loss__adversarial': 0.0, 'loss__latent': 0.0}
   model = tiny_model(score__content_weight=1.0, **content_only)
   state = new_state(model)
@@ -172,7 +172,7 @@ def test_images_and_forged_images_are_in_one_range_from_minus_one_to_one() -> No
   model = tiny_model()
   prepared = prepare_batch(new_state(model), batch(), model=model)
   np.testing.assert_allclose(prepared.real, to_float(jnp.asarray(batch())), atol=1e-6)
-  # Forged from the very image that is reconstructed: the same but for a patch and a square.
+  # Each is forged from the image that is reconstructed, and differs by a patch and a square.
   same = (jnp.abs(prepared.forged - prepared.real) < 1e-5).mean((1, 2, 3))
   assert (same > 0.7).all() and (same < 1).all()
 
@@ -186,7 +186,7 @@ def test_channel_selection_changes_in_a_step() -> None:
     assert all(changed(after.generator.params[name], state.generator.params[name])), name
 
 
-# Every switch of the paper's ablations that changes the step, few programs for many switches.
+# Covers every setting of the paper's ablations that changes the step, with few programs.
 ABLATIONS = [
   {'model__branches': 1, 'forgery__cutpaste': False, 'forgery__cutout': False},  # Skip-GANomaly
   {'model__channel_selection': False, 'forgery__cutpaste': False, 'loss__adversarial': 0.0},
@@ -260,7 +260,7 @@ def test_a_score_depends_on_its_image_alone() -> None:
   )
   alone = [score(state, images[i : i + 1], model=model)['score'][0] for i in range(8)]
   np.testing.assert_allclose(alone, together, rtol=1e-5)
-  # Nor on how unlike the other images of the batch are.
+  # Even if the other images are very different.
   among_black = np.zeros_like(images)
   among_black[3] = images[3]
   np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""Weights & Biases and MLflow; what is not installed is skipped, and nothing is sent anywhere."""
+"""Weights & Biases and MLflow, skipped if not installed; nothing is sent over the network."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from ocrgan_jax.training.train import train
 from tests.conftest import tiny_config
 
 
-def test_mlflow_has_the_settings_and_every_line_of_the_log(
+def test_mlflow_gets_the_settings_and_every_line_of_the_log(
   mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   mlflow = pytest.importorskip('mlflow', reason='needs pip install mlflow-skinny')
@@ -33,7 +33,7 @@ def test_mlflow_has_the_settings_and_every_line_of_the_log(
     assert len(expected) == 2
 
 
-def test_wandb_goes_on_with_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_resumes_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
   pytest.importorskip('wandb', reason='needs pip install wandb')
   monkeypatch.setenv('WANDB_MODE', 'offline')
   monkeypatch.setenv('WANDB_SILENT', 'true')

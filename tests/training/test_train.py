@@ -24,22 +24,22 @@ def losses(workdir: Path) -> list[dict[str, float]]:
   return lines
 
 
-def test_training_stopped_and_resumed_equals_training_not_stopped(
+def test_resumed_training_equals_uninterrupted_training(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
   train(tiny_config(mvtec_folder, train__epochs=1), tmp_path / 'run')
-  # As a kill after the checkpoint would leave it: lines logged past it, the last cut short.
+  # As after a kill: there are lines logged after the checkpoint, and the last is incomplete.
   with (tmp_path / 'run/metrics.jsonl').open('a') as file:
     file.write('{"step": 999, "epoch": 99.0, "generator": 0.0}\n{"step": 1000, "ep')
   resumed = train(tiny_config(mvtec_folder, train__epochs=2), tmp_path / 'run')
-  # Trained once more from the start, to have the state: the fixture keeps only its folder.
+  # Trained again from the start for its state; the fixture gives only a folder.
   whole = train(tiny_config(mvtec_folder, train__epochs=2), tmp_path / 'whole')
   jax.tree.map(np.testing.assert_array_equal, resumed, whole)
   assert losses(tmp_path / 'run') == losses(tmp_path / 'whole') == losses(trained)
 
 
 def test_channel_selection_is_in_the_checkpoint_for_other_scripts(trained: Path) -> None:
-  """As a script of a user's own would read it, with orbax alone."""
+  """Reads it as a user's script would, with orbax alone."""
   step = max(int(path.name) for path in (trained / 'checkpoints').iterdir())
   state = ocp.StandardCheckpointer().restore(trained / f'checkpoints/{step}/state')
   assert int(state['step']) == step
@@ -50,7 +50,7 @@ def test_channel_selection_is_in_the_checkpoint_for_other_scripts(trained: Path)
 
 
 def test_data_without_signal_scores_half(tmp_path: Path) -> None:
-  """Through the whole of the code."""
+  """From images to metrics."""
   write_data_without_signal(tmp_path / 'data')
   config = tiny_config(tmp_path / 'data', train__epochs=4)
   train(config, tmp_path / 'run')
@@ -71,7 +71,7 @@ def test_a_damaged_file_stops_the_run_before_anything_is_written(
 def test_the_threshold_of_a_run_is_the_quantile_in_its_config(
   mvtec_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
-  """On the scores of its held-out images, computed anew: by default the 0.99 quantile."""
+  """Recomputed from the scores of its held-out images; by default the 0.99 quantile."""
   low = tiny_config(
     mvtec_folder, train__epochs=1, data__validation_share=0.5, score__threshold_quantile=0.25
   )
