@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
@@ -286,7 +287,7 @@ def minutes_of(log: Sequence[Row], count: int, config: ml_collections.ConfigDict
   Returns:
     Minutes.
   """
-  in_an_epoch = len(hold_out(count, config.data.validation_share, config.seed)[0])
+  in_an_epoch = len(hold_out(np.arange(count), config.data.validation_share, config.seed)[0])
   seconds, last = 0.0, 0.0
   for line in log:
     if 'images_per_second' in line:

@@ -58,6 +58,11 @@ def seed_bound(value: int) -> str:
   return '' if value < 2**31 else 'it must be under 2**31'
 
 
+def bounded_by(bound: Bound) -> Any:
+  """A field with a bound of its own."""
+  return _bounded(bound)
+
+
 def power_of_two(least: int) -> Any:
   """A field that must be a power of two."""
   examples = ', '.join(str(least << i) for i in range(3))

@@ -10,7 +10,9 @@ from ml_collections import config_flags
 from ocrgan_jax.core import command_line
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.examples import NORMAL
 from ocrgan_jax.data.framing import Framing
+from ocrgan_jax.data.groups import NONE
 from ocrgan_jax.data.images import StreamedImages
 from ocrgan_jax.data.inspection import CONVERSIONS
 from ocrgan_jax.drawing import figures
@@ -36,6 +38,17 @@ def describe(report: dict[str, Any]) -> str:
   return '\n'.join(lines)
 
 
+def describe_groups(dataset: Prepared) -> str:
+  """Describes in one line how many groups there are, and how many test images share one."""
+  sizes = np.bincount(np.concatenate([dataset.train.groups, dataset.test.groups]))
+  normal = dataset.test.groups[dataset.test.labels == NORMAL]
+  shared = np.isin(normal, dataset.train.groups).sum()
+  return (
+    f'groups {len(np.unique(dataset.train.groups))} in training, the largest has {sizes.max()} '
+    f'images; {shared} of {len(normal)} sound test images are of a group in training'
+  )
+
+
 def contact_sheet(dataset: Prepared, path: Path) -> None:
   """Writes a PNG with a few images of each split and defect type."""
   rows, pictures = [], []
@@ -56,6 +69,8 @@ def main() -> None:
   config = flags.FLAGS.config
   dataset = prepare_dataset(config.data_dir, config.data)
   print(describe(dataset.report))
+  if config.data.groups != NONE:
+    print(describe_groups(dataset))
   path = Path(flags.FLAGS.picture)
   contact_sheet(dataset, path)
   print(f'picture: {path}')

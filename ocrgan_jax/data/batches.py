@@ -128,11 +128,11 @@ def evaluation_batches(
     batch over all processes. Padding comes last.
   """
   local = batch_size // process_count
-  indices = grain.MapDataset.range(0, len(images), batch_size)
   order = np.arange(len(images)) if order is None else order
+  indices = grain.MapDataset.range(0, len(order), batch_size)
 
   def load(start: int) -> tuple[np.ndarray, int]:
-    end = min(start + batch_size, len(images))
+    end = min(start + batch_size, len(order))
     mine = order[start:end][process_index * local : (process_index + 1) * local]
     batch = images[mine] if len(mine) else images[np.array([0])][:0]
     padding = [(0, local - len(batch))] + [(0, 0)] * (batch.ndim - 1)

@@ -79,6 +79,7 @@ class Split(NamedTuple):
     labels: int [images]; 0 normal, 1 anomalous, -1 unknown.
     defect_types: 'good' for normal images.
     digests: hashes of the images' pixels.
+    groups: int [images], the same for images of the same part, in either split.
   """
 
   records: Records
@@ -86,6 +87,7 @@ class Split(NamedTuple):
   labels: np.ndarray
   defect_types: list[str]
   digests: list[str]
+  groups: np.ndarray
 
 
 class Prepared(NamedTuple):
@@ -118,7 +120,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     CITATION: the paper that introduced it.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version('1.1.0')
   HOMEPAGE = ''
   LICENSE = ''
   CITATION = ''
@@ -192,6 +194,8 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         self.listed,
         max_megapixels=self.settings.max_megapixels,
         skip_damaged=self.settings.skip_damaged,
+        groups=self.settings.groups,
+        split_seed=self.settings.split_seed,
       )
       try:
         with _quiet():
@@ -218,6 +222,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       labels=np.array([row[1] for row in table], int),
       defect_types=[row[2] for row in table],
       digests=metadata['digests'][name],
+      groups=np.array(metadata['groups'][name], int),
     )
 
   def _fingerprint(self) -> str:
@@ -254,7 +259,8 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     splits = {'train': self.listed.train, 'test': self.listed.test}
     for name, examples in splits.items():
       self._metadata[name] = [[e.name, e.label, e.defect_type] for e in examples]
-    self._metadata['digests'] = self.report.pop('digests')
+    for name in ('digests', 'groups'):
+      self._metadata[name] = self.report.pop(name)
     self._metadata['report'] = self.report
     return {name: self._generate_examples(e) for name, e in splits.items() if e}
 

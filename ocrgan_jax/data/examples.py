@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
 
@@ -47,11 +45,14 @@ class Examples(NamedTuple):
     train: normal examples only.
     test: any examples; may be empty.
     warnings: one line per problem that the user should know about.
+    train_share: for a dataset without an official split, the share of the normal images in
+      `train` that stays there. The others are moved to `test`, by group.
   """
 
   train: list[Example]
   test: list[Example]
   warnings: tuple[str, ...] = ()
+  train_share: float | None = None
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -136,15 +137,3 @@ def require_category(root: Path, name: str, existing: list[str], layout: str) ->
     hint = f'there are {", ".join(sorted(existing))}' if existing else f'expected {layout}'
     raise InputError(f'no {name!r} in {root}; {hint}')
   return root / name
-
-
-def random_split(
-  examples: list[Example], share: float, seed: int
-) -> tuple[list[Example], list[Example]]:
-  """Splits examples at random into a share and the rest; both keep the original order."""
-  order = np.random.default_rng(seed).permutation(len(examples))
-  chosen = set(order[: round(share * len(examples))].tolist())
-  return (
-    [e for i, e in enumerate(examples) if i in chosen],
-    [e for i, e in enumerate(examples) if i not in chosen],
-  )

@@ -17,6 +17,7 @@ from ocrgan_jax.data.builder import Records, Split
 from ocrgan_jax.data.decode_cache import with_cache
 from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames
+from ocrgan_jax.data.groups import take_groups
 
 CORES = os.cpu_count() or 1
 
@@ -102,12 +103,13 @@ def reduce_tiles(images: Images, values: np.ndarray, how: np.ufunc = np.maximum)
   return reduced / counts.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-  """Holds out a random share of the training images, for calibration and validation.
+def hold_out(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Holds out a random share of the training images by group, for calibration and validation.
 
   Args:
-    count: number of normal training images.
-    share: share to hold out; at least one image is held out and at least one remains.
+    groups: int [images], the group of each normal training image.
+    share: share of the images to hold out; at least one group is held out and at least one
+      remains. Images of a single group are held out one by one, with a warning.
     seed: the same seed holds out the same images.
 
   Returns:
@@ -116,14 +118,21 @@ def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
   Raises:
     InputError: if there are fewer than two images.
   """
+  count = len(groups)
   if count < 2:
     raise InputError(
-      f'only {count} normal training image(s) found; at least 2 are needed: '
-      'one to train on, one held out to set the scale of the scores'
+      f'only {count} normal training image(s) found: at least 2 are needed, '
+      'one to train on and one held out to set the scale of the scores'
     )
-  held = min(max(1, round(share * count)), count - 1)
-  order = np.random.default_rng(seed).permutation(count)
-  return np.sort(order[held:]), np.sort(order[:held])
+  if len(np.unique(groups)) == 1:
+    print(
+      f'warning: all {count} training images show one part, so the threshold is for that part '
+      'alone; photograph more parts',
+      file=sys.stderr,
+    )
+    groups = np.arange(count)
+  held = take_groups(groups, round(share * count), seed)
+  return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def load_images(
@@ -178,6 +187,31 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
     images[done : done + len(frames)] = frames
     done += len(frames)
   return images
+
+
+class NormalImages(NamedTuple):
+  """The normal images of a run.
+
+  Attributes:
+    images: images to train on.
+    held_out: images for the scale, the threshold and validation.
+    groups: group of each photograph to train on, int [photographs].
+    num_held_out_groups: number of groups that are held out.
+  """
+
+  images: Images
+  held_out: Images
+  groups: np.ndarray
+  num_held_out_groups: int
+
+
+def load_normal_images(
+  split: Split, framing: Framing, *, chosen: np.ndarray, held_out: np.ndarray, memory_gib: float
+) -> NormalImages:
+  """Loads the training images and the held-out ones; see `hold_out` and `load_images`."""
+  load = lambda indices: load_images(split, framing, memory_gib=memory_gib, chosen=indices)
+  groups, num_held_out = split.groups[chosen], len(np.unique(split.groups[held_out]))
+  return NormalImages(load(chosen), load(held_out), groups, num_held_out)
 
 
 class DecodedFile(NamedTuple):

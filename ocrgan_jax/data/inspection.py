@@ -14,6 +14,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
+from ocrgan_jax.data.groups import NONE, read_groups, take_groups
 
 NAMED = 3  # files that a message names; the rest are only counted
 
@@ -48,7 +49,12 @@ class Inspected(NamedTuple):
 
 
 def inspect(
-  examples: Examples, *, max_megapixels: float, skip_damaged: bool
+  examples: Examples,
+  *,
+  max_megapixels: float,
+  skip_damaged: bool,
+  groups: str = NONE,
+  split_seed: int = 0,
 ) -> tuple[Examples, dict[str, Any]]:
   """Decodes and checks all images and masks of a dataset.
 
@@ -56,15 +62,18 @@ def inspect(
     examples: the examples of the dataset.
     max_megapixels: larger images are rejected; 10^6 pixels.
     skip_damaged: leave damaged images and masks out instead of raising an error.
+    groups: the config's `data.groups`.
+    split_seed: draws the training images of a dataset without an official split.
 
   Returns:
     The usable examples and a report: `counts` (split → defect type → number of images),
     `sizes` and `modes` (→ number of images), `masks` (number of images with a mask), `skipped`
-    ([name, reason]), `warnings` (one line each) and `digests` (split → hashes of the pixels).
+    ([name, reason]), `warnings` (one line each), `digests` (split → hashes of the pixels) and
+    `groups` (split → group of each image).
 
   Raises:
-    InputError: if an image or mask is damaged and `skip_damaged` is off, or if no
-      normal training image remains.
+    InputError: if an image or mask is damaged and `skip_damaged` is off, if no normal
+      training image remains, or if the groups cannot be read.
   """
   everything = [*examples.train, *examples.test]
   with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -96,6 +105,13 @@ def inspect(
   train, test = usable(slice(count)), usable(slice(count, None))
   if not train:
     raise InputError('no usable normal training image; at least 2 are needed')
+  group = read_groups(groups, [e for e, _ in train + test])
+  if examples.train_share is not None:
+    chosen = take_groups(group[: len(train)], round(examples.train_share * len(train)), split_seed)
+    chosen = np.concatenate([chosen, np.zeros(len(test), bool)])
+    both = train + test
+    train, test = ([x for x, c in zip(both, chosen, strict=True) if c == k] for k in (True, False))
+    group = np.concatenate([group[chosen], group[~chosen]])
 
   warnings = [*examples.warnings]
   if faults or mask_faults:
@@ -116,6 +132,7 @@ def inspect(
     'digests': {
       split: [r.digest for _, r in side] for split, side in (('train', train), ('test', test))
     },
+    'groups': {'train': group[: len(train)].tolist(), 'test': group[len(train) :].tolist()},
   }
   return Examples([e for e, _ in train], [e for e, _ in test]), report
 

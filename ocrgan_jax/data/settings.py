@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from ocrgan_jax.core.checks import at_least, between, check, one_of, seed
+from ocrgan_jax.core.checks import at_least, between, bounded_by, check, one_of, seed
+from ocrgan_jax.data import groups
 from ocrgan_jax.data.framing import FITS
 
 
@@ -20,6 +21,7 @@ class DataSettings:
   train_share: float = between(0, 1)
   split_seed: int = seed()
   split: str
+  groups: str = bounded_by(groups.check_rule)
   normal_up_to: float
   anomalous_from: float
   test_dir: str

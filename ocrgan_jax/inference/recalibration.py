@@ -11,7 +11,7 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.images import Images
+from ocrgan_jax.data.images import NormalImages
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.model.settings import build_model
@@ -52,8 +52,8 @@ def calibrate(
     raise InputError("the protocol 'oracle' is only for evaluation; use 'last' or 'validation'")
   scorer = next(load_each(workdir, protocol, as_trained=as_trained))
   if score and ({*score} - {*THRESHOLD_FIELDS} or not len(scorer.calibration.held_out)):
-    images, held_out, *_ = load_training_images(scorer.config, workdir)
-    scorer = with_score(scorer, score, held_out, images)
+    data = load_training_images(scorer.config, workdir)
+    scorer = with_score(scorer, score, data.normal)
   elif score:
     scorer = with_threshold_rule(scorer, score)
   if as_trained and not score:
@@ -91,14 +91,13 @@ def _with_one_threshold(changes: dict[str, Any]) -> dict[str, Any]:
   return {'false_alarms': 0.0, 'threshold': None, **changes}
 
 
-def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images: Images) -> Scorer:
+def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) -> Scorer:
   """Recalibrates a model with other fields of `config.score`.
 
   Args:
     scorer: of a run.
     changes: fields of the config's section `score`.
-    held_out: the normal images that the run held out.
-    images: the images that it trained on.
+    normal: the normal images of the run.
 
   Returns:
     The new scorer.
@@ -115,18 +114,17 @@ def with_score(scorer: Scorer, changes: dict[str, Any], held_out: Images, images
       'this score needs the discriminator, which the run did not train; '
       'use --score.kind=map or --score.content_weight=1'
     )
-  validate = Validator(model, scorer.mesh, held_out, scorer.batch_size, images)
+  validate = Validator(model, scorer.mesh, normal, scorer.batch_size)
   calibration = validate(scorer.state).calibration
   return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
 
 
-def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
+def fit_statistics(scorer: Scorer, normal: NormalImages) -> Scorer:
   """Fits the preset `statistics`, which trains no network, to the images of a run.
 
   Args:
     scorer: of the run.
-    held_out: the normal images that the run held out.
-    images: the images that it trained on.
+    normal: the normal images of the run.
 
   Returns:
     The scorer of that preset, except that only held-out images set its threshold.
@@ -139,8 +137,6 @@ def fit_statistics(scorer: Scorer, held_out: Images, images: Images) -> Scorer:
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))
-  validate = Validator(
-    model, scorer.mesh, held_out, scorer.batch_size, images, sets_threshold=False
-  )
+  validate = Validator(model, scorer.mesh, normal, scorer.batch_size, sets_threshold=False)
   calibration = validate(state).calibration
   return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)

@@ -1,6 +1,5 @@
 """Evaluates a trained model on its test set."""
 
-import functools
 import itertools
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from ocrgan_jax.core.files import write_json, write_text
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import UNLABELLED
-from ocrgan_jax.data.images import Images, hold_out, load_images
+from ocrgan_jax.data.images import Images, hold_out, load_images, load_normal_images
 from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.recalibration import fit_statistics, with_score
@@ -79,20 +78,18 @@ def evaluate(
     raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
   trained_on, shared = run_folder.training_set(workdir), run_folder.shared_with_test(workdir)
   num_leaked = count_leaked(trained_on, shared, dataset)
-  load_split = functools.partial(
-    load_images,
-    framing=run_folder.load_framing(workdir, config),
-    memory_gib=config.data.memory_gib,
-  )
-  images = load_split(test, description='decoding test images')
+  framing, gib = run_folder.load_framing(workdir, config), config.data.memory_gib
+  images = load_images(test, framing, memory_gib=gib, description='decoding test images')
   scorers = load_each(workdir, protocol)
   if score:
     run_folder.check_training_set(workdir, dataset.train.digests)
   # Without trained networks, the run itself scores with band statistics.
   normal, compares = None, statistics and read(Schedule, config.train).trains
   if (score or compares) and trained_on == dataset.train.digests:
-    parts = hold_out(len(dataset.train.names), config.data.validation_share, config.seed)
-    normal = [load_split(dataset.train, chosen=chosen) for chosen in parts[::-1]]
+    chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
+    normal = load_normal_images(
+      dataset.train, framing, chosen=chosen, held_out=held_out, memory_gib=gib
+    )
   elif compares:
     print(
       'warning: the training images have changed since training; '
@@ -100,7 +97,7 @@ def evaluate(
       file=sys.stderr,
     )
   if score and normal:
-    scorers = (with_score(scorer, score, *normal) for scorer in scorers)
+    scorers = (with_score(scorer, score, normal) for scorer in scorers)
   scorer = next(scorers)
   oracle: dict[str, Any] = {}
   if protocol == 'oracle':
@@ -109,7 +106,7 @@ def evaluate(
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
   if normal and compares:
-    tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, *normal).score(images)
+    tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, normal).score(images)
   metrics = {
     'protocol': protocol,
     **oracle,

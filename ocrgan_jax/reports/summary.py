@@ -49,6 +49,7 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
     **rates(labels, scores, threshold),
     'defect_types': per_defect_type(labels, tested.split.defect_types, scores, threshold),
     'num_held_out': calibration.num_images,
+    'num_held_out_groups': calibration.num_groups or calibration.num_images,
     **pixel_metrics(tested.maps, np.array([tested.masks[i] for i in with_mask], bool)),
     'num_masks': int((labels[with_mask] == ANOMALOUS).sum()),
   }
@@ -96,9 +97,11 @@ def summary_text(metrics: dict[str, Any]) -> str:
   )
   if metrics['false_alarms_expected']:
     low, high = metrics['false_alarms_expected']
+    groups = metrics['num_held_out_groups']
+    in_groups = f' in {groups} groups' if groups < metrics['num_held_out'] else ''
     lines.append(
       f'  expect {low:.3f} to {high:.3f} of all sound products above it (95 % interval from '
-      f'{metrics["num_held_out"]} held-out images)'
+      f'{metrics["num_held_out"]} held-out images{in_groups})'
     )
   lines += [
     f'  {name:24} {row["num"]:4} images, AUROC {_number(row["image_auroc"])}, '

@@ -23,21 +23,21 @@ from orbax.checkpoint import CheckpointManager
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ocrgan_jax.core import sharding as meshes
-from ocrgan_jax.scoring.calibration import Calibration
+from ocrgan_jax.core.digests import digests_of
+from ocrgan_jax.core.errors import Damaged, InputError
+from ocrgan_jax.data.batches import TrainingBatches
+from ocrgan_jax.model.state import State
 from ocrgan_jax.runs.checkpoint_files import (
   METRICS,
   VALIDATION,
-  short_reason,
-  scan_checkpoints,
-  move_to_damaged,
-  silence_repeated_errors,
   disk_errors_as_one_line,
+  move_to_damaged,
+  scan_checkpoints,
+  short_reason,
+  silence_repeated_errors,
 )
-from ocrgan_jax.data.batches import TrainingBatches
-from ocrgan_jax.core.digests import digests_of
-from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.runs.saved_calibration import to_arrays, to_calibration
-from ocrgan_jax.model.state import State
+from ocrgan_jax.scoring.calibration import Calibration
 
 PROTOCOLS = ('last', 'validation', 'oracle')
 

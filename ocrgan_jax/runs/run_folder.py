@@ -7,12 +7,12 @@ from typing import Any
 
 import ml_collections
 
-from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.configs import default
-from ocrgan_jax.data.framing import Framing, framing_of, read_region, region_png
+from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import Damaged, InputError
-from ocrgan_jax.runs.ownership import LOCK
 from ocrgan_jax.core.files import write_bytes, write_json
+from ocrgan_jax.data.framing import Framing, framing_of, read_region, region_png
+from ocrgan_jax.runs.ownership import LOCK
 
 REGION = 'region.png'  # white where defects count
 

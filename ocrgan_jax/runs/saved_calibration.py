@@ -10,15 +10,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import CheckpointManager
 
-from ocrgan_jax.scoring.calibration import Calibration
+from ocrgan_jax.core.errors import Damaged
+from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.runs.checkpoint_files import (
+  disk_errors_as_one_line,
   short_reason,
   silence_repeated_errors,
-  disk_errors_as_one_line,
 )
-from ocrgan_jax.density.gaussian import Gaussians
-from ocrgan_jax.core.errors import Damaged
+from ocrgan_jax.scoring.calibration import Calibration
 
 CALIBRATIONS = 'calibrations'
 

@@ -1,6 +1,5 @@
 """The normal images of a run: those to train on, and those held out."""
 
-import functools
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -8,13 +7,13 @@ from typing import NamedTuple
 import ml_collections
 import numpy as np
 
-from ocrgan_jax.runs import run_folder
 from ocrgan_jax.core import sharding
-from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing, framing_of, read_region
-from ocrgan_jax.data.images import Images, StreamedImages, hold_out, load_images
+from ocrgan_jax.data.images import NormalImages, StreamedImages, hold_out, load_normal_images
 from ocrgan_jax.data.region import find_region
+from ocrgan_jax.runs import run_folder
 
 # Number and size of the photographs used to find a region of interest.
 REGION_IMAGES, REGION_SIZE = 200, 256
@@ -24,16 +23,14 @@ class TrainingImages(NamedTuple):
   """The normal images of a run.
 
   Attributes:
-    images: images to train on.
-    held_out: images for the scale, the threshold and validation.
+    normal: images to train on, and those held out.
     digests: digests of the pixels of both.
     framing: how photographs became images.
     names: names of the photographs to train on.
     shared: digests that are also in the test set.
   """
 
-  images: Images
-  held_out: Images
+  normal: NormalImages
   digests: list[str]
   framing: Framing
   names: list[str]
@@ -59,15 +56,21 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
   for warning in dataset.report['warnings']:
     print(f'warning: {warning}', file=sys.stderr)
   digests = dataset.train.digests
-  chosen, held_out = hold_out(len(digests), config.data.validation_share, config.seed)
+  chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
   run_folder.check_training_set(workdir, digests)
   framing = run_folder.load_framing(workdir, config)
   if config.data.region and framing.region is None:  # the run is new
     framing = framing_of(config, _choose_region(config, dataset.train, chosen))
-  load = functools.partial(load_images, dataset.train, framing, memory_gib=config.data.memory_gib)
+  normal = load_normal_images(
+    dataset.train,
+    framing,
+    chosen=chosen,
+    held_out=held_out,
+    memory_gib=config.data.memory_gib,
+  )
   shared = sorted(set(digests) & set(dataset.test.digests))
   names = [dataset.train.names[i] for i in chosen]
-  return TrainingImages(load(chosen=chosen), load(chosen=held_out), digests, framing, names, shared)
+  return TrainingImages(normal, digests, framing, names, shared)
 
 
 def _choose_region(

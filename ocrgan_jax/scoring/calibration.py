@@ -29,6 +29,7 @@ class Calibration(NamedTuple):
     density: of the training images, see `anomaly_score.Reference`.
     held_out: raw scores of the held-out images, ascending, float32 [num_images]; empty for runs
       of earlier versions.
+    num_groups: number of groups that they are from; 0 for runs of an earlier version.
   """
 
   minimum: float
@@ -39,6 +40,7 @@ class Calibration(NamedTuple):
   map_maximum: float
   density: tuple[Gaussians, ...] | None = None
   held_out: np.ndarray = np.zeros(0, np.float32)
+  num_groups: int = 0
 
   @property
   def reference(self) -> Reference:
@@ -63,6 +65,7 @@ def calibrate(
   map_unit: np.ndarray,
   map_maximum: float,
   density: tuple[Gaussians, ...] | None = None,
+  num_groups: int = 0,
 ) -> Calibration:
   """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
 
@@ -72,6 +75,7 @@ def calibrate(
     map_unit: from `anomaly_score.map_unit`.
     map_maximum: highest value of their maps.
     density: the one behind the maps, if any.
+    num_groups: number of groups that the scores are from; 0 if each is of its own.
 
   Returns:
     The calibration, to be saved with the model.
@@ -85,6 +89,7 @@ def calibrate(
     map_maximum=map_maximum,
     density=density,
     held_out=np.sort(scores).astype(np.float32),
+    num_groups=num_groups or len(scores),
   )
   return with_threshold(calibration, rule)
 
@@ -118,7 +123,8 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
   """Computes the range of false-alarm rates to expect, given the number of held-out images.
 
   The share of all normal images above the r-th of n held-out scores is Beta(n + 1 - r, r)
-  distributed. A threshold between two scores is treated as the lower one.
+  distributed. A threshold between two scores is treated as the lower one. Images of one group say
+  as much as one image, so n is the number of groups.
 
   Args:
     calibration: of the scores.
@@ -129,32 +135,36 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
   scores = calibration.held_out
   if not len(scores):
     return None
-  over = int((scores > np.float32(calibration.threshold)).sum())
-  below = len(scores) - over
+  count = calibration.num_groups or len(scores)
+  over = count * float((scores > np.float32(calibration.threshold)).mean())
+  below = count - over
   # Beta quantiles. scipy.stats has the same function, but is slow to import.
-  if not below:
-    return float(betaincinv(len(scores), 1, (1 - CONFIDENCE) / 2)), 1.0
+  if below <= 0:
+    return float(betaincinv(count, 1, (1 - CONFIDENCE) / 2)), 1.0
   low, high = betaincinv(over + 1, below, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
   return float(low), float(high)
 
 
 def describe_threshold(calibration: Calibration, rule: Score) -> str:
   """Describes the threshold in one line: its value, its source, the expected false alarms."""
-  count = calibration.num_images
+  count = calibration.num_groups or calibration.num_images
+  images = f'{calibration.num_images} held-out normal images'
+  if count < calibration.num_images:
+    images += f' in {count} groups'
   if rule.threshold is not None:
     source = 'as given'
   elif rule.false_alarms:
     source = f'for a false-alarm rate of {rule.false_alarms:.3g}'
     if 1 / (count + 1) > rule.false_alarms:
-      source += f' ({count} held-out images are too few for it; their highest score is used)'
+      source += f' ({images} are too few for it; their highest score is used)'
   else:
-    source = f'the {rule.threshold_quantile:g} quantile of {count} held-out normal images'
+    source = f'the {rule.threshold_quantile:g} quantile of {images}'
   text = f'threshold: {calibration.limit:.3f}, {source}'
   rates = false_alarm_rates(calibration)
   if rates:
     text += (
       f'; expect {100 * rates[0]:.1f} to {100 * rates[1]:.1f} % false alarms (95 % interval '
-      f'from {count} held-out images)'
+      f'from {images})'
     )
   return text
 

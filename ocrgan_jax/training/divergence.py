@@ -44,8 +44,9 @@ def stop_if_not_finite(
     broken = [name for name, value in losses.items() if not math.isfinite(value)]
     if broken:
       indices = batches.indices(step - back - 1)
-      if isinstance(data.images, Photographs):
-        indices = np.searchsorted(data.images.first, indices, side='right') - 1
+      images = data.normal.images
+      if isinstance(images, Photographs):
+        indices = np.searchsorted(images.first, indices, side='right') - 1
       names = [data.names[i] for i in indices]
       # As text: JSON has no NaN.
       shown = {name: f'{value:.6g}' for name, value in losses.items()}

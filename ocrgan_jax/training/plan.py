@@ -13,7 +13,14 @@ LONG_SECONDS = 3600.0  # from here on, suggest something faster on a CPU
 
 
 def describe(
-  mesh: Mesh, state: Any, *, num_steps: int, batch_size: int, num_images: int, num_held_out: int
+  mesh: Mesh,
+  state: Any,
+  *,
+  num_steps: int,
+  batch_size: int,
+  num_images: int,
+  num_held_out: int,
+  num_held_out_groups: int,
 ) -> str:
   """Describes a run in one line: devices, parameters, steps, images.
 
@@ -24,6 +31,7 @@ def describe(
     batch_size: images per step.
     num_images: number of training images.
     num_held_out: number of held-out images.
+    num_held_out_groups: number of their groups.
 
   Returns:
     The line.
@@ -31,6 +39,8 @@ def describe(
   device, count = mesh.devices.flat[0], mesh.size
   kind = 'CPU' if device.platform == 'cpu' else device.device_kind
   images = f'{num_images} images, {num_held_out} more held out'
+  if num_held_out_groups < num_held_out:
+    images += f' in {num_held_out_groups} group(s)'
   on = f'{count} × {kind}' if count > 1 else kind
   if not num_steps:
     return f'on {on}: fitting band statistics of {images}'
@@ -49,7 +59,7 @@ def warnings_for(num_steps: int, num_for_threshold: int) -> list[str]:
 
   Args:
     num_steps: length of the run; 0 if no network is trained.
-    num_for_threshold: number of images that set the threshold.
+    num_for_threshold: number of groups of images that set the threshold.
 
   Returns:
     One line per warning.
@@ -62,7 +72,7 @@ def warnings_for(num_steps: int, num_for_threshold: int) -> list[str]:
     )
   if num_for_threshold < FEW_HELD_OUT:
     found.append(
-      f'only {num_for_threshold} held-out images set the threshold, so the false-alarm rate may be '
+      f'only {num_for_threshold} held-out parts set the threshold, so the false-alarm rate may be '
       'far off; add photographs, or raise data.validation_share'
     )
   return found

@@ -65,7 +65,7 @@ class TrainingRun:
     checkpoints: checkpoint.CheckpointManager,
   ):
     """Restores the run from its last checkpoint, or starts it; see `open_run`."""
-    images, held_out = data.images, data.held_out
+    images, held_out = data.normal.images, data.normal.held_out
     schedule, count = read(Schedule, config.train), len(images)
     self.batch_size = batch_size
     self.num_steps = schedule.num_steps(count, self.batch_size)
@@ -89,10 +89,12 @@ class TrainingRun:
     self._mesh, self._model, self._data = mesh, model, data
     # Counts photographs, not tiles, because the threshold is set from scores of photographs.
     self._num_held_out = len(tile_indices(held_out))
-    self._num_for_threshold = self._num_held_out + count * uses_cross_conformal(model, images)
+    self._num_for_threshold = data.normal.num_held_out_groups
+    if uses_cross_conformal(model, images):
+      self._num_for_threshold += len(np.unique(data.normal.groups))
     self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
-    self._validate = Validator(model, mesh, held_out, self.batch_size, images)
+    self._validate = Validator(model, mesh, data.normal, self.batch_size)
 
   @property
   def finished(self) -> bool:
@@ -135,6 +137,7 @@ class TrainingRun:
       batch_size=self.batch_size,
       num_images=self._num_images,
       num_held_out=self._num_held_out,
+      num_held_out_groups=self._data.normal.num_held_out_groups,
     )
     print(line, file=sys.stderr)
     for warning in plan.warnings_for(self.num_steps, self._num_for_threshold):
@@ -230,8 +233,8 @@ class TrainingRun:
 
   def _draw(self, state: State, calibration: Calibration) -> None:
     """Shows reconstructions and maps of a few held-out images and forged copies in TensorBoard."""
-    count = min(snapshots.COUNT, len(self._data.held_out))
-    images = self._data.held_out[np.arange(count)]
+    count = min(snapshots.COUNT, len(self._data.normal.held_out))
+    images = self._data.normal.held_out[np.arange(count)]
     parts = {'held_out': images}
     if self._model.stages.validates_on_forgeries:
       parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
@@ -275,7 +278,7 @@ def open_run(
     sharding.in_first_process(lambda: stack.enter_context(owned(workdir / LOCK)))
     run_folder.check(workdir, config)  # another run may have started there in the meantime
     data = load_training_images(config, workdir)
-    batch_size = choose_batch_size(config.train.batch_size, len(data.images), mesh.size)
+    batch_size = choose_batch_size(config.train.batch_size, len(data.normal.images), mesh.size)
     if writes and not run_folder.training_set(workdir):  # a new run
       run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
     checkpoints = stack.enter_context(

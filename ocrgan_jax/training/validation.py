@@ -18,7 +18,8 @@ from tqdm import tqdm
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.batches import evaluation_batches
-from ocrgan_jax.data.images import Images, reduce_tiles, tile_indices
+from ocrgan_jax.data.groups import deal_folds
+from ocrgan_jax.data.images import Images, NormalImages, reduce_tiles, tile_indices
 from ocrgan_jax.density import gaussian
 from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.density.moments import Moments
@@ -56,18 +57,16 @@ class Validator:
   Attributes:
     model: the static description.
     mesh: of the devices.
-    held_out: normal images that are not trained on.
+    normal: the run's normal images; those trained on are needed if the score uses a density.
     batch_size: number of images to score at once.
-    images: the training images; needed if the score uses a density.
     sets_threshold: whether the threshold matters; if not, the extra fits for
       `uses_cross_conformal` are skipped.
   """
 
   model: OCRGAN
   mesh: Mesh
-  held_out: Images
+  normal: NormalImages
   batch_size: int
-  images: Images | None = None
   sets_threshold: bool = True
 
   def __call__(self, state: State) -> Validation:
@@ -84,7 +83,7 @@ class Validator:
         f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
         'diverged; lower train.learning_rate or set train.clip'
       )
-    known = [reduce_tiles(self.held_out, normal)]
+    known = [reduce_tiles(self.normal.held_out, normal)]
     if fold_densities:
       scores, largest = self._score_folds(state, reference, fold_densities)
       known.append(scores)
@@ -95,6 +94,8 @@ class Validator:
       map_unit=reference.map_unit,
       map_maximum=map_maximum,
       density=fitted,
+      num_groups=self.normal.num_held_out_groups
+      + bool(fold_densities) * len(np.unique(self.normal.groups)),
     )
     if not len(forged):
       return Validation(calibration, 0.5)
@@ -116,22 +117,21 @@ class Validator:
       return None, []
     if not lists:
       return (), []
-    assert self.images is not None
-    by_all = self.sets_threshold and uses_cross_conformal(self.model, self.images)
+    by_all = self.sets_threshold and uses_cross_conformal(self.model, self.normal.images)
     fit = lambda moments: gaussian.fit(moments, self.model.density, lists, self.model.statistics)
     add = functools.partial(_compile(self.model, self.mesh).moments, state)
     folds = _moments_by_fold(add, self._folds('fitting', FOLDS if by_all else 1))
     merge = jax.jit(merge_moments)
-    others = [merge(*folds[:k], *folds[k + 1 :]) for k in range(len(folds) if by_all else 0)]
+    others = [merge(*folds[:k], *folds[k + 1 :]) for k in range(len(folds)) if len(folds) > 1]
     return fit(merge(*folds)), [fit(moments) for moments in others]
 
   def _map_unit(self, state: State, fitted: tuple[Gaussians, ...] | None) -> np.ndarray:
     """Computes the map unit from the mean anomaly map of the held-out images."""
     total = np.zeros([self.model.image_size] * 2, np.float64)
-    for batch, count in _batches(self.held_out, self.mesh, self.batch_size):
+    for batch, count in _batches(self.normal.held_out, self.mesh, self.batch_size):
       maps = _compile(self.model, self.mesh).map(state, fitted, batch)
       total += np.asarray(maps)[:count].sum(0, dtype=np.float64)
-    return anomaly_score.map_unit(total / len(self.held_out))
+    return anomaly_score.map_unit(total / len(self.normal.held_out))
 
   def _score_held_out(
     self, state: State, reference: Reference
@@ -139,7 +139,7 @@ class Validator:
     """Scores held-out images and their forged copies; also returns the highest map value."""
     programs, model = _compile(self.model, self.mesh), self.model
     normal, forged, map_maximum = [], [], 0.0
-    for batch, count in _batches(self.held_out, self.mesh, self.batch_size):
+    for batch, count in _batches(self.normal.held_out, self.mesh, self.batch_size):
       scores, maps = programs.score(state, reference, batch)
       normal.append(np.asarray(scores)[:count])
       map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
@@ -164,8 +164,8 @@ class Validator:
     return np.concatenate(found), map_maximum
 
   def _folds(self, why: str, folds: int) -> Iterator[tuple[int, jax.Array, int]]:
-    assert self.images is not None
-    return _batches_by_fold(self.images, self.mesh, self.batch_size, folds, why)
+    normal = self.normal
+    return _batches_by_fold(normal.images, normal.groups, self.mesh, self.batch_size, folds, why)
 
 
 def fit_before_training(
@@ -185,7 +185,9 @@ def fit_before_training(
   """
   step = functools.partial(moments_step, model=model, learned=False)
   add = functools.partial(sharding.jit_over_batch(step, mesh, num_replicated=2), state)
-  (total,) = _moments_by_fold(add, _batches_by_fold(images, mesh, batch_size, 1, 'fitting'))
+  (total,) = _moments_by_fold(
+    add, _batches_by_fold(images, np.arange(len(images)), mesh, batch_size, 1, 'fitting')
+  )
   fitted = gaussian.fit(total, model.density, model.stages.fits_before_training)
   fitted = gaussian.pad_components(fitted, model.density.context)
   return state.replace(density=jax.device_put(fitted, sharding.replicated(mesh)))
@@ -208,16 +210,20 @@ def uses_cross_conformal(model: OCRGAN, images: Images) -> bool:
 
 
 def _batches_by_fold(
-  images: Images, mesh: Mesh, batch_size: int, folds: int, why: str
+  images: Images, groups: np.ndarray, mesh: Mesh, batch_size: int, folds: int, why: str
 ) -> Iterator[tuple[int, jax.Array, int]]:
-  """Yields the training images as (fold, batch, number of images without padding)."""
+  """Yields batches of the training images: fold, batch, number of images that count."""
   share = -(-len(images) // (folds * mesh.size)) * mesh.size  # so that no fold is empty
   size = min(batch_size, share)
-  # Random folds, like the held-out images, because neighbours often belong to one series.
-  order = np.random.default_rng(0).permutation(len(images)) if folds > 1 else None
-  found = _batches(images, mesh, size, order)
-  for i, (batch, count) in enumerate(tqdm(found, why, -(-len(images) // size), leave=False)):
-    yield i % folds, batch, count
+  # Folds are random like the held-out images: neighbours are often of one series.
+  order, fold = np.arange(len(images)), np.zeros(len(images), int)
+  if folds > 1:
+    order, fold = deal_folds(groups, folds, size)
+  with tqdm(None, why, len(images), leave=False) as bar:
+    for k in range(fold.max() + 1):
+      for batch, count in _batches(images, mesh, size, order[fold == k]):
+        yield k, batch, count
+        bar.update(count)
 
 
 def _moments_by_fold(

@@ -32,14 +32,14 @@ def test_shrinking_averages_areas() -> None:
 
 
 def test_held_out_images_are_a_share_and_no_training_images() -> None:
-  train, held = hold_out(20, 0.1, 0)
+  train, held = hold_out(np.arange(20), 0.1, 0)
   assert (len(train), len(held)) == (18, 2)
   assert sorted([*train, *held]) == list(range(20))
-  np.testing.assert_array_equal(hold_out(20, 0.1, 0)[1], held)
-  assert (hold_out(20, 0.1, 1)[1] != held).any()
-  assert len(hold_out(2, 0.9, 0)[0]) == 1
+  np.testing.assert_array_equal(hold_out(np.arange(20), 0.1, 0)[1], held)
+  assert (hold_out(np.arange(20), 0.1, 1)[1] != held).any()
+  assert len(hold_out(np.arange(2), 0.9, 0)[0]) == 1
   with pytest.raises(InputError, match='at least 2 are needed'):
-    hold_out(1, 0.1, 0)
+    hold_out(np.arange(1), 0.1, 0)
 
 
 def test_order_and_pixels_do_not_depend_on_how_images_are_loaded(

@@ -66,7 +66,7 @@ def test_every_image_counts_for_the_threshold_scored_by_a_density_fitted_without
   run: Path, mvtec_folder: Path
 ) -> None:
   scorer = load(run)
-  images, held_out, *_ = load_training_images(scorer.config, run)
+  images, held_out, *_ = load_training_images(scorer.config, run).normal
   calibration = scorer.calibration
   assert calibration.num_images == len(calibration.held_out) == len(images) + len(held_out) == 20
   # With the density of all training images, held-out images score as in the calibration. The

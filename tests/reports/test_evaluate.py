@@ -116,7 +116,7 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
   read = lambda pattern: np.stack(
     [decode_image(path.read_bytes(), 32) for path in sorted(folder.glob(pattern))]
   )
-  _, held_out = hold_out(20, 0.1, 0)
+  _, held_out = hold_out(np.arange(20), 0.1, 0)
   normal = scorer.maps(read('train/good/*.png')[held_out])
   unit = normal.mean()
   of = lambda maps: np.sort((maps / unit).reshape(len(maps), -1))[:, -3:].mean(1)

@@ -78,7 +78,7 @@ def test_the_threshold_of_a_run_is_the_quantile_in_its_config(
   train(low, tmp_path / 'low')
   for workdir, share, quantile in ((trained, 0.1, 0.99), (tmp_path / 'low', 0.5, 0.25)):
     scorer = load(workdir)
-    _, held_out = hold_out(20, share, 0)
+    _, held_out = hold_out(np.arange(20), share, 0)
     paths = sorted((mvtec_folder / 'tile/train/good').iterdir())
     images = [decode_image(paths[i].read_bytes(), 32) for i in held_out]
     scores = scorer.score(np.stack(images))

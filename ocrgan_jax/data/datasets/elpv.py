@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import AnomalyDataset
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Example, Examples, random_split
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Example, Examples
 
 KINDS = ('mono', 'poly', 'both')
 LAYOUT = 'labels.csv and images/ of the ELPV dataset'
@@ -52,9 +52,9 @@ class Elpv(AnomalyDataset):
         anomalous.append(Example(name, ANOMALOUS, 'defective', root / name))
       else:
         unsure += 1
-    train, test = random_split(normal, settings.train_share, settings.split_seed)
     warning = f'{unsure} cells left out: their defect probability is between the two limits'
-    return Examples(train, test + anomalous, (warning,) if unsure else ())
+    warnings = (warning,) if unsure else ()
+    return Examples(normal, anomalous, warnings, settings.train_share)
 
 
 def _parse(row: str, table: Path) -> tuple[str, float, str]:

@@ -26,7 +26,6 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   image_files,
-  random_split,
   require_folder,
 )
 
@@ -58,9 +57,11 @@ class KolektorSdd(AnomalyDataset):
     normal = [e for e in examples if e.label == NORMAL]
     if not normal:
       raise InputError(f'no normal images in {root}; expected {LAYOUT}')
-    split = random_split if settings.split == 'image' else split_items
-    train, test = split(normal, settings.train_share, settings.split_seed)
-    return Examples(train, test + [e for e in examples if e.label == ANOMALOUS])
+    anomalous = [e for e in examples if e.label == ANOMALOUS]
+    if settings.split == 'image':
+      return Examples(normal, anomalous, train_share=settings.train_share)
+    train, test = split_items(normal, settings.train_share, settings.split_seed)
+    return Examples(train, test + anomalous)
 
 
 def split_items(

@@ -19,7 +19,6 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   image_files,
-  random_split,
   require_folder,
 )
 
@@ -61,5 +60,5 @@ class MagneticTile(AnomalyDataset):
     normal = examples('Free', NORMAL)
     if not normal:
       raise InputError(f'no images in {root / "MT_Free" / "Imgs"}; expected {LAYOUT}')
-    train, test = random_split(normal, self.settings.train_share, self.settings.split_seed)
-    return Examples(train, test + [e for kind in DEFECTS for e in examples(kind, ANOMALOUS)])
+    anomalous = [e for kind in DEFECTS for e in examples(kind, ANOMALOUS)]
+    return Examples(normal, anomalous, train_share=self.settings.train_share)
