@@ -67,7 +67,7 @@ print({name}.__module__)
   done = run_python(program)
   assert done.returncode == 0, done.stderr
   message, kind, module = done.stdout.splitlines()
-  assert f'this is a command; in Python use `from ocrgan_jax import {name}`' in message
+  assert f'this module is a command; in Python, use `from ocrgan_jax import {name}`' in message
   assert kind == 'function' and module.startswith('ocrgan_jax.')
   assert run_python(f'from ocrgan_jax.{name} import main').returncode == 1
 
