@@ -17,9 +17,11 @@ import dataclasses
 import functools
 import gc
 import itertools
+import os
 import platform
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -33,7 +35,7 @@ import numpy as np
 from absl import flags
 
 from experiments import runner
-from experiments.benchmark.ahead import Job, compile_ahead, time_training
+from experiments.benchmark.ahead import COMPILING, Job, compile_ahead, time_training
 from experiments.benchmark.ceilings import benchmark_convolution, benchmark_copy
 from experiments.benchmark.input_pipeline import benchmark_input
 from experiments.benchmark.kernels import benchmark_profile
@@ -57,7 +59,7 @@ DTYPES = ('bfloat16', 'float32')
 SHAPES = (Shape(256, 64, 32), Shape(256, 64, 128), Shape(256, 4, 128), Shape(32, 64, 64))
 QUICK_SHAPES = (Shape(32, 2, 4), Shape(32, 2, 8))
 MODES = ('compile', 'eager')  # of the reference
-LOSS_SHAPE, LOSS_STEPS = Shape(64, 16, 16), 20
+LOSS_SHAPE, LOSS_STEPS = Shape(32, 16, 16), 20
 SEEDS = 5
 CATEGORIES = ('bottle', 'screw')
 DEVELOPMENT = (('mvtec', 'bottle'), ('dagm', 'Class1'))  # config and category
@@ -66,7 +68,6 @@ BUDGETS = ((1, 1), (4, 1), (1, 4), (4, 4), (16, 1), (16, 4))
 FOLDERS = {'mvtec': 'mvtec_ad', 'dagm': 'dagm'}
 AT_THE_END = 10**6  # epochs between validations: none but the last
 REFERENCE_SECONDS = 240.0  # that the reference may take at most
-REFERENCES_AT_ONCE = 4  # that compile side by side
 COMPILED_AT_ONCE = 8  # of our own programs
 
 
@@ -202,22 +203,9 @@ def _steps(
   for job in missing:
     yield Measurement(_train(*job), functools.partial(_time_step, programs, job), *job)
   for mode in MODES if plan.reference else ():
-    left = [job for job in jobs if not plan.has(section, _of_reference(mode, *job))]
-    if mode == 'compile':
-      _compile_references(plan, left)
-    for job in left:
+    for job in jobs:
       take = functools.partial(_time_reference, plan, section, mode, *job)
       yield Measurement(_of_reference(mode, *job), take, *job)
-
-
-def _compile_references(plan: Plan, jobs: Sequence[Job]) -> None:
-  """Runs the reference once for each job, side by side: its compiler keeps what it compiled."""
-  pool = concurrent.futures.ThreadPoolExecutor(REFERENCES_AT_ONCE)
-  try:
-    runs = [pool.submit(_run_reference, plan, 'compile', *job, steps=1) for job in jobs]
-    concurrent.futures.wait(runs)  # what goes wrong is told when it is timed
-  finally:
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _train(shape: Shape, dtype: str) -> str:
@@ -238,28 +226,21 @@ def _time_step(programs: dict[Job, Any], job: Job) -> Row:
 
 def _time_reference(plan: Plan, section: str, mode: str, shape: Shape, dtype: str) -> Row:
   ours = (plan.results.find(section, _train(shape, dtype)) or {}).get('value')
-  steps = REPEATS if jax.default_backend() == 'cpu' else 20
-  row = _run_reference(plan, mode, shape, dtype, ours, steps=steps)
-  return {
-    'value': row['images_per_second'],
-    'unit': 'images/s',
-    'ours_times_that': row['ratio'],
-  }
-
-
-def _run_reference(
-  plan: Plan, mode: str, shape: Shape, dtype: str, ours: float | None = None, *, steps: int
-) -> Row:
-  return benchmark_reference(
+  row = benchmark_reference(
     plan.reference,
     'train',
     shape,
     dtype,
     ours,
     mode=mode,
-    steps=steps,
+    steps=REPEATS if jax.default_backend() == 'cpu' else 20,
     timeout=min(plan.seconds_left, REFERENCE_SECONDS),
   )
+  return {
+    'value': row['images_per_second'],
+    'unit': 'images/s',
+    'ours_times_that': row['ratio'],
+  }
 
 
 def losses(plan: Plan) -> Iterator[Measurement]:
@@ -276,7 +257,7 @@ def losses(plan: Plan) -> Iterator[Measurement]:
     'float32 in full precision': (device, shape, 'float32', steps, 'float32'),
   }
   missing = [name for name in kinds if not plan.has('losses', name)]
-  pool = concurrent.futures.ThreadPoolExecutor(len(kinds))
+  pool = concurrent.futures.ThreadPoolExecutor(len(kinds), COMPILING)
   try:
     found = {name: pool.submit(training_losses, *kinds[name]) for name in missing}
     for name in missing:
@@ -463,6 +444,11 @@ def main() -> int:
     )
     failed |= run_section(name, plan, about)
     jax.clear_caches()  # the next section has programs of its own
+  if any(thread.name.startswith(COMPILING) for thread in threading.enumerate()):
+    # Of a section whose time is over. Python would wait for the compiler; all is written.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(failed))
   return int(failed)
 
 

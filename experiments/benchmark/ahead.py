@@ -27,6 +27,7 @@ from ocrgan_jax.model.state import State, create_state
 from ocrgan_jax.training.run import new_state
 
 Job = tuple[Shape, str]  # the shape and the dtype of a training step
+COMPILING = 'compiling'  # in the names of threads that do
 QUEUED_STEPS = 20  # that are started without waiting for each
 
 
@@ -58,21 +59,19 @@ def compile_ahead(jobs: Iterable[Job], threads: int) -> dict[Job, Future[tuple[C
   Returns:
     Of each: the compiled program and the seconds it took, or the error, in a future.
   """
-  mesh = first_device()
-  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-    try:
-      found = {
-        (shape, dtype): pool.submit(compile_training, model_of(shape, dtype), mesh, shape.batch)
-        for shape, dtype in jobs
-      }
-      # What draws the parameters, which are float32 whatever the dtype, is a program of its own.
-      sizes = {(shape.size, shape.width): shape for shape, _ in found}
-      for shape in sizes.values():
-        pool.submit(first_state, shape)
-      concurrent.futures.wait(found.values())
-    except BaseException:
-      pool.shutdown(wait=False, cancel_futures=True)
-      raise
+  mesh, pool = first_device(), concurrent.futures.ThreadPoolExecutor(threads, COMPILING)
+  try:
+    found = {
+      (shape, dtype): pool.submit(compile_training, model_of(shape, dtype), mesh, shape.batch)
+      for shape, dtype in jobs
+    }
+    # What draws the parameters, which are float32 whatever the dtype, is a program of its own.
+    sizes = {(shape.size, shape.width): shape for shape, _ in found}
+    drawn = [pool.submit(first_state, shape) for shape in sizes.values()]
+    concurrent.futures.wait(found.values())
+    concurrent.futures.wait(drawn)
+  finally:
+    pool.shutdown(wait=False, cancel_futures=True)  # or the end of a section's time would wait
   return found
 
 

@@ -18,7 +18,8 @@ from jax.stages import Compiled
 from experiments.benchmark.ahead import first_state
 from experiments.benchmark.programs import Shape, first_device, random_batch
 
-STEPS = 3  # that are traced
+STEPS = 5  # that are traced
+WARM_SECONDS = 1.0  # of steps before, or an accelerator's clocks are still low
 LONGEST = 10
 # The kinds of kernels, by the first pattern that is found in the name.
 KINDS = {
@@ -66,7 +67,10 @@ def benchmark_profile(
     state, losses = compiled(state, batch)
     return losses
 
-  jax.block_until_ready([call() for _ in range(2)])
+  end = time.monotonic() + (0 if jax.default_backend() == 'cpu' else WARM_SECONDS)
+  jax.block_until_ready(call())
+  while time.monotonic() < end:
+    jax.block_until_ready(call())
   text = compiled.as_text() or ''
   with tempfile.TemporaryDirectory() as folder:
     whole = trace(Path(folder), call) / STEPS
@@ -77,7 +81,7 @@ def benchmark_profile(
     name = f'{shape.size}_{shape.width}_{shape.batch}_{dtype}'
     (details / f'trace_{name}.xplane.pb.gz').write_bytes(gzip.compress(content))
     (details / f'program_{name}.txt.gz').write_bytes(gzip.compress(text.encode()))
-  kernels = list(kernels_of(content))
+  kernels, repeats = of_fewest_steps(list(kernels_of(content)))
   busy = sum(kernel.seconds for kernel in kernels)
   by_kind = collections.Counter[str]()
   by_name: dict[tuple[str, str], list[float]] = collections.defaultdict(list)
@@ -88,16 +92,16 @@ def benchmark_profile(
   row: dict[str, Any] = {
     'name': f'profile {shape} {dtype}',
     'step_ms': 1e3 * whole,
-    'busy_ms': 1e3 * busy / STEPS,
-    'kernels_a_step': len(kernels) / STEPS,
+    'busy_ms': 1e3 * busy / repeats,
+    'kernels_a_step': len(kernels) / repeats,
     'kinds': {kind: seconds / busy for kind, seconds in by_kind.most_common()},
     'longest': [
       {
         'kernel': kernel,
         'operation': operation,
         'share': sum(seconds) / busy,
-        'ms': 1e3 * sum(seconds) / STEPS,
-        'calls': len(seconds) / STEPS,
+        'ms': 1e3 * sum(seconds) / repeats,
+        'calls': len(seconds) / repeats,
       }
       for (kernel, operation), seconds in longest
     ],
@@ -136,10 +140,31 @@ def kernels_of(content: bytes) -> Iterator[Kernel]:
       # Others of an accelerator's lines tell the same again, by operations and by modules.
       if devices and not line.name.startswith('Stream'):
         continue
-      for event in line.events:
+      for event in sorted(line.events, key=lambda event: event.start_ns):
         stats = _stats(event)
         if devices or 'hlo_op' in stats:
           yield Kernel(event.name, str(stats.get('hlo_op', '')), event.duration_ns / 1e9)
+
+
+def of_fewest_steps(kernels: list[Kernel]) -> tuple[list[Kernel], int]:
+  """The kernels of one step, each with its least time over the steps of a trace.
+
+  The profiler now and then stops the device for a millisecond, and the kernel that runs then
+  gets it.
+
+  Args:
+    kernels: of STEPS steps, in their order.
+
+  Returns:
+    Those of one step, and 1. Where the steps do not show the same ones in the same order, as on
+    a CPU's threads: all of them, and STEPS.
+  """
+  count = len(kernels) // STEPS
+  steps = [kernels[i * count : (i + 1) * count] for i in range(STEPS)]
+  names = [[kernel[:2] for kernel in step] for step in steps]
+  if count * STEPS != len(kernels) or any(other != names[0] for other in names[1:]):
+    return kernels, STEPS
+  return [min(same, key=lambda kernel: kernel.seconds) for same in zip(*steps, strict=True)], 1
 
 
 def kind_of(kernel: Kernel) -> str:

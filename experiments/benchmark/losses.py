@@ -1,6 +1,7 @@
 """The losses of the first training steps on one device, to compare with another's."""
 
 import contextlib
+import dataclasses
 
 import jax
 import numpy as np
@@ -11,6 +12,9 @@ from ocrgan_jax.core import sharding
 from ocrgan_jax.training.run import new_state
 
 Losses = dict[str, list[float]]  # by name, of each step
+# The release's. At the paper's, ten times that, D's loss swings from step to step and any
+# rounding grows with it.
+LEARNING_RATE = 2e-4
 
 
 def training_losses(
@@ -30,6 +34,8 @@ def training_losses(
     Each loss, step by step.
   """
   model, mesh = model_of(shape, dtype), sharding.make_mesh([device])
+  slower = dataclasses.replace(model.optimizer, learning_rate=LEARNING_RATE)
+  model = dataclasses.replace(model, optimizer=slower)
   chosen = jax.default_matmul_precision(precision) if precision else contextlib.nullcontext()
   with chosen:
     compiled, _ = compile_training(model, mesh, shape.batch)

@@ -13,7 +13,7 @@ import pytest
 
 from experiments import accelerator
 from experiments.accelerator import Measurement, Plan, Results
-from experiments.benchmark.kernels import Kernel, kind_of, operations_of
+from experiments.benchmark.kernels import STEPS, Kernel, kind_of, of_fewest_steps, operations_of
 from experiments.benchmark.losses import relative_differences
 from tests.conftest import REPOSITORY, run_module, smooth_image, write_images
 
@@ -191,6 +191,16 @@ def test_mistakes_get_one_line(flag: str, message: str, tmp_path: Path) -> None:
   ended = run_module(*command(tmp_path / 'results.jsonl', flag))
   assert ended.returncode == 1 and f'error: {message}' in ended.stderr
   assert ended.stderr.count('\n') == 1
+
+
+def test_a_kernel_that_the_profiler_stopped_counts_with_its_least_time() -> None:
+  of_step = [Kernel('a', 'x', 1.0), Kernel('b', 'y', 2.0)]
+  kernels = of_step * STEPS
+  kernels[3] = Kernel('b', 'y', 900.0)
+  assert of_fewest_steps(kernels) == (of_step, 1)
+  # In another order nothing can be compared.
+  kernels[0], kernels[1] = kernels[1], kernels[0]
+  assert of_fewest_steps(kernels) == (kernels, STEPS)
 
 
 def test_kernels_have_a_kind() -> None:
