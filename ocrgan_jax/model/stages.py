@@ -1,4 +1,7 @@
-"""The stages of a recipe, decided once from its settings."""
+"""The stages of a recipe: what it forges, trains, fits and scores.
+
+A recipe is a preset of the config, as `paper` or `restore`. Its stages are decided here, once.
+"""
 
 from typing import NamedTuple
 
@@ -14,10 +17,10 @@ class Stages(NamedTuple):
   Attributes:
     forges: whether training images are forged (III-D).
     restores: whether G restores forged images to the normal ones.
-    fits_before_training: lists of band statistics. A density of each is fitted before the first
-      step; D takes the deviations from it.
-    trains_discriminator: whether D is trained, which it is only if G's loss or the score uses it.
-    fits: lists of statistics. A density of each is fitted at every checkpoint and used in scores
+    fits_before_training: lists of band statistics. Before the first step a density is fitted to
+      each list, and D sees how far images are from it.
+    trains_discriminator: whether D is trained. It is not if neither G's loss nor the score uses it.
+    fits: lists of statistics. At every checkpoint a density is fitted to each list. It scores
       together with those of `fits_before_training`. None if the score uses no density.
     learned: the statistics in `fits` that come from networks.
     validates_on_forgeries: whether validation compares held-out images with forged copies.

@@ -3,8 +3,8 @@
 A checkpoint is a folder `checkpoints/<step>` with five items: `state` (the arrays), `batches`
 (the position of the data iterator), `calibration` (the scale and threshold of the scores, the
 units of the anomaly map, the density), `config`, and `digests` (checksums that are verified when
-the others are read). The last two checkpoints and the best by validation are kept, or all of
-them. `calibrations/<n>` holds a later calibration of one of them by `ocrgan calibrate`.
+the others are read). The last two checkpoints and the best by validation are kept; with
+`train.keep_checkpoints` all are. `calibrations/<n>` holds what `ocrgan calibrate` set later.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Sets the scale of the scores (Eq. 14) and the threshold from held-out normal images.
 
-Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. If no
-network is trained, every image of the run is held out in turn.
+Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. A recipe
+that trains no network holds out all its images, one fifth at a time.
 """
 
 import math
@@ -23,13 +23,14 @@ class Calibration(NamedTuple):
     minimum: lowest raw score of the held-out normal images, 0 in Eq. 14.
     maximum: highest raw score of them, 1 in Eq. 14.
     threshold: raw score above which an image is anomalous.
-    num_images: number of held-out images, also if they were held out in turn.
+    num_images: number of images whose scores set the threshold.
     map_unit: float32 [1, size, size], by which anomaly maps are divided.
     map_maximum: highest value of the held-out images' maps, in map units.
-    density: of the training images, see `anomaly_score.Reference`.
+    density: what normal images show, see `anomaly_score.Reference`; None if the score uses none.
     held_out: raw scores of the held-out images, ascending, float32 [num_images]; empty for runs
       of earlier versions.
-    num_groups: number of groups that they are from; 0 for runs of an earlier version.
+    num_groups: number of groups among those images (`data/groups.py`); 0 in runs of earlier
+      versions.
   """
 
   minimum: float

@@ -1,4 +1,7 @@
-"""The training step: a pure function of arrays, no I/O."""
+"""The training step: forges images, updates G, then D from the same parameters.
+
+A pure function of arrays; no I/O.
+"""
 
 from typing import Any, NamedTuple
 
@@ -29,8 +32,8 @@ class Batch(NamedTuple):
     bands: G's input, one array shaped like `real` per branch.
     forged: forged images, shaped like `real`; None if nothing is forged.
     mask: visible change in them, [batch, size / 2, size / 2]; None unless D is pixel-wise.
-    deviations: of the forged images from the density in the state,
-      [batch, size / 2, size / 2, c], if D takes them.
+    deviations: how far the forged images are from the density in the state,
+      [batch, size / 2, size / 2, c]; None if D does not use it.
   """
 
   real: jax.Array

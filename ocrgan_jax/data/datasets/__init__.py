@@ -1,4 +1,4 @@
-"""Datasets, one file each. To add one, write a file and add a line to DATASETS."""
+"""Datasets, one file each. To add one, write a file and add a line to DATASETS, and a config in `configs/`."""
 
 import dataclasses
 from pathlib import Path
@@ -33,7 +33,7 @@ DATASETS: dict[str, type[AnomalyDataset]] = {
 def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepared:
   """Reads, checks and stores the dataset named in the config's `data` section.
 
-  Does nothing again if the dataset was prepared before.
+  A dataset that was prepared before is not prepared again.
 
   Args:
     data_dir: the config's `data_dir`.
