@@ -1,7 +1,7 @@
 """Sets the scale of the scores (Eq. 14) and the threshold from held-out normal images.
 
-Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. A recipe
-that trains no network holds out all its images, one fifth at a time.
+Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. A
+recipe that trains no network holds out all its images, one fifth at a time.
 """
 
 import math

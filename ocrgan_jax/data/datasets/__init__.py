@@ -1,4 +1,7 @@
-"""Datasets, one file each. To add one, write a file and add a line to DATASETS, and a config in `configs/`."""
+"""Datasets, one file each.
+
+To add one, write a file, add a line to DATASETS, and write a config in `configs/`.
+"""
 
 import dataclasses
 from pathlib import Path
