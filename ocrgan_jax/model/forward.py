@@ -92,7 +92,7 @@ def _forward_networks(
   reconstructed, sown = model.generator.apply(
     state.generator.variables, bands, train=False, mutable=['intermediates']
   )
-  fake, intermediates = add_arrays(reconstructed), dict(sown['intermediates'])
+  fake, intermediates = add_arrays(reconstructed), sown.get('intermediates', {})  # without CS: {}
   result = Forward(
     anomaly_score.Outputs(real, fake),
     reconstructed_bands=reconstructed,

@@ -157,7 +157,7 @@ def describe_threshold(calibration: Calibration, rule: Score) -> str:
   elif rule.false_alarms:
     source = f'for a false-alarm rate of {rule.false_alarms:.3g}'
     if 1 / (count + 1) > rule.false_alarms:
-      source += f' ({images} are too few for it; their highest score is used)'
+      source += f' ({count} held-out images are too few for it; their highest score is used)'
   else:
     source = f'the {rule.threshold_quantile:g} quantile of {images}'
   text = f'threshold: {calibration.limit:.3f}, {source}'

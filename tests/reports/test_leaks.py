@@ -8,7 +8,9 @@ from ocrgan_jax.reports.leaks import count_leaked
 
 def split_of(digests: list[str]) -> Split:
   names = [f'{digest}.png' for digest in digests]
-  return Split(Records('', ''), names, np.zeros(len(names), int), ['good'] * len(names), digests)
+  count = len(names)
+  labels, groups = np.zeros(count, int), np.arange(count)
+  return Split(Records('', ''), names, labels, ['good'] * count, digests, groups)
 
 
 def test_images_shared_from_the_start_are_counted_and_new_ones_are_refused(
