@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ocrgan_jax.forging import cutpaste
+from ocrgan_jax.forging import cutpaste as forging
 
 
 def images(batch: int = 64, size: int = 64) -> jax.Array:
@@ -15,7 +15,7 @@ def images(batch: int = 64, size: int = 64) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames=('cutpaste', 'cutout'))
 def forge(seed: int, x: jax.Array, *, cutpaste: bool = True, cutout: bool = True) -> jax.Array:
-  return cutpaste.forge(jax.random.key(seed), x, cutpaste=cutpaste, cutout=cutout)
+  return forging.forge(jax.random.key(seed), x, cutpaste=cutpaste, cutout=cutout)
 
 
 @pytest.mark.parametrize(('cutpaste', 'cutout'), [(True, False), (False, True), (True, True)])
@@ -79,7 +79,7 @@ def test_cutout_is_one_black_square(size: int, side: int) -> None:
 
 def test_hue_shifts_as_in_the_standard_library() -> None:
   rgb = np.random.default_rng(0).uniform(0, 1, (50, 3)).astype(np.float32)
-  turned = np.stack(cutpaste._turn_hue(list(jnp.asarray(rgb.T)), jnp.float32(0.07)), -1)
+  turned = np.stack(forging._turn_hue(list(jnp.asarray(rgb.T)), jnp.float32(0.07)), -1)
   for colour, result in zip(rgb, turned, strict=True):
     hue, saturation, value = colorsys.rgb_to_hsv(*colour)
     expected = colorsys.hsv_to_rgb((hue + 0.07) % 1, saturation, value)
@@ -89,7 +89,7 @@ def test_hue_shifts_as_in_the_standard_library() -> None:
 def test_colours_are_jittered_by_up_to_a_tenth() -> None:
   def jitter(colour: tuple[float, ...]) -> np.ndarray:
     flat = jnp.full((2, 2, 3), 1.0) * (2 * jnp.array(colour) - 1)
-    once = lambda key: cutpaste.color_jitter(key, flat, jnp.full((2, 2, 1), True))
+    once = lambda key: forging.color_jitter(key, flat, jnp.full((2, 2, 1), True))
     return (np.asarray(jax.vmap(once)(jax.random.split(jax.random.key(0), 2000)))[:, 0, 0] + 1) / 2
 
   # Of flat grey only brightness changes.

@@ -84,7 +84,7 @@ def test_masks_are_compared_with_the_maps(trained: Path) -> None:
   expected = pixel_metrics(scorer.maps(np.stack(images)), masks)
   for name, value in expected.items():
     assert metrics[name] == pytest.approx(value, abs=1e-6), name
-  assert 'by 6 masks' in summary_text(metrics)
+  assert '(6 masks)' in summary_text(metrics)
 
 
 def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
@@ -92,10 +92,10 @@ def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
   aurocs = metrics['oracle_aurocs']
   assert len(aurocs) == 2  # the fixture keeps both its checkpoints
   assert metrics['image_auroc'] == pytest.approx(max(aurocs.values()))
-  assert 'chosen by its AUROC on this very test set' in summary_text(metrics)
+  assert 'selected by its AUROC on this test set' in summary_text(metrics)
   assert json.loads((trained / 'oracle/metrics.json').read_text())['protocol'] == 'oracle'
   report = (trained / 'oracle/report.html').read_text()
-  assert 'chosen by its AUROC on this very test set' in report
+  assert 'selected by its AUROC on this test set' in report
   assert 'oracle' not in summary_text(evaluate(trained, pictures=False))
   with pytest.raises(InputError, match='only evaluation has it'):
     load(trained, protocol='oracle')

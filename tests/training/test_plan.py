@@ -30,4 +30,4 @@ def test_a_long_run_on_a_cpu_says_how_to_be_faster() -> None:
 def test_warnings_name_what_is_too_little() -> None:
   assert plan.warnings_for(1000, 50) == plan.warnings_for(0, 50) == []
   assert plan.warnings_for(299, 50)[0].startswith('only 299 steps')
-  assert plan.warnings_for(0, 19)[0].startswith('only 19 held-out images')
+  assert plan.warnings_for(0, 19)[0].startswith('only 19 held-out parts')
