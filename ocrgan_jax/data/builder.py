@@ -227,7 +227,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
   def _fingerprint(self) -> str:
     """A hash of the source files and settings; a new one means reading the dataset again."""
-    files = [_stamp(path) for path in self.sources()]
+    files = [_stamp(path) for path in (*self.sources(), Path(self.settings.groups).expanduser())]
     settings = {
       k: v for k, v in dataclasses.asdict(self.settings).items() if k not in NOT_IN_FINGERPRINT
     }
