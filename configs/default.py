@@ -72,10 +72,11 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   data.train_share = 0.8
   data.split_seed = 0
   data.split = 'item'  # KolektorSDD only: split by 'item' or by 'image' (see its module)
-  # Which images show the same part; these are held out together. 'none': each shows another. A
-  # CSV file of path,group; exif:2, photographs taken at most 2 seconds apart; or a regular
-  # expression for the path, whose first parenthesis is the group.
-  data.groups = 'none'
+  # Which images show the same part; these are held out together. 'twins': those that look it, by
+  # comparing all images once. 'none': each shows another. A CSV file of path,group; exif:2,
+  # photographs taken at most 2 seconds apart; or a regular expression for the path, whose first
+  # parenthesis is the group.
+  data.groups = 'twins'
   data.normal_up_to = 0.0  # ELPV only: cells up to this defect probability are normal
   data.anomalous_from = 1.0  # ELPV only: cells from this defect probability on are anomalous
   data.test_dir = ''  # dataset `folder` only: folder of test images, if outside data_dir

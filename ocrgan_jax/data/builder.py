@@ -29,6 +29,7 @@ from tqdm import tqdm
 from ocrgan_jax.core.errors import InputError, is_disk_full
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.examples import Example, Examples
+from ocrgan_jax.data.groups import TABLE
 from ocrgan_jax.data.inspection import inspect
 from ocrgan_jax.data.settings import DataSettings
 
@@ -80,6 +81,8 @@ class Split(NamedTuple):
     defect_types: 'good' for normal images.
     digests: hashes of the images' pixels.
     groups: int [images], the same for images of the same part, in either split.
+    similarity: to the nearest training image, float [images], of the test split unless
+      `data.groups` is 'none'; else None.
   """
 
   records: Records
@@ -88,6 +91,7 @@ class Split(NamedTuple):
   defect_types: list[str]
   digests: list[str]
   groups: np.ndarray
+  similarity: np.ndarray | None = None
 
 
 class Prepared(NamedTuple):
@@ -120,7 +124,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     CITATION: the paper that introduced it.
   """
 
-  VERSION = tfds.core.Version('1.1.0')
+  VERSION = tfds.core.Version('1.2.0')
   HOMEPAGE = ''
   LICENSE = ''
   CITATION = ''
@@ -215,7 +219,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     return Prepared(train, test, metadata['report'])
 
   def _split(self, name: str, metadata: dict[str, Any]) -> Split:
-    table = metadata[name]
+    table, similarity = metadata[name], metadata['similarity']
     return Split(
       records=Records(str(self.data_dir), name),
       names=[row[0] for row in table],
@@ -223,11 +227,14 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       defect_types=[row[2] for row in table],
       digests=metadata['digests'][name],
       groups=np.array(metadata['groups'][name], int),
+      similarity=np.array(similarity) if name == 'test' and similarity else None,
     )
 
   def _fingerprint(self) -> str:
     """A hash of the source files and settings; a new one means reading the dataset again."""
-    files = [_stamp(path) for path in (*self.sources(), Path(self.settings.groups).expanduser())]
+    files = [_stamp(path) for path in self.sources()]
+    if self.settings.groups.endswith(TABLE):
+      files.append(_stamp(Path(self.settings.groups)))
     settings = {
       k: v for k, v in dataclasses.asdict(self.settings).items() if k not in NOT_IN_FINGERPRINT
     }
@@ -259,7 +266,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     splits = {'train': self.listed.train, 'test': self.listed.test}
     for name, examples in splits.items():
       self._metadata[name] = [[e.name, e.label, e.defect_type] for e in examples]
-    for name in ('digests', 'groups'):
+    for name in ('digests', 'groups', 'similarity'):
       self._metadata[name] = self.report.pop(name)
     self._metadata['report'] = self.report
     return {name: self._generate_examples(e) for name, e in splits.items() if e}

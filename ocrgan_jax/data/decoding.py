@@ -114,6 +114,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
   return image.convert('RGB')
 
 
+def thumbnail(image: Image.Image, size: int) -> np.ndarray:
+  """A small grey picture of a photograph, stretched to a square.
+
+  Args:
+    image: in mode RGB.
+    size: side of the result in pixels.
+
+  Returns:
+    uint8 [size, size], from twice the size by a triangle filter, so that nothing aliases.
+  """
+  grey = resize(image, 2 * size).convert('L')
+  return np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
+
+
 def resize(image: Image.Image, size: int) -> Image.Image:
   """Resizes an image to size × size: area averaging along axes that shrink, else linear."""
   width, height = image.size

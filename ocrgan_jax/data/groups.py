@@ -1,9 +1,9 @@
 """Groups of images that show the same part; whatever is held out is held out by group.
 
-The config's `data.groups` says where they come from: 'none', each image is a group; the path of a
-CSV table of path and group; 'exif:SECONDS', photographs taken within so many seconds of the one
-before; or a regular expression for an image's path, whose first parenthesis (or whole match) is
-the group.
+The config's `data.groups` says where they come from: 'twins', images that look like the same part
+(`grouping.py`); 'none', each image is a group; the path of a CSV table of path and group;
+'exif:SECONDS', photographs taken within so many seconds of the one before; or a regular expression
+for an image's path, whose first parenthesis (or whole match) is the group.
 """
 
 import csv
@@ -17,15 +17,16 @@ import numpy as np
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import absolute
 from ocrgan_jax.data.examples import Example
 
-NONE, EXIF = 'none', 'exif:'
+TWINS, NONE, EXIF, TABLE = 'twins', 'none', 'exif:', '.csv'
 EXIF_IFD, DATE_TAKEN, SUBSECONDS = 0x8769, 0x9003, 0x9291
 
 
 def check_rule(rule: str) -> str:
   """What is wrong with a `data.groups`, or ''."""
-  if rule == NONE or rule.endswith('.csv'):
+  if rule in (TWINS, NONE) or rule.endswith(TABLE):
     return ''
   if rule.startswith(EXIF):
     try:
@@ -36,14 +37,19 @@ def check_rule(rule: str) -> str:
     re.compile(rule)
   except re.error as error:
     return f'it is no regular expression ({error})'
-  return '' if rule else f"it must be '{NONE}', a CSV file or a regular expression"
+  return '' if rule else f"it must be '{TWINS}', '{NONE}', a CSV file or a regular expression"
+
+
+def with_absolute_table(rule: str) -> str:
+  """A `data.groups` whose CSV table, if it names one, has an absolute path."""
+  return absolute(rule) if rule.endswith(TABLE) else rule
 
 
 def read_groups(rule: str, examples: Sequence[Example]) -> np.ndarray:
   """The groups that the user's rule gives, one for each image.
 
   Args:
-    rule: the config's `data.groups`.
+    rule: the config's `data.groups`, but not 'twins'.
     examples: the images.
 
   Returns:
@@ -55,7 +61,7 @@ def read_groups(rule: str, examples: Sequence[Example]) -> np.ndarray:
   """
   if rule == NONE:
     return np.arange(len(examples))
-  if rule.endswith('.csv'):
+  if rule.endswith(TABLE):
     keys = _from_table(Path(rule).expanduser(), examples)
   elif rule.startswith(EXIF):
     keys = _from_dates(float(rule.removeprefix(EXIF)), examples)

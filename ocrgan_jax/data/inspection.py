@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
-from ocrgan_jax.data.decoding import open_image, to_rgb
+from ocrgan_jax.data.decoding import open_image, thumbnail, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
-from ocrgan_jax.data.groups import NONE, read_groups, take_groups
+from ocrgan_jax.data.grouping import group_images
+from ocrgan_jax.data.groups import NONE
+from ocrgan_jax.twins.squares import FINE
 
 NAMED = 3  # files that a message names; the rest are only counted
 
@@ -39,6 +41,7 @@ class Inspected(NamedTuple):
     size: 'width×height'.
     mode: Pillow mode of the image.
     digest: hash of the pixels.
+    thumbnail: small and grey, uint8 [128, 128], if asked for.
   """
 
   fault: str = ''
@@ -46,6 +49,7 @@ class Inspected(NamedTuple):
   size: str = ''
   mode: str = ''
   digest: str = ''
+  thumbnail: np.ndarray | None = None
 
 
 def inspect(
@@ -68,8 +72,10 @@ def inspect(
   Returns:
     The usable examples and a report: `counts` (split → defect type → number of images),
     `sizes` and `modes` (→ number of images), `masks` (number of images with a mask), `skipped`
-    ([name, reason]), `warnings` (one line each), `digests` (split → hashes of the pixels) and
-    `groups` (split → group of each image).
+    ([name, reason]), `warnings` (one line each), `digests` (split → hashes of the pixels),
+    `groups` (split → group of each image), `similarity` (of each test image to the nearest
+    training image) and `pairs` ([[split, name], [split, name], similarity], worth a look). The last
+    two are empty if `groups` is 'none'.
 
   Raises:
     InputError: if an image or mask is damaged and `skip_damaged` is off, if no normal
@@ -77,7 +83,8 @@ def inspect(
   """
   everything = [*examples.train, *examples.test]
   with ThreadPoolExecutor(os.cpu_count()) as pool:
-    found = pool.map(lambda e: _inspect_one(e, max_megapixels), everything)
+    compared = groups != NONE
+    found = pool.map(lambda e: _inspect_one(e, max_megapixels, compared), everything)
     results = list(tqdm(found, 'checking images', len(everything), unit='image', leave=False))
 
   faults = [
@@ -105,13 +112,22 @@ def inspect(
   train, test = usable(slice(count)), usable(slice(count, None))
   if not train:
     raise InputError('no usable normal training image; at least 2 are needed')
-  group = read_groups(groups, [e for e, _ in train + test])
-  if examples.train_share is not None:
-    chosen = take_groups(group[: len(train)], round(examples.train_share * len(train)), split_seed)
-    chosen = np.concatenate([chosen, np.zeros(len(test), bool)])
-    both = train + test
-    train, test = ([x for x, c in zip(both, chosen, strict=True) if c == k] for k in (True, False))
-    group = np.concatenate([group[chosen], group[~chosen]])
+  both = train + test
+  grouping = group_images(
+    [e for e, _ in both],
+    len(train),
+    np.stack([r.thumbnail for _, r in both if r.thumbnail is not None]) if compared else None,
+    rule=groups,
+    train_share=examples.train_share,
+    seed=split_seed,
+  )
+  place = {int(image): i for i, image in enumerate(grouping.order)}
+  train = [both[i] for i in grouping.order[: grouping.num_train]]
+  test = [both[i] for i in grouping.order[grouping.num_train :]]
+  named = lambda image: [
+    'train' if place[image] < grouping.num_train else 'test',
+    both[image][0].name,
+  ]
 
   warnings = [*examples.warnings]
   if faults or mask_faults:
@@ -132,16 +148,23 @@ def inspect(
     'digests': {
       split: [r.digest for _, r in side] for split, side in (('train', train), ('test', test))
     },
-    'groups': {'train': group[: len(train)].tolist(), 'test': group[len(train) :].tolist()},
+    'groups': {
+      'train': grouping.groups[: len(train)].tolist(),
+      'test': grouping.groups[len(train) :].tolist(),
+    },
+    'similarity': [] if grouping.similarity is None else _rounded(grouping.similarity),
+    'pairs': [[named(a), named(b), round(value, 4)] for a, b, value in grouping.pairs],
   }
   return Examples([e for e, _ in train], [e for e, _ in test]), report
 
 
-def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
+def _inspect_one(example: Example, max_megapixels: float, compared: bool) -> Inspected:
+  """Checks one example; keeps a thumbnail if it will be compared with others."""
   try:
     example.name.encode()
     image = open_image(example.read(), max_megapixels)
-    pixels = np.asarray(to_rgb(image))
+    rgb = to_rgb(image)
+    pixels = np.asarray(rgb)
   except UnicodeEncodeError:
     return Inspected(fault='its name is not valid Unicode')
   except (ValueError, OSError) as error:
@@ -157,7 +180,8 @@ def _inspect_one(example: Example, max_megapixels: float) -> Inspected:
   digest = hashlib.blake2b(
     f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16
   ).hexdigest()
-  return Inspected('', mask_fault, _size(image), image.mode, digest)
+  small = thumbnail(rgb, FINE) if compared else None
+  return Inspected('', mask_fault, _size(image), image.mode, digest, small)
 
 
 def _find_warnings(
@@ -186,6 +210,10 @@ def _reason(error: Exception) -> str:
 
 def _printable(name: str) -> str:
   return name.encode(errors='backslashreplace').decode()
+
+
+def _rounded(similarity: np.ndarray) -> list[float]:
+  return [round(float(value), 4) for value in similarity]
 
 
 def _size(image: Image.Image) -> str:

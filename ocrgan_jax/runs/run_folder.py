@@ -41,6 +41,9 @@ REMOVED = {
   'score.map_units': 'overall',
 }
 
+# Settings that came later and whose default changes a run, and the value without effect.
+ADDED = {'data.groups': 'none'}
+
 
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
   """Checks that a folder is free for a run, or already belongs to this run.
@@ -160,7 +163,8 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
     workdir: the run's folder.
 
   Returns:
-    The resolved config. Fields that did not exist when the run started have their defaults.
+    The resolved config. Fields that did not exist when the run started have their defaults, or
+    the values of ADDED.
 
   Raises:
     InputError: if the folder holds no run, or its config has an unknown field.
@@ -170,7 +174,7 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
   if not path.is_file():
     raise InputError(f'no run in {workdir} (it has no config.json); train one there first')
   config = default.get_config().copy_and_resolve_references()
-  fields = flat_fields(config)
+  fields = flat_fields(config) | ADDED
   saved = _read_json(path)
   try:
     found = flat_fields(ml_collections.ConfigDict(saved))

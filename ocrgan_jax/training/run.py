@@ -19,6 +19,7 @@ from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.files import absolute
 from ocrgan_jax.core.signals import Interrupted, Interruption, defer_signals
 from ocrgan_jax.data.batches import TrainingBatches
+from ocrgan_jax.data.groups import with_absolute_table
 from ocrgan_jax.data.images import tile_indices
 from ocrgan_jax.model.inputs import forged_step
 from ocrgan_jax.model.ocrgan import OCRGAN
@@ -321,6 +322,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   config.data_dir = absolute(config.data_dir)
   config.data.test_dir = absolute(config.data.test_dir)
   config.data.prepared_dir = absolute(config.data.prepared_dir)
+  config.data.groups = with_absolute_table(config.data.groups)
   if config.data.region != 'auto':
     config.data.region = absolute(config.data.region)
   return config

@@ -20,6 +20,7 @@ from ocrgan_jax.data.datasets.folder import Folder
 from ocrgan_jax.data.datasets.kolektor import KolektorSdd
 from ocrgan_jax.data.datasets.magnetic_tile import MagneticTile
 from ocrgan_jax.data.datasets.mvtec_ad import MvtecAd
+from ocrgan_jax.data.groups import with_absolute_table
 from ocrgan_jax.data.settings import DataSettings
 
 DATASETS: dict[str, type[AnomalyDataset]] = {
@@ -53,6 +54,10 @@ def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepa
     known = ', '.join(DATASETS)
     raise InputError(f'unknown dataset {settings.dataset!r}; data.dataset is one of {known}')
   checked = read(DataSettings, settings)
-  checked = dataclasses.replace(checked, test_dir=absolute(checked.test_dir))
+  checked = dataclasses.replace(
+    checked,
+    test_dir=absolute(checked.test_dir),
+    groups=with_absolute_table(checked.groups),
+  )
   prepared_dir = Path(absolute(checked.prepared_dir) or user_cache())
   return DATASETS[checked.dataset](absolute(data_dir), checked, prepared_dir).prepare()

@@ -1,0 +1,134 @@
+"""Groups the images of a dataset, splits them by group, and compares the test set with training.
+
+Where the split is given, nothing about the training images depends on the test images: what images
+share is learned from training, training groups come from pairs within training, and a test image
+joins the group of its nearest training image. Where the project draws the split, the groups are
+found among all images first, and then drawn whole.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.examples import Example
+from ocrgan_jax.data.groups import NONE, TWINS, read_groups, take_groups
+from ocrgan_jax.twins.description import Description, describe
+from ocrgan_jax.twins.pairs import THRESHOLD, Nearest, Pairs, connect, find_nearest, find_pairs
+from ocrgan_jax.twins.template import fit_template
+
+CLOSEST, BESIDE = 4, 4  # pairs to look at: the most similar, and on each side of the threshold
+
+
+class Grouping(NamedTuple):
+  """The images of a dataset in groups and splits.
+
+  Attributes:
+    order: the images' numbers, those to train on first, int [images].
+    num_train: how many of them are to train on.
+    groups: of the images in that order, int [images].
+    similarity: of each test image to the nearest training image, float32 [test]; None if the
+      images were not compared.
+    pairs: the numbers of two images and their similarity, for pairs worth a look.
+  """
+
+  order: np.ndarray
+  num_train: int
+  groups: np.ndarray
+  similarity: np.ndarray | None
+  pairs: list[tuple[int, int, float]]
+
+
+def group_images(
+  examples: Sequence[Example],
+  num_train: int,
+  thumbnails: np.ndarray | None,
+  *,
+  rule: str,
+  train_share: float | None,
+  seed: int,
+) -> Grouping:
+  """Groups images, and draws the training images if there is no given split.
+
+  Args:
+    examples: the images, those of the training split first.
+    num_train: how many are of the training split.
+    thumbnails: from `decoding.thumbnail`, uint8 [images, 128, 128]; None if the rule is 'none'.
+    rule: the config's `data.groups`.
+    train_share: share of the training split that stays there; None if the split is given.
+    seed: draws the training images.
+
+  Returns:
+    The groups, the order, and how near the test set is to training.
+
+  Raises:
+    InputError: if the rule does not fit the images, or all to draw from are one group.
+  """
+  if thumbnails is None or rule == NONE:
+    groups = read_groups(rule, examples)
+    order, num_train = _draw(groups, num_train, train_share, seed)
+    return Grouping(order, num_train, groups[order], None, [])
+  description = describe(thumbnails, fit_template(thumbnails[:num_train]))
+  if train_share is None:
+    twins, near, pairs = _compare_sides(description, num_train)
+    groups = twins if rule == TWINS else read_groups(rule, examples)
+    order = np.arange(len(examples))
+  else:
+    pairs = find_pairs(description)
+    groups = connect(len(examples), pairs.twins) if rule == TWINS else read_groups(rule, examples)
+    order, num_train = _draw(groups, num_train, train_share, seed)
+    near = find_nearest(description, order[num_train:], order[:num_train])
+  return Grouping(order, num_train, groups[order], near.similarity, to_look_at(pairs))
+
+
+def _draw(
+  groups: np.ndarray, num_train: int, train_share: float | None, seed: int
+) -> tuple[np.ndarray, int]:
+  """The order of the images after the draw, and how many train."""
+  if train_share is None:
+    return np.arange(len(groups)), num_train
+  drawn = np.zeros(len(groups), bool)
+  if num_train > 1 and len(np.unique(groups[:num_train])) == 1:
+    raise InputError(
+      f'all {num_train} normal images show one part, so none can be held out for a test; '
+      'photograph more parts, or split by image with --config.data.groups=none'
+    )
+  drawn[:num_train] = take_groups(groups[:num_train], round(train_share * num_train), seed)
+  return np.concatenate([np.flatnonzero(drawn), np.flatnonzero(~drawn)]), int(drawn.sum())
+
+
+def _compare_sides(description: Description, num_train: int) -> tuple[np.ndarray, Nearest, Pairs]:
+  """Groups, the nearest training image of each test image, and the pairs that were compared."""
+  count = len(description.coarse)
+  train, test = np.arange(num_train), np.arange(num_train, count)
+  within = find_pairs(description, train)
+  near = find_nearest(description, test, train)
+  known = near.similarity > THRESHOLD
+  # Test images of parts that training does not have form groups of their own.
+  among = find_pairs(description, test[~known])
+  group = connect(num_train, within.twins)
+  new = connect(len(test), among.twins - num_train) + len(train)
+  groups = np.concatenate([group, np.where(known, group[near.number], new)])
+  across = np.stack([near.number, test], axis=1)[near.number >= 0]
+  numbers = np.concatenate([within.numbers, across, among.numbers])
+  similarity = [within.similarity, near.similarity[near.number >= 0], among.similarity]
+  groups = np.unique(groups, return_inverse=True)[1]
+  return groups, near, Pairs(numbers, np.concatenate(similarity))
+
+
+def to_look_at(pairs: Pairs) -> list[tuple[int, int, float]]:
+  """Chooses up to a dozen pairs to judge the threshold by.
+
+  Args:
+    pairs: all that were compared.
+
+  Returns:
+    The most similar pairs, the least similar twins and the most similar pairs that are none, as
+    two numbers and a similarity, sorted by falling similarity.
+  """
+  order = np.argsort(-pairs.similarity, kind='stable')
+  twins = int((pairs.similarity > THRESHOLD).sum())
+  start = max(CLOSEST, twins - BESIDE)  # of few twins, all are taken
+  rows = [*order[:CLOSEST], *order[start : start + 2 * BESIDE]]
+  return [(*pairs.numbers[row].tolist(), float(pairs.similarity[row])) for row in rows]
