@@ -10,15 +10,18 @@ from ml_collections import config_flags
 from ocrgan_jax.core import command_line
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import NORMAL
 from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.groups import NONE
 from ocrgan_jax.data.images import StreamedImages
 from ocrgan_jax.data.inspection import CONVERSIONS
-from ocrgan_jax.drawing import figures
+from ocrgan_jax.drawing import figures, pairs
+from ocrgan_jax.twins.pairs import THRESHOLD
 
 PER_TYPE = 6  # images per defect type on the contact sheet
 PICTURE_SIZE = 128  # pixels
+PAIR_SIZE = 400  # pixels of the longer side of a photograph in the picture of pairs
 
 
 def describe(report: dict[str, Any]) -> str:
@@ -40,13 +43,57 @@ def describe(report: dict[str, Any]) -> str:
 
 def describe_groups(dataset: Prepared) -> str:
   """Describes in one line how many groups there are, and how many test images share one."""
-  sizes = np.bincount(np.concatenate([dataset.train.groups, dataset.test.groups]))
-  normal = dataset.test.groups[dataset.test.labels == NORMAL]
-  shared = np.isin(normal, dataset.train.groups).sum()
-  return (
-    f'groups {len(np.unique(dataset.train.groups))} in training, the largest has {sizes.max()} '
-    f'images; {shared} of {len(normal)} sound test images are of a group in training'
+  train, test = dataset.train.groups, dataset.test.groups
+  groups, sizes = np.unique(np.concatenate([train, test]), return_counts=True)
+  line = (
+    f'groups {len(groups)} of images that show the same part, {len(np.unique(train))} of them in '
+    f'training; the largest has {sizes.max()} images'
   )
+  normal = test[dataset.test.labels == NORMAL]
+  if not len(normal):
+    return line
+  shared = int(np.isin(normal, train).sum())
+  return (
+    f'{line}\ntwins  {shared} of {len(normal)} sound test images ({shared / len(normal):.1%}) have '
+    'a twin in training, i.e. show a part that training shows, too'
+  )
+
+
+def draw_closest(dataset: Prepared, path: Path) -> None:
+  """Writes a PNG of the pairs in the dataset's report, each with its verdict."""
+  splits = {'train': dataset.train, 'test': dataset.test}
+  place = {(side, name): i for side, split in splits.items() for i, name in enumerate(split.names)}
+
+  def show(side: str, name: str) -> np.ndarray:
+    image = to_rgb(open_image(splits[side].records[place[side, name]]['image']))
+    image.thumbnail((PAIR_SIZE, PAIR_SIZE))
+    return np.asarray(image)
+
+  def remark(twin: bool, first: list[str], second: list[str]) -> str:
+    """Others may connect two that are no twins; a rule of the user may separate twins."""
+    one, other = (splits[side].groups[place[side, name]] for side, name in (first, second))
+    return '' if (one == other) == twin else ' (same group)' if one == other else ' (other group)'
+
+  drawn = [
+    pairs.Pair(
+      (show(*first), show(*second)),
+      (name_in_split(*first), name_in_split(*second)),
+      similarity,
+      similarity > THRESHOLD,
+      remark(similarity > THRESHOLD, first, second),
+    )
+    for first, second, similarity in dataset.report['pairs']
+  ]
+  title = (
+    'Images that look alike: the most similar pairs, and those next to the threshold.\n'
+    f'A pair whose similarity is over {THRESHOLD:g} counts as one part (twins).'
+  )
+  pairs.draw_pairs(path, drawn, title)
+
+
+def name_in_split(side: str, name: str) -> str:
+  """The name of an image that tells its split, too."""
+  return name if name.startswith(side) else f'{side}/{name}'
 
 
 def contact_sheet(dataset: Prepared, path: Path) -> None:
@@ -74,10 +121,19 @@ def main() -> None:
   path = Path(flags.FLAGS.picture)
   contact_sheet(dataset, path)
   print(f'picture: {path}')
+  if dataset.report['pairs'] and flags.FLAGS.pairs:
+    draw_closest(dataset, Path(flags.FLAGS.pairs))
+    print(f'closest pairs: {flags.FLAGS.pairs}')
 
 
 if __name__ == '__main__':
   config_flags.DEFINE_config_file('config', help_string='config file', lock_config=True)
   flags.DEFINE_string('picture', 'runs/contact_sheet.png', 'file for the contact sheet')
+  flags.DEFINE_string(
+    'pairs',
+    'runs/pairs.png',
+    'file for a picture of about a dozen pairs to judge the groups by: the most similar ones and '
+    "those next to the threshold of twins; '' for none",
+  )
   flags.mark_flag_as_required('config')
-  command_line.run(main, computes=False)
+  command_line.run(main)

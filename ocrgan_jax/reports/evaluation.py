@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_json, write_text
@@ -23,7 +25,8 @@ from ocrgan_jax.reports.leaks import count_leaked
 from ocrgan_jax.reports.report import write_report
 from ocrgan_jax.reports.scored_test_set import score_test_set
 from ocrgan_jax.reports.summary import scores_table, summarize
-from ocrgan_jax.reports.trivial import BAND_STATISTICS
+from ocrgan_jax.reports.trivial import BAND_STATISTICS, NEAREST
+from ocrgan_jax.reports.twins import without_twins
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.scoring.metrics import image_auroc
 from ocrgan_jax.training.log import read_lines
@@ -107,6 +110,9 @@ def evaluate(
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
   if normal and compares:
     tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, normal).score(images)
+  if test.similarity is not None:
+    tested.trivial[NEAREST] = -test.similarity
+  scaled = scorer.scale(tested.scores.astype(np.float64))
   metrics = {
     'protocol': protocol,
     **oracle,
@@ -114,6 +120,7 @@ def evaluate(
     'seed': config.seed,
     'score': scorer.config.score.to_dict(),
     **summarize(tested, scorer.calibration),
+    **without_twins(test, np.isin(test.groups, dataset.train.groups), scaled),
     'num_test_images_trained_on': num_leaked,
   }
   write_json(folder / 'metrics.json', metrics)

@@ -10,6 +10,7 @@ from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.reports.scored_test_set import ScoredTestSet
 from ocrgan_jax.reports.trivial import trivial_aurocs
+from ocrgan_jax.reports.twins import twin_lines
 from ocrgan_jax.scoring.calibration import Calibration, false_alarm_rates, scale
 from ocrgan_jax.scoring.metrics import image_metrics, per_defect_type, pixel_metrics, rates
 
@@ -82,6 +83,7 @@ def summary_text(metrics: dict[str, Any]) -> str:
     lines += [
       f'image AUROC: {metrics["image_auroc"]:.3f}  (95 % interval for a test set of this size: '
       f'{low:.3f} to {high:.3f})',
+      *twin_lines(metrics),
       f'average precision: {metrics["image_ap"]:.3f}, best F1: {metrics["image_f1_max"]:.3f} '
       f'(at threshold {metrics["image_f1_threshold"]:.4g}, selected on these images)',
       *trivial_lines(metrics),

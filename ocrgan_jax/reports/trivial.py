@@ -12,6 +12,8 @@ from ocrgan_jax.scoring.metrics import image_auroc
 
 # These are fitted to normal images, so their direction is fixed: high is anomalous.
 BAND_STATISTICS = 'band_statistics'
+NEAREST = 'nearest_training_image'  # minus the similarity to it, from `data/grouping.py`
+FITTED = (BAND_STATISTICS, NEAREST)
 
 
 @jax.jit
@@ -42,14 +44,14 @@ def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[st
 
   Returns:
     name → `auroc` in the better direction, and `anomalous`, that direction: 'high' or 'low'. The
-    direction is selected on the test set, which favours the trivial score (except
-    BAND_STATISTICS). Empty if a class is missing.
+    direction is selected on the test set, which favours the trivial score (except for those
+    FITTED). Empty if a class is missing.
   """
   table: dict[str, dict[str, Any]] = {}
   for name, values in scores.items():
     auroc = image_auroc(labels, values)
     if auroc is not None:
-      high = auroc >= 0.5 or name == BAND_STATISTICS
+      high = auroc >= 0.5 or name in FITTED
       direction = 'high' if high else 'low'
       table[name] = {'auroc': auroc if high else 1 - auroc, 'anomalous': direction}
   return table

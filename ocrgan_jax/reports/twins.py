@@ -1,0 +1,79 @@
+"""What test images with a twin in training, i.e. of a part that the model knows, do to the AUROC."""
+
+from typing import Any
+
+import numpy as np
+
+from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
+from ocrgan_jax.scoring.metrics import image_auroc, intervals
+
+LEAST = 5  # images of each class from which on an AUROC without twins is the headline
+PLAIN, WITHOUT = 'image_auroc', 'image_auroc_without_twins'
+
+
+def without_twins(test: Split, known: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+  """Computes the AUROC without test images that have a twin in training.
+
+  Args:
+    test: the test set.
+    known: bool [images], whether an image's group is one of training's.
+    scores: float [images], larger for more anomalous.
+
+  Returns:
+    For `metrics.json`: `num_normal_twins` and `num_anomalous_twins`, test images with a twin in
+    training; and if there is a sound one, `image_auroc_without_twins` with its 95 % interval (None
+    if a class is missing), `headline`, the name of the AUROC to quote, and `headline_reason`.
+    Without one, `headline` is `image_auroc`.
+  """
+  normal, anomalous = test.labels == NORMAL, test.labels == ANOMALOUS
+  found: dict[str, Any] = {
+    'num_normal_twins': int((known & normal).sum()),
+    'num_anomalous_twins': int((known & anomalous).sum()),
+    'headline': PLAIN,
+  }
+  if not found['num_normal_twins']:
+    return found
+  new = ~known & (normal | anomalous)
+  left = {'sound': int((new & normal).sum()), 'defective': int((new & anomalous).sum())}
+  auroc = image_auroc(test.labels[new], scores[new])
+  interval = None if auroc is None else list(intervals(test.labels[new], scores[new])[PLAIN])
+  counts = ' and '.join(f'{count} {kind}' for kind, count in left.items())
+  enough = min(left.values()) >= LEAST
+  return {
+    **found,
+    WITHOUT: auroc,
+    f'{WITHOUT}_interval': interval,
+    'headline': WITHOUT if enough else PLAIN,
+    'headline_reason': f'{counts} test images have no twin in training'
+    + ('' if enough else f', and it takes {LEAST} of each'),
+  }
+
+
+def twin_lines(metrics: dict[str, Any]) -> list[str]:
+  """Formats the entries of `without_twins`; nothing without a sound twin.
+
+  Args:
+    metrics: the content of `metrics.json`.
+
+  Returns:
+    Lines for the console.
+  """
+  twins = metrics.get('num_normal_twins', 0)
+  if not twins or WITHOUT not in metrics:
+    return []
+  auroc, interval = metrics[WITHOUT], metrics[f'{WITHOUT}_interval']
+  value = (
+    'undefined'
+    if auroc is None
+    else f'{auroc:.3f}  (95 % interval: {{}} to {{}})'.format(*(f'{end:.3f}' for end in interval))
+  )
+  also = metrics['num_anomalous_twins']
+  defective = f' and {also} of {metrics["num_anomalous"]} defective' if also else ''
+  which = 'the AUROC without them' if metrics['headline'] == WITHOUT else 'the AUROC of all images'
+  return [
+    f'image AUROC without twins: {value}',
+    f'  {twins} of {metrics["num_normal"]} sound{defective} test images show a part that training '
+    'shows, too',
+    f'  quote {which}: {metrics["headline_reason"]}',
+  ]
