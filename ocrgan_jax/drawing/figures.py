@@ -26,7 +26,8 @@ CLASSES = (
 )
 OUTLINE = (0, 255, 0)  # colour of mask outlines
 TRIVIAL_STYLES: tuple[dict[str, Any], ...] = tuple(
-  {'linewidth': 1.0, 'color': 'dimgray', 'linestyle': style} for style in ('-', '--', ':', '-.')
+  {'linewidth': 1.0, 'color': 'dimgray', 'linestyle': style}
+  for style in ('-', '--', ':', '-.', (0, (6, 1, 1, 1, 1, 1)))
 )
 # Fields in a line of `metrics.jsonl` that are not metrics.
 BOOKKEEPING = ('step', 'epoch', 'images_per_second')
@@ -107,7 +108,11 @@ def roc_and_precision_recall(
   figure = Figure(figsize=(10, 4.5))
   left, right = figure.subplots(1, 2)
   for number, (name, values) in enumerate(scores.items()):
-    style = {'linewidth': 2.0, 'color': 'black'} if not number else TRIVIAL_STYLES[number % 4]
+    style = (
+      {'linewidth': 2.0, 'color': 'black'}
+      if not number
+      else TRIVIAL_STYLES[number % len(TRIVIAL_STYLES)]
+    )
     fpr, tpr, _ = roc_curve(labels, values)
     left.plot(fpr, tpr, label=f'{name}, area {roc_auc_score(labels, values):.3f}', **style)
     precision, recall, _ = precision_recall_curve(labels, values)

@@ -11,11 +11,13 @@ import numpy as np
 
 from ocrgan_jax.core.files import write_text
 from ocrgan_jax.drawing import pages
+from ocrgan_jax.reports.twins import WITHOUT
 from ocrgan_jax.runs import run_folder
 
 TEMPLATE = Path(__file__).parent / 'templates' / 'table.html.jinja'
 METRICS = {
   'image_auroc': 'image AUROC',
+  WITHOUT: 'without twins',
   'image_ap': 'average precision',
   'aupro': 'AUPRO',
   'recall': 'defects found',
@@ -63,7 +65,7 @@ def build_rows(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row
       (str(folder.relative_to(workdir)), metrics['seed'], metrics['image_auroc'])
       for folder, metrics in zip(folders, found, strict=True)
     ]
-    means = {metric: mean_and_error([x[metric] for x in found]) for metric in METRICS}
+    means = {metric: mean_and_error([x.get(metric) for x in found]) for metric in METRICS}
     rows.append(Row(name, of_runs, means))
   if len(rows) > 1:
     first = lambda row, metric: row.means[metric] and row.means[metric][0]
@@ -103,19 +105,22 @@ def write(workdir: Path, rows: Sequence[Row], protocol: str) -> str:
   Returns:
     Lines of a Markdown table.
   """
+  shown = {
+    n: title for n, title in METRICS.items() if n != WITHOUT or any(r.means[n] for r in rows)
+  }
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
-  writer.writerow(['category', 'runs', *(f'{n}{x}' for n in METRICS for x in ('', '_error'))])
+  writer.writerow(['category', 'runs', *(f'{n}{x}' for n in shown for x in ('', '_error'))])
   for row in rows:
-    cells = [value or ('', '') for value in row.means.values()]
+    cells = [row.means[name] or ('', '') for name in shown]
     writer.writerow([row.name, len(row.runs), *(x for cell in cells for x in cell)])
   write_text(workdir / 'table.csv', file.getvalue())
   page = pages.render(
-    TEMPLATE, rows=rows, metrics=METRICS, format_mean=format_mean, protocol=protocol
+    TEMPLATE, rows=rows, metrics=shown, format_mean=format_mean, protocol=protocol
   )
   write_text(workdir / 'table.html', page)
-  lines = ['| | runs | ' + ' | '.join(METRICS.values()) + ' |', '|---' * (len(METRICS) + 2) + '|']
+  lines = ['| | runs | ' + ' | '.join(shown.values()) + ' |', '|---' * (len(shown) + 2) + '|']
   for row in rows:
-    means = ' | '.join(format_mean(value) for value in row.means.values())
+    means = ' | '.join(format_mean(row.means[name]) for name in shown)
     lines.append(f'| {row.name} | {len(row.runs) or ""} | {means} |')
   return '\n'.join(lines)

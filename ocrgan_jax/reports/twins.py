@@ -1,4 +1,4 @@
-"""What test images with a twin in training, i.e. of a part that the model knows, do to the AUROC."""
+"""The AUROC without test images that have a twin in training, i.e. show a part the model knows."""
 
 from typing import Any
 
