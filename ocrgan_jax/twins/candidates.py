@@ -1,7 +1,6 @@
 """The coarsely nearest images of each image, in any orientation."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -47,12 +46,13 @@ def find_candidates(
   if count < 1 or not len(queries):
     return Candidates(*(np.zeros(0, np.int64) for _ in range(3)))
   columns = jnp.asarray(coarse[references].T)
-  nearest: Callable = jax.jit(functools.partial(_nearest_columns, count=count))
   found, moves = [], []
   for start in range(0, len(queries), block):
     rows = queries[start : start + block]
     itself = np.where(np.isin(rows, references), rows, -1)
-    best, move = nearest(padded(coarse[rows], block), columns, padded(itself, block), references)
+    best, move = _nearest_columns(
+      padded(coarse[rows], block), columns, padded(itself, block), references, count
+    )
     found.append(np.asarray(best)[: len(rows)])
     moves.append(np.asarray(move)[: len(rows)])
   chosen = references[np.concatenate(found).ravel()]
@@ -67,6 +67,7 @@ def _variants() -> np.ndarray:
   return np.stack(moved).reshape(-1, COARSE * COARSE).astype(np.int32)
 
 
+@functools.partial(jax.jit, static_argnames='count')
 def _nearest_columns(
   rows: jax.Array, columns: jax.Array, itself: jax.Array, names: jax.Array, count: int
 ) -> tuple[jax.Array, jax.Array]:

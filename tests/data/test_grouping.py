@@ -71,9 +71,11 @@ def test_a_given_split_is_grouped_from_its_training_images_alone(
   draw_closest(dataset, tmp_path / 'pairs.png')
   with Image.open(tmp_path / 'pairs.png') as picture:
     assert picture.width > 500
-  alone = prepare(write(tmp_path / 'alone', parts, with_test=False))
+  config = folder.get_config()  # takes a folder without test images
+  root = write(tmp_path / 'alone', parts, with_test=False)
+  alone = prepare_dataset(str(root / 'tile/train/good'), config.data)
   np.testing.assert_array_equal(alone.train.groups, train)
-  assert alone.test.similarity is None
+  assert alone.test.similarity is None and not len(alone.test.groups)
 
 
 def test_twins_never_lie_on_both_sides_of_a_split_that_is_drawn(parts: list[np.ndarray]) -> None:
@@ -93,9 +95,14 @@ def test_twins_never_lie_on_both_sides_of_a_split_that_is_drawn(parts: list[np.n
     assert not {*train[kept]} & {*train[held]}
   np.testing.assert_array_equal(drawn[0].order, drawn[1].order)
   assert drawn[0].order.tolist() != drawn[2].order.tolist()
-  one = np.stack([grey[0], darker(grey[0]), grey[0]])
+
+
+def test_a_draw_from_one_part_alone_is_refused() -> None:
+  names = ['a1.png', 'a2.png', 'a3.png', 'b1.png']
+  examples = [Example(name, NORMAL, NORMAL_TYPE, Path(name)) for name in names]
+  small = np.random.default_rng(0).integers(0, 256, (4, FINE, FINE), np.uint8)
   with pytest.raises(InputError, match='all 3 normal images show one part') as error:
-    group_images(examples[:3], 3, one, rule='twins', train_share=0.6, seed=0)
+    group_images(examples, 3, small, rule='^(.)', train_share=0.6, seed=0)
   assert '\n' not in str(error.value)
 
 

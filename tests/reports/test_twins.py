@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ocrgan_jax.configs import mvtec
 from ocrgan_jax.data.builder import Records, Split
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.reports.summary import summary_text
 from ocrgan_jax.reports.twins import twin_lines, without_twins
 from ocrgan_jax.training.train import train
-from tests.conftest import tiny_config, write_images
+from tests.conftest import write_images
 
 
 def split_of(labels: np.ndarray) -> Split:
@@ -53,7 +54,8 @@ def test_evaluate_tells_twins_and_scores_by_the_nearest_training_image(tmp_path:
   again = [(known[i][:, ::-1] * 0.8).astype(np.uint8) for i in range(4)]
   write_images(root / 'tile/test/good', [*again, *(noise() for _ in range(5))])
   write_images(root / 'tile/test/scratch', [noise() for _ in range(5)])
-  config = tiny_config(root, data__groups='twins', train__epochs=1)
+  config = mvtec.get_config('tile,statistics')
+  config.data_dir, config.image_size = str(root), 32
   train(config, tmp_path / 'run')
   metrics = evaluate(tmp_path / 'run')
   assert metrics['num_normal_twins'] == 4 and metrics['num_anomalous_twins'] == 0

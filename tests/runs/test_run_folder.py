@@ -161,3 +161,14 @@ def test_an_image_copied_from_training_into_the_test_set_stops_the_evaluation(
   # If it was there from the start, the run warns and counts it.
   train(tiny_config(tmp_path / 'data', train__epochs=1), tmp_path / 'run')
   assert evaluate(tmp_path / 'run', pictures=False)['num_test_images_trained_on'] == 1
+
+
+def test_a_run_from_before_there_were_groups_has_none(trained: Path, tmp_path: Path) -> None:
+  config = json.loads((trained / 'config.json').read_text())
+  config['data']['groups'] = 'twins'
+  path = tmp_path / 'config.json'
+  path.write_text(json.dumps(config))
+  assert load_config(tmp_path).data.groups == 'twins'
+  del config['data']['groups']
+  path.write_text(json.dumps(config))
+  assert load_config(tmp_path).data.groups == 'none'
