@@ -13,6 +13,7 @@ from ocrgan_jax.core.errors import InputError
 
 # Settings just large enough to exercise the code.
 QUICK: dict[str, Any] = {
+  'data.groups': 'none',
   'image_size': 32,
   'model.width': 2,
   'model.discriminator_width': 4,
