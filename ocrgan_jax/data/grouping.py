@@ -4,6 +4,9 @@ Where the split is given, nothing about the training images depends on the test 
 share is learned from training, training groups come from pairs within training, and a test image
 joins the group of its nearest training image. Where the project draws the split, the groups are
 found among all images first, and then drawn whole.
+
+The nearest training image is always found by what training images share. Other images are compared
+by what all share: what sets the test set apart from training would pass for a likeness otherwise.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ import numpy as np
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.examples import Example
 from ocrgan_jax.data.groups import NONE, TWINS, read_groups, take_groups
-from ocrgan_jax.twins.description import Description, describe
+from ocrgan_jax.twins.description import describe
 from ocrgan_jax.twins.pairs import THRESHOLD, Nearest, Pairs, connect, find_nearest, find_pairs
 from ocrgan_jax.twins.template import fit_template
 
@@ -69,16 +72,16 @@ def group_images(
     groups = read_groups(rule, examples)
     order, num_train = _draw(groups, num_train, train_share, seed)
     return Grouping(order, num_train, groups[order], None, [])
-  description = describe(thumbnails, fit_template(thumbnails[:num_train]))
   if train_share is None:
-    twins, near, pairs = _compare_sides(description, num_train)
+    twins, near, pairs = _compare_sides(thumbnails, num_train)
     groups = twins if rule == TWINS else read_groups(rule, examples)
     order = np.arange(len(examples))
   else:
-    pairs = find_pairs(description)
+    pairs = find_pairs(describe(thumbnails, fit_template(thumbnails)))
     groups = connect(len(examples), pairs.twins) if rule == TWINS else read_groups(rule, examples)
     order, num_train = _draw(groups, num_train, train_share, seed)
-    near = find_nearest(description, order[num_train:], order[:num_train])
+    template = fit_template(thumbnails[order[:num_train]])
+    near = find_nearest(describe(thumbnails, template), order[num_train:], order[:num_train])
   return Grouping(order, num_train, groups[order], near.similarity, to_look_at(pairs))
 
 
@@ -98,15 +101,17 @@ def _draw(
   return np.concatenate([np.flatnonzero(drawn), np.flatnonzero(~drawn)]), int(drawn.sum())
 
 
-def _compare_sides(description: Description, num_train: int) -> tuple[np.ndarray, Nearest, Pairs]:
+def _compare_sides(thumbnails: np.ndarray, num_train: int) -> tuple[np.ndarray, Nearest, Pairs]:
   """Groups, the nearest training image of each test image, and the pairs that were compared."""
-  count = len(description.coarse)
-  train, test = np.arange(num_train), np.arange(num_train, count)
+  train, test = np.arange(num_train), np.arange(num_train, len(thumbnails))
+  description = describe(thumbnails, fit_template(thumbnails[:num_train]))
   within = find_pairs(description, train)
   near = find_nearest(description, test, train)
   known = near.similarity > THRESHOLD
   # Test images of parts that training does not have form groups of their own.
-  among = find_pairs(description, test[~known])
+  rest = test[~known]
+  among = find_pairs(describe(thumbnails[rest], fit_template(thumbnails)))
+  among = among._replace(numbers=rest[among.numbers])
   group = connect(num_train, within.twins)
   new = connect(len(test), among.twins - num_train) + len(train)
   groups = np.concatenate([group, np.where(known, group[near.number], new)])
