@@ -5,7 +5,7 @@
 For each set below that is in the folder (ELPV is in its pip package): images, groups, the largest
 group, sound test images with a twin in training, and the AUROC of minus the similarity to the
 nearest training image. Seconds are those of `ocrgan data`: reading, checking, comparing, and
-writing the records. The first set also compiles.
+writing the records, and compiling unless that was done before.
 """
 
 import tempfile
