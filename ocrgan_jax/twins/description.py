@@ -27,7 +27,7 @@ def describe(images: np.ndarray, template: Template, block: int = BLOCK) -> Desc
   Args:
     images: grey, uint8 [n, 128, 128].
     template: from `fit_template`, of these images or of some of them.
-    block: how many are computed at a time; no result depends on it.
+    block: how many are computed at a time; no twin depends on it.
 
   Returns:
     What is left of each.

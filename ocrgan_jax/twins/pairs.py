@@ -74,7 +74,7 @@ def find_pairs(
     members: int [k], the numbers of the images to compare; all by default.
     candidates: with how many others each is compared. Of more twins than these, some pairs are not
       listed, but the groups still connect.
-    block: images, or pairs, that are computed at a time; no result depends on it.
+    block: images, or pairs, that are computed at a time; no twin depends on it.
 
   Returns:
     The pairs, twins or not, sorted by their numbers.

@@ -37,7 +37,7 @@ def register(fine: np.ndarray, pairs: Candidates, block: int = BLOCK) -> np.ndar
   Args:
     fine: of `Description`, float16 [n, 128, 128].
     pairs: m pairs of images.
-    block: pairs that are computed at a time; no result depends on it.
+    block: pairs that are computed at a time; no twin depends on it.
 
   Returns:
     The similarity of each pair, float32 [m], at most 1. One below PROMISING is of 64×64 positions.
