@@ -140,10 +140,10 @@ def test_the_checkpoint_has_average_and_densities(run: Path) -> None:
   calibration = ocp.StandardCheckpointer().restore(folder / 'calibration')
   assert 'kernel' in state['discriminator']['average']['params']['e1']
   assert state['density']['0']['whitening'].shape == (8, 8, 8, 8)
-  # The densities for scoring; the one that D sees is in the state.
-  shapes = [calibration['density'][i]['whitening'].shape for i in ('0', '1')]
-  assert shapes == [(8, 8, 28 + 4, 28 + 4), (8, 8, 4, 4)]
-  assert calibration['map_unit'].shape == (3, 32, 32)
+  # The density of D's features; the one that D sees is in the state.
+  shapes = [part['whitening'].shape for part in calibration['density'].values()]
+  assert shapes == [(8, 8, 4, 4)]
+  assert calibration['map_unit'].shape == (1, 32, 32)
 
 
 def test_resuming_is_exact(run: Path, mvtec_folder: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_is_documented(
   config['train']['learning_rate'] = 1e30  # from here on, as if it had been so
   (workdir / 'config.json').write_text(json.dumps(config))
   broken = {'train__learning_rate': 1e30, 'train__log_every': 4, 'train__epochs': 20}
-  with pytest.raises(InputError, match=r'the loss \w+ is not finite at step \d+; .*not_finite'):
+  with pytest.raises(InputError, match=r'the loss \w+ is not finite at step \d+ .*not_finite'):
     train(tiny_config(mvtec_folder, **broken), workdir)
   evidence = json.loads((workdir / 'not_finite.json').read_text())
   assert evidence['step'] > 3 and {'nan', 'inf'} & {*evidence['losses'].values()}
