@@ -24,6 +24,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     'forgery.copies': 3,
   },
 }
+# Beyond the paper: trains nothing; several heads over the bands judge an image (ocrgan_jax/heads).
+PRESETS['bands'] = {
+  'train.epochs': 0,
+  'score.kind': 'heads',
+  'forgery.cutpaste': False,
+  'forgery.cutout': False,
+}
 # Beyond the paper: G restores forged images, D finds forged pixels, and the score is the distance
 # from a density fitted to band statistics and D's features.
 PRESETS['restore'] = {
@@ -171,8 +178,10 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   density.shrinkage = 0.02  # shrinkage of each covariance towards its mean variance, 0 to 1
 
   config.score = score = ml_collections.ConfigDict()
-  # 'eq13' is the paper's score (III-E); 'map' is the mean of the anomaly map's largest values.
+  # 'eq13' is the paper's score (III-E); 'map' is the mean of the anomaly map's largest values;
+  # 'heads' is one score from several heads over the bands (ocrgan_jax/heads).
   score.kind = 'eq13'
+  score.heads = 'energy,statistics,whole,bright,dark,looks'  # the heads that are on
   # Anomaly map: 'difference' is |I - Î|; 'density' is the distance from the density.
   score.map = 'difference'
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)

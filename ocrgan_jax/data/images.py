@@ -196,13 +196,18 @@ class NormalImages(NamedTuple):
     images: images to train on.
     held_out: images for the scale, the threshold and validation.
     groups: group of each photograph to train on, int [photographs].
-    num_held_out_groups: number of groups that are held out.
+    held_out_groups: the same of the held-out photographs.
   """
 
   images: Images
   held_out: Images
   groups: np.ndarray
-  num_held_out_groups: int
+  held_out_groups: np.ndarray
+
+  @property
+  def num_held_out_groups(self) -> int:
+    """The number of groups that are held out."""
+    return len(np.unique(self.held_out_groups))
 
 
 def load_normal_images(
@@ -210,8 +215,7 @@ def load_normal_images(
 ) -> NormalImages:
   """Loads the training images and the held-out ones; see `hold_out` and `load_images`."""
   load = lambda indices: load_images(split, framing, memory_gib=memory_gib, chosen=indices)
-  groups, num_held_out = split.groups[chosen], len(np.unique(split.groups[held_out]))
-  return NormalImages(load(chosen), load(held_out), groups, num_held_out)
+  return NormalImages(load(chosen), load(held_out), split.groups[chosen], split.groups[held_out])
 
 
 class DecodedFile(NamedTuple):

@@ -41,26 +41,24 @@ def band_statistics(images: jax.Array) -> jax.Array:
   half = size // 2
   local = LOCAL * (size / 256) ** 0.5
   grey = images.mean(-1)[:, None]
-  finest = filter_planes(grey, _gaussian(size, LOW_PASSES[0]))
-  to_half = _halved(_gaussian(size, local))
+  finest = filter_planes(grey, gaussian_matrix(size, LOW_PASSES[0]))
+  to_half = halved(gaussian_matrix(size, local))
   low = jnp.concatenate(
-    [filter_planes(grey, _halved(_gaussian(size, s))) for s in LOW_PASSES], axis=1
+    [filter_planes(grey, halved(gaussian_matrix(size, s))) for s in LOW_PASSES], axis=1
   )
   bands = low[:, :-1] - low[:, 1:]
   colours = images.transpose(0, 3, 1, 2)
-  fine = jnp.concatenate([jnp.abs(grey - finest), jnp.abs(_differences(finest)), colours], axis=1)
+  fine = jnp.concatenate([jnp.abs(grey - finest), jnp.abs(differences(finest)), colours], axis=1)
   fine = filter_planes(fine, to_half)  # 1 energy, 4 directions, 3 colours
-  coarse = jnp.concatenate(
-    [jnp.abs(bands), jnp.abs(_differences(low[:, 1:DIRECTED_BANDS]))], axis=1
-  )
-  coarse = filter_planes(coarse, _gaussian(half, local / 2))
+  coarse = jnp.concatenate([jnp.abs(bands), jnp.abs(differences(low[:, 1:DIRECTED_BANDS]))], axis=1)
+  coarse = filter_planes(coarse, gaussian_matrix(half, local / 2))
   count = len(LOW_PASSES) - 1
   log = lambda x: jnp.log(x + LOG_OFFSET)
   channels = [
     log(fine[:, :1]),
     log(coarse[:, :count]),
     fine[:, 5:],
-    filter_planes(bands, _gaussian(half, BAND_SMOOTHING)),
+    filter_planes(bands, gaussian_matrix(half, BAND_SMOOTHING)),
     log(fine[:, 1:5]),
     log(coarse[:, count:]),
   ]
@@ -84,18 +82,18 @@ def channel_indices(names: str, sizes: dict[str, int] = CHANNELS) -> tuple[int, 
   )
 
 
-def _gaussian(size: int, sigma: float) -> np.ndarray:
-  """The matrix [size, size] that filters one axis; its columns are filtered unit vectors."""
+def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
+  """Returns the matrix [size, size] that filters one axis: filtered unit vectors."""
   return gaussian_filter1d(np.eye(size), sigma, axis=0)
 
 
-def _halved(matrix: np.ndarray) -> np.ndarray:
-  """The matrix that filters, then averages pairs of pixels, [size / 2, size]."""
+def halved(matrix: np.ndarray) -> np.ndarray:
+  """Returns the matrix that filters, then averages pairs of pixels, [size / 2, size]."""
   return (matrix[0::2] + matrix[1::2]) / 2
 
 
-def _differences(planes: jax.Array) -> jax.Array:
-  """Central differences in four directions: [batch, p, n, n] → [batch, 4 p, n, n], plane first."""
+def differences(planes: jax.Array) -> jax.Array:
+  """Central differences in four directions: [batch, p, n, n] → [batch, 4 p, n, n]."""
   batch, count, height, width = planes.shape
   padded = repeat_border(planes, (2, 3))
 

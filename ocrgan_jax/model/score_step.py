@@ -15,6 +15,7 @@ from ocrgan_jax.model.inputs import counted_pixels, split, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring import anomaly_score
+from ocrgan_jax.scoring.heads_score import judge
 
 
 def score_step(
@@ -35,9 +36,15 @@ def score_step(
     `features` [batch, n], for figures: D's latent features, the mean features of a pixel-wise D,
     or the mean band statistics if no network is trained;
     `content` and `latent` [batch], the terms of Eq. 13: both only if networks are trained, and
-    `latent` only if D is image-wise.
+    `latent` only if D is image-wise;
+    `heads` [batch, heads], only if heads score: what each says, see `Judgement`.
   """
   rule = model.score
+  if rule.kind == anomaly_score.HEADS:
+    real = to_float(images)
+    judged = judge(reference.detector, real, counted_pixels(images))
+    features = band_statistics(real).mean((1, 2))
+    return {'score': judged.score, 'map': judged.map, 'heads': judged.heads, 'features': features}
   result = forward(model, state, reference, split(model, to_float(images)))
   outputs = result.outputs._replace(counts=counted_pixels(images))
   maps = anomaly_score.anomaly_map(outputs, rule) / reference.map_unit
@@ -99,7 +106,7 @@ def explain_step(
   outputs = result.outputs._replace(counts=counted_pixels(images))
   views = {
     'input': real,
-    'map': anomaly_score.anomaly_map(outputs, model.score) / reference.map_unit,
+    'map': _finished_map(model, reference, outputs),
     'bands': jnp.stack(bands, axis=1),
   }
   if not model.trains:
@@ -110,6 +117,14 @@ def explain_step(
     'reconstructed_bands': jnp.stack(result.reconstructed_bands, axis=1),
     **result.channel_weights,
   }
+
+
+def _finished_map(
+  model: OCRGAN, reference: anomaly_score.Reference, outputs: anomaly_score.Outputs
+) -> jax.Array:
+  if model.score.kind == anomaly_score.HEADS:
+    return judge(reference.detector, outputs.images, outputs.counts).map
+  return anomaly_score.anomaly_map(outputs, model.score) / reference.map_unit
 
 
 @functools.cache

@@ -12,6 +12,8 @@ from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.core.errors import Damaged
 from ocrgan_jax.density.gaussian import Gaussians
+from ocrgan_jax.heads.maps import Detector
+from ocrgan_jax.heads.tails import Tails
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.runs.checkpoint_files import (
   disk_errors_as_one_line,
@@ -93,9 +95,13 @@ def _open_calibrations(workdir: Path) -> CheckpointManager:
 
 
 def to_arrays(calibration: Calibration) -> dict[str, Any]:
-  """A calibration as nested dicts of arrays; omits a missing density."""
+  """A calibration as nested dicts of arrays; omits a missing density and missing heads."""
   fields = calibration._asdict()
   fitted = fields.pop('density')
+  detector = fields.pop('detector')
+  if detector is not None:
+    arrays = {name: x for name, x in detector._asdict().items() if x is not None}
+    fields['detector'] = {**arrays, 'tails': detector.tails._asdict()}
   if fitted is not None:
     fields['density'] = {str(i): part._asdict() for i, part in enumerate(fitted)}
   return jax.tree.map(np.asarray, fields)
@@ -104,9 +110,13 @@ def to_arrays(calibration: Calibration) -> dict[str, Any]:
 def to_calibration(fields: dict[str, Any]) -> Calibration:
   """The reverse of `to_arrays`."""
   fields = jax.tree.map(np.asarray, fields)
-  fitted = fields.pop('density', None)
+  fitted, found = fields.pop('density', None), fields.pop('detector', None)
   if fields['map_unit'].ndim == 2:  # from a version with a single map
     fields['map_unit'] = fields['map_unit'][None]
   values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
   parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None
-  return Calibration(**values, density=parts)
+  detector = None
+  if found:
+    arrays = {**dict.fromkeys(Detector._fields), **found, 'tails': Tails(**found['tails'])}
+    detector = Detector(**arrays)
+  return Calibration(**values, density=parts, detector=detector)

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.gaussian import Gaussians
+from ocrgan_jax.heads.maps import SHARES, Detector, on
 
 # `map_sigma` and `map_top` are given at this image size and scale with it.
 REFERENCE_SIZE = 256
@@ -125,6 +126,7 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
   return score
 
 
+HEADS = 'heads'  # the kind of score that `scoring/heads_score.py` computes
 # Kinds of anomaly map: name → function of the outputs, [batch, size, size].
 MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
   'difference': lambda x: difference_map(x.images, x.reconstructions),
@@ -142,8 +144,9 @@ class Score:
   """The config's section `score`: how images are scored.
 
   Attributes:
-    kind: 'eq13', the paper's content and latent error, or 'map', the mean of the anomaly map's
-      largest values.
+    kind: 'eq13', the paper's content and latent error; 'map', the mean of the anomaly map's
+      largest values; or 'heads', one score from several heads over the bands.
+    heads: the heads that are on, keys of `heads.maps.SHARES`, separated by commas.
     content_weight: λ of Eq. 13, the weight of the content error; the latent error has 1 - λ.
     content_distance: 'l1', the mean absolute difference (Eq. 13), or 'squared', the mean squared
       difference (the release).
@@ -159,9 +162,10 @@ class Score:
     InputError: if a field is out of bounds, or the threshold is set in two ways.
   """
 
-  kind: str = one_of(*SCORES)
+  kind: str = one_of(*SCORES, HEADS)
   content_weight: float = between(0, 1)
   content_distance: str = one_of('l1', 'squared')
+  heads: str
   map: str = one_of(*MAPS)
   map_sigma: float = at_least(0)
   map_top: int = at_least(1)
@@ -171,6 +175,12 @@ class Score:
 
   def __post_init__(self) -> None:
     check(self, 'score')
+    named = {name.strip() for name in self.heads.split(',')}
+    if unknown := named - {*SHARES}:
+      raise InputError(
+        f'score.heads names {min(unknown)!r}; use one or more of {", ".join(SHARES)}, '
+        'separated by commas'
+      )
     if self.threshold is not None:
       if not math.isfinite(self.threshold):
         raise InputError(f'score.threshold is {self.threshold}; it must be a finite number')
@@ -180,7 +190,12 @@ class Score:
   @property
   def needs_networks(self) -> bool:
     """Whether the score uses outputs of G or D directly, not through a density."""
-    return self.kind == 'eq13' or self.map != 'density'
+    return self.kind == 'eq13' or (self.kind == 'map' and self.map != 'density')
+
+  @property
+  def heads_on(self) -> tuple[str, ...]:
+    """The heads that are on, in the order of `heads.maps.SHARES`; none for other kinds."""
+    return on(self.heads) if self.kind == HEADS else ()
 
   @property
   def needs_density(self) -> bool:
@@ -213,10 +228,12 @@ class Reference(NamedTuple):
   Attributes:
     map_unit: float32 [1, size, size], by which anomaly maps are divided.
     density: of normal images, if the map is the distance from it.
+    detector: the heads, if they score.
   """
 
   map_unit: Any
   density: tuple[Gaussians, ...] | None = None
+  detector: Detector | None = None
 
 
 def map_unit(mean_map: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import betaincinv
 
 from ocrgan_jax.density.gaussian import Gaussians
-from ocrgan_jax.scoring.anomaly_score import Reference, Score
+from ocrgan_jax.heads.maps import Detector
+from ocrgan_jax.scoring.anomaly_score import HEADS, Reference, Score
 
 CONFIDENCE = 0.95
 
@@ -31,6 +32,7 @@ class Calibration(NamedTuple):
       of earlier versions.
     num_groups: number of groups among those images (`data/groups.py`); 0 in runs of earlier
       versions.
+    detector: the heads, if they score.
   """
 
   minimum: float
@@ -42,11 +44,12 @@ class Calibration(NamedTuple):
   density: tuple[Gaussians, ...] | None = None
   held_out: np.ndarray = np.zeros(0, np.float32)
   num_groups: int = 0
+  detector: Detector | None = None
 
   @property
   def reference(self) -> Reference:
     """The part that scoring needs on the device."""
-    return Reference(self.map_unit, self.density)
+    return Reference(self.map_unit, self.density, self.detector)
 
   @property
   def width(self) -> float:
@@ -67,6 +70,7 @@ def calibrate(
   map_maximum: float,
   density: tuple[Gaussians, ...] | None = None,
   num_groups: int = 0,
+  detector: Detector | None = None,
 ) -> Calibration:
   """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
 
@@ -77,6 +81,7 @@ def calibrate(
     map_maximum: highest value of their maps.
     density: the one behind the maps, if any.
     num_groups: number of groups that the scores are from; 0 if each is of its own.
+    detector: the heads, if they score.
 
   Returns:
     The calibration, to be saved with the model.
@@ -91,6 +96,7 @@ def calibrate(
     density=density,
     held_out=np.sort(scores).astype(np.float32),
     num_groups=num_groups or len(scores),
+    detector=detector,
   )
   return with_threshold(calibration, rule)
 
@@ -187,9 +193,9 @@ def scale(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
 def map_limit(calibration: Calibration, rule: Score, limit: float) -> float:
   """Computes the value of the anomaly map from which a place is anomalous.
 
-  If the score is the mean of the map's largest values, the limit is the threshold itself, so every
-  image above the threshold has places above it. Eq. 13 does not use the map; its limit is the
-  highest value in the maps of held-out normal images.
+  If the score is the mean of the map's largest values, or the largest one, the limit is the
+  threshold itself, so every image above the threshold has places above it. Eq. 13 does not use the
+  map; its limit is the highest value in the maps of held-out normal images.
 
   Args:
     calibration: of the scores.
@@ -199,6 +205,6 @@ def map_limit(calibration: Calibration, rule: Score, limit: float) -> float:
   Returns:
     The limit, in map units.
   """
-  if rule.kind != 'map':
+  if rule.kind not in ('map', HEADS):
     return calibration.map_maximum
   return calibration.minimum + limit * calibration.width

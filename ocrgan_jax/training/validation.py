@@ -33,6 +33,7 @@ from ocrgan_jax.scoring import anomaly_score
 from ocrgan_jax.scoring.anomaly_score import Reference
 from ocrgan_jax.scoring.calibration import Calibration, calibrate
 from ocrgan_jax.scoring.metrics import image_auroc
+from ocrgan_jax.training.heads import fit_heads
 
 FOLDS = 5  # of the training images; each is scored by a density fitted to the others
 
@@ -75,6 +76,8 @@ class Validator:
     Raises:
       InputError: if a score is not finite.
     """
+    if self.model.score.kind == anomaly_score.HEADS:
+      return Validation(fit_heads(self.model, self.mesh, self.normal, self.batch_size), 0.5)
     fitted, fold_densities = self._fit_density(state)
     reference = Reference(self._map_unit(state, fitted), fitted)
     normal, forged, map_maximum = self._score_held_out(state, reference)
@@ -206,6 +209,8 @@ def uses_cross_conformal(model: OCRGAN, images: Images) -> bool:
   Returns:
     Whether to do so.
   """
+  if model.score.kind == anomaly_score.HEADS:
+    return True
   return not model.trains and len(tile_indices(images)) == len(images) >= FOLDS
 
 

@@ -1,0 +1,233 @@
+"""Fits the heads to normal images, and scores each of these images by a fit that left it out."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from ocrgan_jax.heads import maps as heads
+from ocrgan_jax.heads.maps import Detector
+from ocrgan_jax.heads.measurements import ENERGIES, Measurements, pool_mean
+from ocrgan_jax.heads.regression import fit_regression
+from ocrgan_jax.heads.tails import combine, fit_tails, surprise
+
+FOLDS = 5  # the whitening of an image's residuals is from the other folds
+SMOOTHING = 0.5  # of covariances over positions, in positions of 32 a side
+SHRINKAGE = 0.02  # of each covariance towards its mean variance; more for few images
+# Added to each variance, as a share of its mean over all positions. Without it, a grain of noise
+# would be a defect where normal images never change, as on an overexposed background.
+VARIANCE_FLOOR = 0.001
+DETAIL_SMOOTHING = 1.5  # of the usual detail, in cells
+LEAST_DETAIL = 0.25  # the unit of detail is at least this share of its mean, and
+FAINTEST = 1e-4  # this, for images in [-1, 1]
+PLACES = 2048  # in the memory of looks
+BATCH = 32  # images at a time
+
+
+class Fitted(NamedTuple):
+  """A detector and what it was fitted to.
+
+  Attributes:
+    detector: the heads.
+    left_out: the score of each training image by heads that left out its group, float32 [n].
+  """
+
+  detector: Detector
+  left_out: np.ndarray
+
+
+def fit(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> Fitted:
+  """Fits the heads.
+
+  The regression and the memory leave out an image's group exactly; so does the unit of detail. The
+  whitening leaves out its fold.
+
+  Args:
+    measured: of n normal images, at least 2, on the host.
+    groups: int [n]; at least two groups.
+    names: the heads that are on.
+
+  Returns:
+    The detector and the left-out scores.
+  """
+  statistics = np.asarray(measured.statistics, np.float32)
+  mean = statistics.mean(0)
+  detector = Detector(mean, *[None] * (len(Detector._fields) - 1))
+  left_out: dict[str, list[np.ndarray]] = {}
+  for step in (_fit_residuals, _fit_detail, _fit_looks):
+    detector, found = step(detector, measured, statistics, groups, names)
+    left_out.update(found)
+  left_out = {name: left_out[name] for name in heads.SHARES if name in left_out}
+  scores = np.concatenate(
+    [
+      heads.voice_arrays(
+        measured._replace(counts=None if measured.counts is None else measured.counts[some]),
+        {name: [x[some] for x in parts] for name, parts in left_out.items()},
+      )
+      for some in _batches(len(statistics))
+    ],
+    axis=1,
+  )
+  detector = detector._replace(tails=fit_tails(scores))
+  return Fitted(detector, np.asarray(joint_score(detector, left_out, scores)))
+
+
+def joint_score(detector: Detector, maps: dict[str, Any], scores: Any) -> jax.Array:
+  """One score from the scores of all voices: float [voices, batch] → float32 [batch].
+
+  Each head speaks with one voice: its own ones are combined first.
+  """
+  parts, start = [], 0
+  for name in maps:
+    count = len(maps[name]) * len(heads.SHARES[name])
+    own = [
+      surprise(detector.tails, start + i, jnp.asarray(scores[start + i])) for i in range(count)
+    ]
+    parts.append(combine(jnp.stack(own)))
+    start += count
+  return combine(jnp.stack(parts))
+
+
+def _fit_residuals(
+  detector: Detector,
+  measured: Measurements,
+  statistics: np.ndarray,
+  groups: np.ndarray,
+  names: tuple[str, ...],
+) -> tuple[Detector, dict[str, list[np.ndarray]]]:
+  """Fits the regression and the heads that judge what it leaves."""
+  del measured
+  names = tuple(name for name in names if name in ('energy', 'statistics', 'whole'))
+  if not names:
+    return detector, {}
+  deviations = statistics - detector.mean
+  n, side = len(deviations), heads.input_side(deviations.shape[1])
+  inputs = np.asarray(pool_mean(deviations, side))
+  fold = _folds(groups)
+  whitening = _whitening(_covariances(inputs, np.zeros(n, int))[0] / n, n)
+  inputs = np.asarray(heads.whiten(whitening, inputs)).reshape(n, -1)
+  regression = fit_regression(inputs, groups)
+  apply = jax.jit(lambda matrix, x: jnp.einsum('ij,jhwc->ihwc', matrix, x, precision='highest'))
+  rows = range(0, deviations.shape[1], 8)  # so that the product of all images is never whole
+  rest = np.concatenate([apply(regression.left_out, deviations[:, r : r + 8]) for r in rows], 1)
+  response = np.concatenate([apply(regression.gains, deviations[:, r : r + 8]) for r in rows], 1)
+  detector = detector._replace(
+    whiten_inputs=whitening, basis=regression.basis, response=np.asarray(response)
+  )
+  channels = {'energy': rest[..., :ENERGIES], 'statistics': rest, 'whole': None}
+  if 'whole' in names:
+    channels['whole'] = np.asarray(pool_mean(rest, side))
+  sums = {name: _covariances(channels[name], fold) for name in names}
+  sizes = np.bincount(fold)
+  maps: dict[str, list[np.ndarray]] = {name: [np.zeros(0)] for name in names}
+  for name in names:
+    maps[name] = [np.zeros(channels[name].shape[:3], np.float32)]
+  judge = jax.jit(lambda part, x: {k: v[0] for k, v in heads.residual_maps(part, x).items()})
+  for k in range(len(sizes)):
+    others = {
+      name: _whitening((sums[name].sum(0) - sums[name][k]) / (n - sizes[k]), n - sizes[k])
+      for name in names
+    }
+    own = np.flatnonzero(fold == k)
+    for some in np.split(own, range(BATCH, len(own), BATCH)):
+      for name, values in judge(detector._replace(**others), rest[some]).items():
+        maps[name][0][some] = values
+  whitenings = {name: _whitening(sums[name].sum(0) / n, n) for name in names}
+  return detector._replace(**whitenings), maps
+
+
+def _fit_detail(
+  detector: Detector,
+  measured: Measurements,
+  statistics: np.ndarray,
+  groups: np.ndarray,
+  names: tuple[str, ...],
+) -> tuple[Detector, dict[str, list[np.ndarray]]]:
+  """Fits the unit of fine detail: its smoothed mean."""
+  del statistics
+  names = tuple(name for name in names if name in ('bright', 'dark'))
+  if not names:
+    return detector, {}
+  detail = np.asarray(measured.detail, np.float32)
+
+  def unit(mean: np.ndarray) -> np.ndarray:
+    smooth = gaussian_filter(mean, (DETAIL_SMOOTHING, DETAIL_SMOOTHING, 0), mode='nearest')
+    return np.maximum(smooth, LEAST_DETAIL * smooth.mean((0, 1))) + np.float32(FAINTEST)
+
+  total, n = detail.sum(0, dtype=np.float64), len(detail)
+  relative = np.empty_like(detail)
+  for group in np.unique(groups):
+    own = np.flatnonzero(groups == group)
+    mean = (total - detail[own].sum(0, dtype=np.float64)) / (n - len(own))
+    relative[own] = detail[own] / unit(mean.astype(np.float32))
+  maps = heads.detail_maps(relative, np.float32(1))
+  detector = detector._replace(detail_unit=unit((total / n).astype(np.float32)))
+  return detector, {name: maps[name] for name in names}
+
+
+def _fit_looks(
+  detector: Detector,
+  measured: Measurements,
+  statistics: np.ndarray,
+  groups: np.ndarray,
+  names: tuple[str, ...],
+) -> tuple[Detector, dict[str, list[np.ndarray]]]:
+  """Remembers some places of all images."""
+  del measured
+  if 'looks' not in names:
+    return detector, {}
+  places = np.asarray(heads.look_places(statistics))
+  n, side, _, channels = places.shape
+  rows = places.reshape(-1, channels)
+  rng, each = np.random.default_rng(0), min(side * side, -(-PLACES // n))
+  chosen = np.concatenate([i * side * side + rng.permutation(side * side)[:each] for i in range(n)])
+  chosen = rng.permutation(chosen)[:PLACES]
+  memory, owner = rows[chosen], groups[chosen // (side * side)]
+  mean, scale = memory.mean(0), memory.std(0) + np.float32(1e-3)
+  memory = (memory - mean) / scale
+  nearest = jax.jit(heads.nearest_look)
+  found = []
+  for some in _batches(n):
+    allowed = owner != groups[some][:, None]
+    allowed[~allowed.any(1)] = True  # all places are of this group: it knows itself
+    found.append(np.asarray(nearest((places[some] - mean) / scale, memory, allowed)))
+  detector = detector._replace(memory=memory, memory_mean=mean, memory_scale=scale)
+  return detector, {'looks': [np.concatenate(found)]}
+
+
+def _folds(groups: np.ndarray) -> np.ndarray:
+  """Deals whole groups to at most FOLDS folds, in random order."""
+  names, place = np.unique(groups, return_inverse=True)
+  fold = np.random.default_rng(0).permutation(len(names)) % min(FOLDS, len(names))
+  return fold[place]
+
+
+def _batches(n: int) -> list[np.ndarray]:
+  return np.split(np.arange(n), range(BATCH, n, BATCH))
+
+
+def _covariances(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+  """Sums of products by fold: [n, h, w, c] → float32 [folds, h, w, c, c]."""
+  count = int(fold.max()) + 1
+  total = np.zeros((count, *x.shape[1:], x.shape[-1]), np.float32)
+  for k in range(count):
+    own = x[fold == k]
+    for row in range(x.shape[1]):
+      columns = own[:, row].transpose(1, 2, 0)  # [w, c, n]
+      total[k, row] = columns @ columns.swapaxes(1, 2)
+  return total
+
+
+def _whitening(covariance: np.ndarray, count: int) -> np.ndarray:
+  """Whitening matrices of covariances [h, w, c, c] that `count` images gave."""
+  side, width = covariance.shape[0], covariance.shape[-1]
+  sigma = SMOOTHING * side / 32
+  covariance = gaussian_filter(covariance.astype(np.float64), (sigma, sigma, 0, 0), mode='nearest')
+  share = max(SHRINKAGE, 1 / (count + 1))
+  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
+  least = np.finfo(np.float32).eps
+  covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
+  covariance += VARIANCE_FLOOR * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
+  return np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)

@@ -1,0 +1,209 @@
+"""The maps of each head: how far each place of an image is from normal images.
+
+- `energy`: the energies of the bands at a position, given the rest of the image. Finds changed
+  texture.
+- `statistics`: all statistics at a position, given the rest. Finds changed shape or colour.
+- `whole`: the same, averaged to 8×8 positions. Finds a different product.
+- `bright`, `dark`: the strongest fine detail of that sign. Find scratches, cracks, holes.
+- `looks`: statistics, compared with any place of any training image. Finds looks that occur
+  nowhere, also on products that turn.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ocrgan_jax.heads.measurements import ENERGIES, FINE_BANDS, Measurements, pool_mean
+from ocrgan_jax.heads.tails import Tails
+
+WHOLE = 8  # positions a side, at most, of the head `whole` and of the regression's inputs
+
+# Head → the shares of its map's area over which the largest values are averaged, one voice each.
+SHARES: dict[str, tuple[float, ...]] = {
+  'energy': (0.001, 0.01),
+  'statistics': (0.001, 0.01),
+  'whole': (0.01, 1.0),
+  'bright': (0.001,),
+  'dark': (0.001,),
+  'looks': (0.001, 0.1),
+}
+# Head → what it sees, in the words of reports.
+DESCRIPTIONS = {
+  'energy': 'texture',
+  'statistics': 'shape or colour',
+  'whole': 'whole image: different product',
+  'bright': 'bright fine detail',
+  'dark': 'dark fine detail',
+  'looks': 'look that no normal image has',
+}
+
+
+class Detector(NamedTuple):
+  """The heads, fitted to normal images. Arrays of heads that are off are None.
+
+  Attributes:
+    mean: of the statistics, float32 [p, p, CHANNELS].
+    whiten_inputs: whitening of the regression's inputs, float32 [w, w, c, c].
+    basis: of the regression, float32 [w w c, k].
+    response: of the statistics to its coefficients, float32 [k, p, p, c].
+    energy: whitening of what is left of the energies, float32 [p, p, ENERGIES, ENERGIES].
+    statistics: the same of all statistics, float32 [p, p, c, c].
+    whole: the same of their means, float32 [w, w, c, c].
+    detail_unit: what is usual around a cell, float32 [q, q, 2 len(FINE_BANDS)].
+    memory: statistics of places of training images, standardised, float32 [places, c].
+    memory_mean: of them, float32 [c].
+    memory_scale: float32 [c].
+    tails: what the voices of these heads say of normal images, in the order of SHARES.
+  """
+
+  mean: Any
+  whiten_inputs: Any
+  basis: Any
+  response: Any
+  energy: Any
+  statistics: Any
+  whole: Any
+  detail_unit: Any
+  memory: Any
+  memory_mean: Any
+  memory_scale: Any
+  tails: Tails | None
+
+
+def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.Array]]:
+  """Computes the maps of all heads that are on.
+
+  Args:
+    detector: fitted.
+    measured: from `measure`.
+
+  Returns:
+    Head → its maps, float32 [batch, side, side], in the order of SHARES: one, or one per fine band.
+  """
+  statistics = measured.statistics - detector.mean
+  maps: dict[str, list[jax.Array]] = {}
+  if any(x is not None for x in (detector.energy, detector.statistics, detector.whole)):
+    inputs = pool_mean(statistics, detector.whiten_inputs.shape[0])
+    inputs = whiten(detector.whiten_inputs, inputs).reshape(len(inputs), -1)
+    coefficients = jnp.matmul(inputs, detector.basis, precision='highest')
+    explained = jnp.einsum('bk,khwc->bhwc', coefficients, detector.response, precision='highest')
+    maps.update(residual_maps(detector, statistics - explained))
+  maps.update(detail_maps(measured.detail, detector.detail_unit))
+  if detector.memory is not None:
+    places = look_places(measured.statistics)
+    looks = (places - detector.memory_mean) / detector.memory_scale
+    maps['looks'] = [nearest_look(looks, detector.memory)]
+  return {name: maps[name] for name in SHARES if name in maps}
+
+
+def residual_maps(detector: Detector, rest: jax.Array) -> dict[str, list[jax.Array]]:
+  """The maps of the heads that judge what the regression leaves: [batch, p, p, c] → maps."""
+  maps = {}
+  if detector.energy is not None:
+    maps['energy'] = [root_mean_square(whiten(detector.energy, rest[..., :ENERGIES]))]
+  if detector.statistics is not None:
+    maps['statistics'] = [root_mean_square(whiten(detector.statistics, rest))]
+  if detector.whole is not None:
+    maps['whole'] = [
+      root_mean_square(whiten(detector.whole, pool_mean(rest, detector.whole.shape[0])))
+    ]
+  return maps
+
+
+def detail_maps(detail: jax.Array, unit: Any) -> dict[str, list[jax.Array]]:
+  """The maps of `bright` and `dark`: detail in units of what is usual around there."""
+  if unit is None:
+    return {}
+  relative = detail / unit
+  sides = {'bright': 0, 'dark': 1}
+  channels = range(len(FINE_BANDS))
+  return {name: [relative[..., 2 * i + side] for i in channels] for name, side in sides.items()}
+
+
+def look_places(statistics: jax.Array) -> jax.Array:
+  """The places that `looks` compares: means over 2×2 positions."""
+  return pool_mean(statistics, max(1, statistics.shape[1] // 2))
+
+
+def nearest_look(
+  looks: jax.Array, memory: jax.Array, allowed: jax.Array | None = None
+) -> jax.Array:
+  """The distance of each place to the nearest one in memory.
+
+  Args:
+    looks: standardised, float32 [batch, side, side, c].
+    memory: float32 [places, c].
+    allowed: bool [batch, places], the places to compare with; None for all.
+
+  Returns:
+    float32 [batch, side, side], the root mean square over the channels.
+  """
+  products = jnp.einsum('bhwc,mc->bhwm', looks, memory, precision='highest')
+  squares = jnp.square(memory).sum(-1) - 2 * products
+  if allowed is not None:
+    squares = jnp.where(allowed[:, None, None], squares, jnp.inf)
+  squares = squares.min(-1) + jnp.square(looks).sum(-1)
+  return jnp.sqrt(jnp.maximum(squares, 0) / looks.shape[-1])
+
+
+def voices(
+  maps: dict[str, list[jax.Array]], counts: jax.Array | None
+) -> dict[str, list[tuple[jax.Array, jax.Array]]]:
+  """The voices of each head: (score [batch], the map that it is from).
+
+  A voice is the root mean square of the largest values of one map, over a share of its area.
+
+  Args:
+    maps: from `head_maps`.
+    counts: of the measurements.
+
+  Returns:
+    Head → its voices, in the order in which `Tails` numbers them.
+  """
+  return {
+    name: [(largest(x, share, counts), x) for x in maps[name] for share in SHARES[name]]
+    for name in maps
+  }
+
+
+def largest(maps: jax.Array, share: float, counts: jax.Array | None) -> jax.Array:
+  """The root mean square of the largest values of maps [batch, side, side] → [batch]."""
+  batch, side, _ = maps.shape
+  squares, number = jnp.square(maps).reshape(batch, -1), max(1, round(share * side * side))
+  limit = jnp.float32(number)
+  if counts is not None:
+    counted = pool_mean(counts.astype(jnp.float32)[..., None], side).reshape(batch, -1) >= 0.5
+    squares = squares * counted
+    limit = jnp.minimum(limit, jnp.maximum(counted.sum(-1), 1))
+  if number < side * side:
+    squares = jax.lax.top_k(squares, number)[0]
+  return jnp.sqrt(squares.sum(-1) / limit)
+
+
+def whiten(whitening: Any, x: jax.Array) -> jax.Array:
+  """Whitens by position: [h, w, c, c] and [batch, h, w, c] → [batch, h, w, c]."""
+  return jnp.einsum('hwij,bhwj->bhwi', whitening, x, precision='highest')
+
+
+def root_mean_square(x: jax.Array) -> jax.Array:
+  """Over the last axis; about 1 for whitened deviations of normal images."""
+  return jnp.sqrt(jnp.square(x).mean(-1))
+
+
+def input_side(positions: int) -> int:
+  """Positions a side of the regression's inputs and of the head `whole`."""
+  return min(WHOLE, positions)
+
+
+def on(heads: str) -> tuple[str, ...]:
+  """The heads that a config names, in the order of SHARES."""
+  named = {name.strip() for name in heads.split(',')}
+  return tuple(name for name in SHARES if name in named)
+
+
+def voice_arrays(measured: Measurements, maps: dict[str, list[jax.Array]]) -> np.ndarray:
+  """The scores of all voices, float [voices, batch]."""
+  found = voices(maps, measured.counts)
+  return np.stack([np.asarray(score) for parts in found.values() for score, _ in parts])

@@ -1,0 +1,91 @@
+"""Puts all heads into one unit: how rare their score is among normal images.
+
+The unit is -log p, where p is the share of normal images with at least that score, by the scores of
+training images that were left out of the fit. Up to the ninth decile p is counted. Above it, the
+logarithm of a score is taken to have an exponential tail whose rate is known only from k excesses,
+so that p = (1 + excess / (k γ))^-k. With few images, k is small and the tail heavy: a head that was
+fitted to few images is never very sure.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+LEVELS = np.arange(0, 1.0, 0.1)  # quantiles that are kept
+# Before any image is seen, the tail of a log score is taken to be this wide, as if these many
+# excesses had shown it. Both are from what heads show on real products.
+PRIOR_SCALE, PRIOR_COUNT = 0.15, 2
+LEAST = 1e-9  # scores are at least this before the logarithm
+
+
+class Tails(NamedTuple):
+  """The distribution of each voice's scores over normal images.
+
+  Attributes:
+    knots: the log scores at LEVELS, float32 [voices, len(LEVELS)], ascending.
+    scale: γ, the mean excess of the log score over the last knot, float32 [voices].
+    count: k, float32.
+  """
+
+  knots: np.ndarray
+  scale: np.ndarray
+  count: np.ndarray
+
+
+def fit_tails(scores: np.ndarray) -> Tails:
+  """Fits the tails.
+
+  Args:
+    scores: of normal images that were left out of the fit, float [voices, images], at least 0.
+
+  Returns:
+    The tails.
+  """
+  logs = np.log(np.maximum(scores, LEAST))
+  knots = np.quantile(logs, LEVELS, axis=1).T
+  excess = np.maximum(logs - knots[:, -1:], 0)
+  number = np.ceil(scores.shape[1] * (1 - LEVELS[-1]))
+  # The spread of the body says in which units this voice speaks.
+  prior = PRIOR_SCALE + 0.5 * (knots[:, 7] - knots[:, 3])
+  scale = (excess.sum(1) + PRIOR_COUNT * prior) / (number + PRIOR_COUNT)
+  return Tails(*(np.asarray(x, np.float32) for x in (knots, scale, number + PRIOR_COUNT)))
+
+
+def surprise(tails: Tails, voice: int, scores: jax.Array) -> jax.Array:
+  """Computes -log p of a voice's scores, elementwise; it never falls as a score rises.
+
+  Args:
+    tails: from `fit_tails`.
+    voice: number of the voice.
+    scores: at least 0, of any shape.
+
+  Returns:
+    float32, of the same shape.
+  """
+  knots, logs = tails.knots[voice], jnp.log(jnp.maximum(scores, LEAST))
+  rarity = -np.log1p(-LEVELS)
+  value = jnp.zeros_like(logs)
+  for i in range(len(LEVELS) - 1):
+    width = jnp.maximum(knots[i + 1] - knots[i], LEAST)
+    share = jnp.clip((logs - knots[i]) / width, 0, 1)
+    value = value + share * np.float32(rarity[i + 1] - rarity[i])
+  excess = jnp.maximum(logs - knots[-1], 0)
+  return value + tails.count * jnp.log(1 + excess / (tails.count * tails.scale[voice]))
+
+
+def combine(surprises: jax.Array, axis: int = 0) -> jax.Array:
+  """Combines several -log p into one: minus the logarithm of the harmonic mean of p.
+
+  It needs no independence (Wilson, The harmonic mean p-value, 2019). One rare p decides, however
+  many others are common: a voice that is not surprised is silent.
+
+  Args:
+    surprises: float32; the voices along `axis`.
+    axis: of the voices.
+
+  Returns:
+    float32, without that axis.
+  """
+  return jax.nn.logsumexp(surprises, axis=axis) - np.float32(np.log(surprises.shape[axis]))

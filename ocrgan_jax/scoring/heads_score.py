@@ -1,0 +1,60 @@
+"""One score and one map from several heads."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ocrgan_jax.heads.maps import Detector, head_maps, voices
+from ocrgan_jax.heads.measurements import measure, sides
+from ocrgan_jax.heads.tails import combine, surprise
+from ocrgan_jax.scoring.anomaly_score import resize_maps
+
+
+class Judgement(NamedTuple):
+  """What the heads say of a batch of images.
+
+  Attributes:
+    score: float32 [batch], -log p of all heads together; see `heads/tails.py`.
+    map: float32 [batch, size, size]. The score's formula at each place, moved so that the highest
+      value of an image is its score: verdict and picture agree.
+    heads: -log p of each head, float32 [batch, heads].
+  """
+
+  score: jax.Array
+  map: jax.Array
+  heads: jax.Array
+
+
+def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None) -> Judgement:
+  """Judges images. Under jit, only the results in use are computed.
+
+  Args:
+    detector: fitted.
+    images: float [batch, size, size, 3] in [-1, 1].
+    counts: bool [batch, size, size], False for pixels to ignore; None if all count.
+
+  Returns:
+    The judgement.
+  """
+  measured, size = measure(images, counts), images.shape[1]
+  cells = sides(size)[1]
+  scores, places, number = [], [], 0
+  for parts in voices(head_maps(detector, measured), measured.counts).values():
+    own, there = [], []
+    for score, values in parts:
+      own.append(surprise(detector.tails, number, score))
+      there.append(resize_maps(surprise(detector.tails, number, values), cells))
+      number += 1
+    scores.append(combine(jnp.stack(own)))
+    places.append(combine(jnp.stack(there)))
+  together = combine(jnp.stack(scores))
+  maps = resize_maps(combine(jnp.stack(places)), size)
+  lowest = maps.min((1, 2), keepdims=True)
+  if counts is not None:
+    maps = jnp.where(counts, maps, lowest)
+  shift = together[:, None, None] - maps.max((1, 2), keepdims=True)
+  maps = jnp.maximum(maps + shift, 0)
+  if counts is not None:
+    maps = maps * counts
+  return Judgement(together, maps, jnp.stack(scores, axis=1))
