@@ -55,7 +55,7 @@ def fit(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> F
   statistics = np.asarray(measured.statistics, np.float32)
   mean = statistics.mean(0)
   detector = Detector(mean, *[None] * (len(Detector._fields) - 1))
-  left_out: dict[str, list[np.ndarray]] = {}
+  left_out: dict[str, list[Any]] = {}
   for step in (_fit_residuals, _fit_detail, _fit_looks):
     detector, found = step(detector, measured, statistics, groups, names)
     left_out.update(found)
@@ -96,7 +96,7 @@ def _fit_residuals(
   statistics: np.ndarray,
   groups: np.ndarray,
   names: tuple[str, ...],
-) -> tuple[Detector, dict[str, list[np.ndarray]]]:
+) -> tuple[Detector, dict[str, list[Any]]]:
   """Fits the regression and the heads that judge what it leaves."""
   del measured
   names = tuple(name for name in names if name in ('energy', 'statistics', 'whole'))
@@ -116,17 +116,17 @@ def _fit_residuals(
   detector = detector._replace(
     whiten_inputs=whitening, basis=regression.basis, response=np.asarray(response)
   )
-  channels = {'energy': rest[..., :ENERGIES], 'statistics': rest, 'whole': None}
+  channels: dict[str, Any] = {'energy': rest[..., :ENERGIES], 'statistics': rest, 'whole': None}
   if 'whole' in names:
     channels['whole'] = np.asarray(pool_mean(rest, side))
   sums = {name: _covariances(channels[name], fold) for name in names}
   sizes = np.bincount(fold)
-  maps: dict[str, list[np.ndarray]] = {name: [np.zeros(0)] for name in names}
+  maps: dict[str, list[Any]] = {name: [np.zeros(0)] for name in names}
   for name in names:
     maps[name] = [np.zeros(channels[name].shape[:3], np.float32)]
   judge = jax.jit(lambda part, x: {k: v[0] for k, v in heads.residual_maps(part, x).items()})
   for k in range(len(sizes)):
-    others = {
+    others: dict[str, Any] = {
       name: _whitening((sums[name].sum(0) - sums[name][k]) / (n - sizes[k]), n - sizes[k])
       for name in names
     }
@@ -134,7 +134,7 @@ def _fit_residuals(
     for some in np.split(own, range(BATCH, len(own), BATCH)):
       for name, values in judge(detector._replace(**others), rest[some]).items():
         maps[name][0][some] = values
-  whitenings = {name: _whitening(sums[name].sum(0) / n, n) for name in names}
+  whitenings: dict[str, Any] = {name: _whitening(sums[name].sum(0) / n, n) for name in names}
   return detector._replace(**whitenings), maps
 
 
@@ -144,7 +144,7 @@ def _fit_detail(
   statistics: np.ndarray,
   groups: np.ndarray,
   names: tuple[str, ...],
-) -> tuple[Detector, dict[str, list[np.ndarray]]]:
+) -> tuple[Detector, dict[str, list[Any]]]:
   """Fits the unit of fine detail: its smoothed mean."""
   del statistics
   names = tuple(name for name in names if name in ('bright', 'dark'))
@@ -173,7 +173,7 @@ def _fit_looks(
   statistics: np.ndarray,
   groups: np.ndarray,
   names: tuple[str, ...],
-) -> tuple[Detector, dict[str, list[np.ndarray]]]:
+) -> tuple[Detector, dict[str, list[Any]]]:
   """Remembers some places of all images."""
   del measured
   if 'looks' not in names:

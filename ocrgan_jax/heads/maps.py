@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ocrgan_jax.heads.measurements import ENERGIES, FINE_BANDS, Measurements, pool_mean
-from ocrgan_jax.heads.tails import Tails
 
 WHOLE = 8  # positions a side, at most, of the head `whole` and of the regression's inputs
 
@@ -69,7 +68,7 @@ class Detector(NamedTuple):
   memory: Any
   memory_mean: Any
   memory_scale: Any
-  tails: Tails | None
+  tails: Any
 
 
 def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.Array]]:
@@ -83,7 +82,7 @@ def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.
     Head → its maps, float32 [batch, side, side], in the order of SHARES: one, or one per fine band.
   """
   statistics = measured.statistics - detector.mean
-  maps: dict[str, list[jax.Array]] = {}
+  maps: dict[str, list[Any]] = {}
   if any(x is not None for x in (detector.energy, detector.statistics, detector.whole)):
     inputs = pool_mean(statistics, detector.whiten_inputs.shape[0])
     inputs = whiten(detector.whiten_inputs, inputs).reshape(len(inputs), -1)
@@ -98,7 +97,7 @@ def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.
   return {name: maps[name] for name in SHARES if name in maps}
 
 
-def residual_maps(detector: Detector, rest: jax.Array) -> dict[str, list[jax.Array]]:
+def residual_maps(detector: Detector, rest: Any) -> dict[str, list[Any]]:
   """The maps of the heads that judge what the regression leaves: [batch, p, p, c] → maps."""
   maps = {}
   if detector.energy is not None:
@@ -112,7 +111,7 @@ def residual_maps(detector: Detector, rest: jax.Array) -> dict[str, list[jax.Arr
   return maps
 
 
-def detail_maps(detail: jax.Array, unit: Any) -> dict[str, list[jax.Array]]:
+def detail_maps(detail: Any, unit: Any) -> dict[str, list[Any]]:
   """The maps of `bright` and `dark`: detail in units of what is usual around there."""
   if unit is None:
     return {}
@@ -122,14 +121,12 @@ def detail_maps(detail: jax.Array, unit: Any) -> dict[str, list[jax.Array]]:
   return {name: [relative[..., 2 * i + side] for i in channels] for name, side in sides.items()}
 
 
-def look_places(statistics: jax.Array) -> jax.Array:
+def look_places(statistics: Any) -> jax.Array:
   """The places that `looks` compares: means over 2×2 positions."""
   return pool_mean(statistics, max(1, statistics.shape[1] // 2))
 
 
-def nearest_look(
-  looks: jax.Array, memory: jax.Array, allowed: jax.Array | None = None
-) -> jax.Array:
+def nearest_look(looks: Any, memory: Any, allowed: Any = None) -> jax.Array:
   """The distance of each place to the nearest one in memory.
 
   Args:
@@ -149,7 +146,7 @@ def nearest_look(
 
 
 def voices(
-  maps: dict[str, list[jax.Array]], counts: jax.Array | None
+  maps: dict[str, list[Any]], counts: jax.Array | None
 ) -> dict[str, list[tuple[jax.Array, jax.Array]]]:
   """The voices of each head: (score [batch], the map that it is from).
 
@@ -182,7 +179,7 @@ def largest(maps: jax.Array, share: float, counts: jax.Array | None) -> jax.Arra
   return jnp.sqrt(squares.sum(-1) / limit)
 
 
-def whiten(whitening: Any, x: jax.Array) -> jax.Array:
+def whiten(whitening: Any, x: Any) -> jax.Array:
   """Whitens by position: [h, w, c, c] and [batch, h, w, c] → [batch, h, w, c]."""
   return jnp.einsum('hwij,bhwj->bhwi', whitening, x, precision='highest')
 
@@ -203,7 +200,7 @@ def on(heads: str) -> tuple[str, ...]:
   return tuple(name for name in SHARES if name in named)
 
 
-def voice_arrays(measured: Measurements, maps: dict[str, list[jax.Array]]) -> np.ndarray:
+def voice_arrays(measured: Measurements, maps: dict[str, list[Any]]) -> np.ndarray:
   """The scores of all voices, float [voices, batch]."""
   found = voices(maps, measured.counts)
   return np.stack([np.asarray(score) for parts in found.values() for score, _ in parts])

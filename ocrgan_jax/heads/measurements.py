@@ -5,7 +5,7 @@ band apart, and with the energy of two colour differences.
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,9 +45,9 @@ class Measurements(NamedTuple):
     counts: bool [batch, q, q], False for cells to ignore; None if all count.
   """
 
-  statistics: jax.Array
-  detail: jax.Array
-  counts: jax.Array | None
+  statistics: Any
+  detail: Any
+  counts: Any
 
 
 def measure(images: jax.Array, counts: jax.Array | None = None) -> Measurements:
@@ -76,12 +76,12 @@ def sides(size: int) -> tuple[int, int]:
   return min(POSITIONS, size // PIXELS), min(CELLS, size // CELL_PIXELS)
 
 
-def pool_mean(x: jax.Array, side: int) -> jax.Array:
+def pool_mean(x: Any, side: int) -> jax.Array:
   """Averages [batch, n, n, c] to [batch, side, side, c]; returns it as it is if n is `side`."""
   return x if x.shape[1] == side else _blocks(x, side).mean((2, 4))
 
 
-def pool_max(x: jax.Array, side: int) -> jax.Array:
+def pool_max(x: Any, side: int) -> jax.Array:
   """Takes the maximum of blocks: [batch, n, n, c] → [batch, side, side, c]."""
   return x if x.shape[1] == side else _blocks(x, side).max((2, 4))
 
@@ -116,11 +116,11 @@ def _statistics(images: jax.Array) -> jax.Array:
   bands = low[:, :-1] - low[:, 1:]
   colour_low = [at_half(opponents, s) for s in COLOUR_PASSES]
   both = lambda x: jnp.concatenate([jnp.maximum(x, 0), jnp.maximum(-x, 0)], axis=1)
-  fine = [both(grey - finest), jnp.abs(differences(finest)), colours]
-  fine = filter_planes(jnp.concatenate(fine, axis=1), halved(gaussian_matrix(size, local)))
-  coarse = [both(bands), jnp.abs(differences(low[:, 1:DIRECTED_BANDS]))]
-  coarse += [jnp.abs(a - b) for a, b in itertools.pairwise(colour_low)]
-  coarse = filter_planes(jnp.concatenate(coarse, axis=1), gaussian_matrix(half, local / 2))
+  fine_parts = [both(grey - finest), jnp.abs(differences(finest)), colours]
+  fine = filter_planes(jnp.concatenate(fine_parts, axis=1), halved(gaussian_matrix(size, local)))
+  coarse_parts = [both(bands), jnp.abs(differences(low[:, 1:DIRECTED_BANDS]))]
+  coarse_parts += [jnp.abs(a - b) for a, b in itertools.pairwise(colour_low)]
+  coarse = filter_planes(jnp.concatenate(coarse_parts, axis=1), gaussian_matrix(half, local / 2))
   split = 2 * (BANDS - 1)
   directions = split + 4 * (DIRECTED_BANDS - 1)
   log = lambda x: jnp.log(x + LOG_OFFSET)

@@ -26,12 +26,12 @@ class Tails(NamedTuple):
   Attributes:
     knots: the log scores at LEVELS, float32 [voices, len(LEVELS)], ascending.
     scale: γ, the mean excess of the log score over the last knot, float32 [voices].
-    count: k, float32.
+    excesses: k, float32.
   """
 
   knots: np.ndarray
   scale: np.ndarray
-  count: np.ndarray
+  excesses: np.ndarray
 
 
 def fit_tails(scores: np.ndarray) -> Tails:
@@ -72,7 +72,7 @@ def surprise(tails: Tails, voice: int, scores: jax.Array) -> jax.Array:
     share = jnp.clip((logs - knots[i]) / width, 0, 1)
     value = value + share * np.float32(rarity[i + 1] - rarity[i])
   excess = jnp.maximum(logs - knots[-1], 0)
-  return value + tails.count * jnp.log(1 + excess / (tails.count * tails.scale[voice]))
+  return value + tails.excesses * jnp.log(1 + excess / (tails.excesses * tails.scale[voice]))
 
 
 def combine(surprises: jax.Array, axis: int = 0) -> jax.Array:

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.density.gaussian import Gaussians
-from ocrgan_jax.heads.maps import SHARES, Detector, on
+from ocrgan_jax.heads.maps import SHARES, on
 
 # `map_sigma` and `map_top` are given at this image size and scale with it.
 REFERENCE_SIZE = 256
@@ -233,7 +233,7 @@ class Reference(NamedTuple):
 
   map_unit: Any
   density: tuple[Gaussians, ...] | None = None
-  detector: Detector | None = None
+  detector: Any = None
 
 
 def map_unit(mean_map: np.ndarray) -> np.ndarray:

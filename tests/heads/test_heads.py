@@ -1,0 +1,94 @@
+"""The heads against slow forms, and what users rely on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from ocrgan_jax.heads import fitting, maps
+from ocrgan_jax.heads.measurements import Measurements, measure
+from ocrgan_jax.heads.regression import RIDGE, fit_regression
+from ocrgan_jax.heads.tails import combine, fit_tails, surprise
+
+SIZE = 64
+
+
+def textures(count: int, seed: int = 0) -> np.ndarray:
+  """Smooth random images in [-1, 1], [count, 64, 64, 3]."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.normal(size=(count, 16, 16, 3)).repeat(4, 1).repeat(4, 2)
+  return np.float32(np.clip(0.3 * coarse + 0.05 * rng.normal(size=(count, SIZE, SIZE, 3)), -1, 1))
+
+
+def measured(images: np.ndarray) -> Measurements:
+  return Measurements(*(None if x is None else np.asarray(x) for x in measure(images)))
+
+
+def test_left_out_residuals_are_those_of_a_regression_without_the_group() -> None:
+  rng = np.random.default_rng(0)
+  inputs, targets = rng.normal(size=(12, 30)), rng.normal(size=(12, 5))
+  inputs -= inputs.mean(0)
+  targets -= targets.mean(0)
+  groups = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8])
+  found = fit_regression(inputs, groups).left_out @ targets
+  penalty = RIDGE * np.square(inputs).sum() / len(inputs)
+  for group in np.unique(groups):
+    own = groups == group
+    slow = Ridge(alpha=penalty).fit(inputs[~own], targets[~own])
+    np.testing.assert_allclose(found[own], targets[own] - slow.predict(inputs[own]), atol=1e-4)
+
+
+def test_new_inputs_are_explained_as_by_ridge_regression() -> None:
+  rng = np.random.default_rng(1)
+  inputs, targets = rng.normal(size=(10, 30)), rng.normal(size=(10, 4))
+  inputs -= inputs.mean(0)
+  targets -= targets.mean(0)
+  fitted, new = fit_regression(inputs, np.arange(10)), rng.normal(size=(3, 30))
+  penalty = RIDGE * np.square(inputs).sum() / len(inputs)
+  slow = Ridge(alpha=penalty).fit(inputs, targets).predict(new)
+  np.testing.assert_allclose(new @ fitted.basis @ (fitted.gains @ targets), slow, atol=1e-4)
+
+
+def test_a_surprise_says_how_many_normal_scores_are_as_high() -> None:
+  rng = np.random.default_rng(2)
+  drawn = np.exp(rng.exponential(0.2, size=(1, 400)))
+  tails, new = fit_tails(drawn), np.exp(rng.exponential(0.2, size=100_000))
+  found = np.asarray(surprise(tails, 0, jnp.asarray(new)))
+  for p in (0.5, 0.1, 0.01):
+    assert (found > -np.log(p)).mean() == pytest.approx(p, rel=0.35)
+  order = np.argsort(new)
+  assert (np.diff(found[order]) >= 0).all()
+
+
+def test_a_head_that_is_not_surprised_is_silent() -> None:
+  loud = combine(jnp.array([[12.0], [0.1], [0.1]]))
+  assert float(loud[0]) == pytest.approx(12 - np.log(3), abs=1e-3)
+
+
+@pytest.mark.parametrize('count', [2, 3, 9])
+def test_few_images_fit_and_score(count: int) -> None:
+  fitted = fitting.fit(measured(textures(count)), np.arange(count), tuple(maps.SHARES))
+  assert fitted.left_out.shape == (count,) and np.isfinite(fitted.left_out).all()
+
+
+def test_a_scratch_and_a_different_product_score_high() -> None:
+  normal, new = textures(24), textures(4, seed=5)
+  fitted = fitting.fit(measured(normal), np.arange(24), tuple(maps.SHARES))
+
+  def score(images: np.ndarray) -> np.ndarray:
+    at = measured(images)
+    found = maps.head_maps(fitted.detector, at)
+    return np.asarray(fitting.joint_score(fitted.detector, found, maps.voice_arrays(at, found)))
+
+  scratched, other = new.copy(), np.clip(new * 0.2 + 0.5, -1, 1)
+  scratched[:, 20:22, 10:50] = 1
+  assert score(scratched).min() > score(new).max() < score(other).min()
+
+
+def test_a_head_that_is_off_leaves_nothing_in_the_program() -> None:
+  at = measured(textures(6))
+  few = fitting.fit(at, np.arange(6), ('dark',)).detector
+  assert few.memory is None and few.response is None and few.statistics is None
+  program = jax.jit(lambda m: maps.head_maps(few, m)['dark']).lower(at).as_text()
+  assert 'dot_general' not in program
