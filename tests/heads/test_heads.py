@@ -52,13 +52,14 @@ def test_new_inputs_are_explained_as_by_ridge_regression() -> None:
 
 def test_a_surprise_says_how_many_normal_scores_are_as_high() -> None:
   rng = np.random.default_rng(2)
-  drawn = np.exp(rng.exponential(0.2, size=(1, 400)))
-  tails, new = fit_tails(drawn), np.exp(rng.exponential(0.2, size=100_000))
-  found = np.asarray(surprise(tails, 0, jnp.asarray(new)))
+  new = np.exp(rng.exponential(0.2, size=100_000))
+  found = []
+  for _ in range(20):  # one set of 400 images alone may be off by its luck
+    tails = fit_tails(np.exp(rng.exponential(0.2, size=(1, 400))))
+    found.append(np.asarray(surprise(tails, 0, jnp.asarray(new))))
+    assert (np.diff(found[-1][np.argsort(new)]) >= 0).all()
   for p in (0.5, 0.1, 0.01):
-    assert (found > -np.log(p)).mean() == pytest.approx(p, rel=0.35)
-  order = np.argsort(new)
-  assert (np.diff(found[order]) >= 0).all()
+    assert (np.stack(found) > -np.log(p)).mean() == pytest.approx(p, rel=0.2)
 
 
 def test_a_head_that_is_not_surprised_is_silent() -> None:
