@@ -110,6 +110,6 @@ def test_fit_names_an_unknown_recipe_in_one_line(tmp_path: Path) -> None:
   with pytest.raises(InputError) as caught:
     ocrgan_jax.fit(tmp_path, tmp_path / 'run', recipe='restor')
   assert str(caught.value) == (
-    "unknown preset 'restor': use one of paper, release, statistics, restore"
+    "unknown preset 'restor': use one of paper, release, statistics, bands, restore"
   )
   assert not (tmp_path / 'run').exists()
