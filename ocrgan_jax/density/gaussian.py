@@ -151,13 +151,7 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
   cross = with_components @ response.swapaxes(-1, -2)
   covariance = covariance - cross - cross.swapaxes(-1, -2) + response @ response.swapaxes(-1, -2)
   covariance = _smooth(covariance, settings.covariance_smoothing)
-  width = len(chosen)
-  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
-  least = np.finfo(np.float32).eps
-  share = settings.shrinkage
-  covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
-  covariance += VARIANCE_FLOOR * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
-  whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+  whitening = whitening_of(covariance, settings.shrinkage)
   single = lambda x: np.ascontiguousarray(x, np.float32)
   return Gaussians(
     channels=chosen,
@@ -167,6 +161,24 @@ def _fit_list(moments: Moments, settings: Density, names: str, sizes: dict[str, 
     response=single(response),
     whitening=single(whitening),
   )
+
+
+def whitening_of(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+  """Inverts covariances, kept away from singular ones.
+
+  Args:
+    covariance: float64 [h, w, c, c], one for each position.
+    shrinkage: see `Density.shrinkage`.
+
+  Returns:
+    W with W C W' = I, float64 [h, w, c, c], where C is the shrunk covariance plus VARIANCE_FLOOR.
+  """
+  width = covariance.shape[-1]
+  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
+  least = np.finfo(np.float32).eps
+  covariance = (1 - shrinkage) * covariance + (shrinkage * variance + least) * np.eye(width)
+  covariance += VARIANCE_FLOOR * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
+  return np.linalg.inv(np.linalg.cholesky(covariance))
 
 
 def distance(fitted: Sequence[Gaussians], statistics: jax.Array) -> jax.Array:

@@ -7,18 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from ocrgan_jax.density.gaussian import whitening_of
 from ocrgan_jax.heads import maps as heads
 from ocrgan_jax.heads.maps import Detector
 from ocrgan_jax.heads.measurements import ENERGIES, Measurements, pool_mean
 from ocrgan_jax.heads.regression import fit_regression
-from ocrgan_jax.heads.tails import combine, fit_tails, surprise
+from ocrgan_jax.heads.tails import fit_tails, joint_score
 
 FOLDS = 5  # the whitening of an image's residuals is from the other folds
 SMOOTHING = 0.5  # of covariances over positions, in positions of 32 a side
 SHRINKAGE = 0.02  # of each covariance towards its mean variance; more for few images
-# Added to each variance, as a share of its mean over all positions. Without it, a grain of noise
-# would be a defect where normal images never change, as on an overexposed background.
-VARIANCE_FLOOR = 0.001
 DETAIL_SMOOTHING = 1.5  # of the usual detail, in cells
 LEAST_DETAIL = 0.25  # the unit of detail is at least this share of its mean, and
 FAINTEST = 1e-4  # this, for images in [-1, 1]
@@ -55,53 +53,34 @@ def fit(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> F
   statistics = np.asarray(measured.statistics, np.float32)
   mean = statistics.mean(0)
   detector = Detector(mean, *[None] * (len(Detector._fields) - 1))
-  left_out: dict[str, list[Any]] = {}
-  for step in (_fit_residuals, _fit_detail, _fit_looks):
-    detector, found = step(detector, measured, statistics, groups, names)
-    left_out.update(found)
-  left_out = {name: left_out[name] for name in heads.SHARES if name in left_out}
-  scores = np.concatenate(
-    [
-      heads.voice_arrays(
-        measured._replace(counts=None if measured.counts is None else measured.counts[some]),
-        {name: [x[some] for x in parts] for name, parts in left_out.items()},
-      )
-      for some in _batches(len(statistics))
-    ],
-    axis=1,
+  maps: dict[str, list[Any]] = {}
+  if judging := tuple(name for name in names if name in ('energy', 'statistics', 'whole')):
+    detector, maps = _fit_residuals(detector, statistics, groups, judging)
+  for name in names:
+    if name in heads.SIDES:
+      side = np.asarray(measured.detail[..., heads.SIDES[name]], np.float32)
+      unit, maps[name] = _fit_detail(side, groups)
+      detector = detector._replace(**{name: unit})
+  if 'looks' in names:
+    detector, maps['looks'] = _fit_looks(detector, statistics, groups)
+  parts = []
+  for some in _batches(len(statistics)):
+    counts = None if measured.counts is None else measured.counts[some]
+    own = {name: [x[some] for x in maps[name]] for name in heads.SHARES if name in maps}
+    parts.append(heads.voice_scores(own, counts))
+  # Not by `jax.tree.map`, which would sort the heads by name.
+  join = lambda voices: [np.concatenate([np.asarray(x) for x in voice]) for voice in voices]
+  scores = {name: join(zip(*(part[name] for part in parts), strict=True)) for name in parts[0]}
+  detector = detector._replace(
+    tails=fit_tails(np.stack([x for own in scores.values() for x in own]))
   )
-  detector = detector._replace(tails=fit_tails(scores))
-  return Fitted(detector, np.asarray(joint_score(detector, left_out, scores)))
-
-
-def joint_score(detector: Detector, maps: dict[str, Any], scores: Any) -> jax.Array:
-  """One score from the scores of all voices: float [voices, batch] → float32 [batch].
-
-  Each head speaks with one voice: its own ones are combined first.
-  """
-  parts, start = [], 0
-  for name in maps:
-    count = len(maps[name]) * len(heads.SHARES[name])
-    own = [
-      surprise(detector.tails, start + i, jnp.asarray(scores[start + i])) for i in range(count)
-    ]
-    parts.append(combine(jnp.stack(own)))
-    start += count
-  return combine(jnp.stack(parts))
+  return Fitted(detector, np.asarray(joint_score(detector.tails, scores)))
 
 
 def _fit_residuals(
-  detector: Detector,
-  measured: Measurements,
-  statistics: np.ndarray,
-  groups: np.ndarray,
-  names: tuple[str, ...],
+  detector: Detector, statistics: np.ndarray, groups: np.ndarray, names: tuple[str, ...]
 ) -> tuple[Detector, dict[str, list[Any]]]:
-  """Fits the regression and the heads that judge what it leaves."""
-  del measured
-  names = tuple(name for name in names if name in ('energy', 'statistics', 'whole'))
-  if not names:
-    return detector, {}
+  """Fits the regression and the heads that judge what it leaves; also their left-out maps."""
   deviations = statistics - detector.mean
   n, side = len(deviations), heads.input_side(deviations.shape[1])
   inputs = np.asarray(pool_mean(deviations, side))
@@ -121,9 +100,7 @@ def _fit_residuals(
     channels['whole'] = np.asarray(pool_mean(rest, side))
   sums = {name: _covariances(channels[name], fold) for name in names}
   sizes = np.bincount(fold)
-  maps: dict[str, list[Any]] = {name: [np.zeros(0)] for name in names}
-  for name in names:
-    maps[name] = [np.zeros(channels[name].shape[:3], np.float32)]
+  maps = {name: [np.zeros(channels[name].shape[:3], np.float32)] for name in names}
   judge = jax.jit(lambda part, x: {k: v[0] for k, v in heads.residual_maps(part, x).items()})
   for k in range(len(sizes)):
     others: dict[str, Any] = {
@@ -138,19 +115,8 @@ def _fit_residuals(
   return detector._replace(**whitenings), maps
 
 
-def _fit_detail(
-  detector: Detector,
-  measured: Measurements,
-  statistics: np.ndarray,
-  groups: np.ndarray,
-  names: tuple[str, ...],
-) -> tuple[Detector, dict[str, list[Any]]]:
-  """Fits the unit of fine detail: its smoothed mean."""
-  del statistics
-  names = tuple(name for name in names if name in ('bright', 'dark'))
-  if not names:
-    return detector, {}
-  detail = np.asarray(measured.detail, np.float32)
+def _fit_detail(detail: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+  """The unit of one side of the fine detail, its smoothed mean; also the left-out maps."""
 
   def unit(mean: np.ndarray) -> np.ndarray:
     smooth = gaussian_filter(mean, (DETAIL_SMOOTHING, DETAIL_SMOOTHING, 0), mode='nearest')
@@ -162,22 +128,13 @@ def _fit_detail(
     own = np.flatnonzero(groups == group)
     mean = (total - detail[own].sum(0, dtype=np.float64)) / (n - len(own))
     relative[own] = detail[own] / unit(mean.astype(np.float32))
-  maps = heads.detail_maps(relative, np.float32(1))
-  detector = detector._replace(detail_unit=unit((total / n).astype(np.float32)))
-  return detector, {name: maps[name] for name in names}
+  return unit((total / n).astype(np.float32)), list(np.moveaxis(relative, -1, 0))
 
 
 def _fit_looks(
-  detector: Detector,
-  measured: Measurements,
-  statistics: np.ndarray,
-  groups: np.ndarray,
-  names: tuple[str, ...],
-) -> tuple[Detector, dict[str, list[Any]]]:
-  """Remembers some places of all images."""
-  del measured
-  if 'looks' not in names:
-    return detector, {}
+  detector: Detector, statistics: np.ndarray, groups: np.ndarray
+) -> tuple[Detector, list[Any]]:
+  """Remembers some places of all images; also the left-out maps."""
   places = np.asarray(heads.look_places(statistics))
   n, side, _, channels = places.shape
   rows = places.reshape(-1, channels)
@@ -194,7 +151,7 @@ def _fit_looks(
     allowed[~allowed.any(1)] = True  # all places are of this group: it knows itself
     found.append(np.asarray(nearest((places[some] - mean) / scale, memory, allowed)))
   detector = detector._replace(memory=memory, memory_mean=mean, memory_scale=scale)
-  return detector, {'looks': [np.concatenate(found)]}
+  return detector, [np.concatenate(found)]
 
 
 def _folds(groups: np.ndarray) -> np.ndarray:
@@ -222,12 +179,6 @@ def _covariances(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
 
 def _whitening(covariance: np.ndarray, count: int) -> np.ndarray:
   """Whitening matrices of covariances [h, w, c, c] that `count` images gave."""
-  side, width = covariance.shape[0], covariance.shape[-1]
-  sigma = SMOOTHING * side / 32
+  sigma = SMOOTHING * covariance.shape[0] / 32
   covariance = gaussian_filter(covariance.astype(np.float64), (sigma, sigma, 0, 0), mode='nearest')
-  share = max(SHRINKAGE, 1 / (count + 1))
-  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
-  least = np.finfo(np.float32).eps
-  covariance = (1 - share) * covariance + (share * variance + least) * np.eye(width)
-  covariance += VARIANCE_FLOOR * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
-  return np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)
+  return whitening_of(covariance, max(SHRINKAGE, 1 / (count + 1))).astype(np.float32)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ocrgan_jax.heads.measurements import ENERGIES, FINE_BANDS, Measurements, pool_mean
 
@@ -28,6 +27,8 @@ SHARES: dict[str, tuple[float, ...]] = {
   'dark': (0.001,),
   'looks': (0.001, 0.1),
 }
+# Heads of fine detail → their channels of `Measurements.detail`.
+SIDES = {'bright': slice(0, None, 2), 'dark': slice(1, None, 2)}
 # Head → what it sees, in the words of reports.
 DESCRIPTIONS = {
   'energy': 'texture',
@@ -50,7 +51,9 @@ class Detector(NamedTuple):
     energy: whitening of what is left of the energies, float32 [p, p, ENERGIES, ENERGIES].
     statistics: the same of all statistics, float32 [p, p, c, c].
     whole: the same of their means, float32 [w, w, c, c].
-    detail_unit: what is usual around a cell, float32 [q, q, 2 len(FINE_BANDS)].
+    bright: what is usual of that side of fine detail around a cell, float32
+      [q, q, len(FINE_BANDS)].
+    dark: the same.
     memory: statistics of places of training images, standardised, float32 [places, c].
     memory_mean: of them, float32 [c].
     memory_scale: float32 [c].
@@ -64,7 +67,8 @@ class Detector(NamedTuple):
   energy: Any
   statistics: Any
   whole: Any
-  detail_unit: Any
+  bright: Any
+  dark: Any
   memory: Any
   memory_mean: Any
   memory_scale: Any
@@ -89,7 +93,11 @@ def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.
     coefficients = jnp.matmul(inputs, detector.basis, precision='highest')
     explained = jnp.einsum('bk,khwc->bhwc', coefficients, detector.response, precision='highest')
     maps.update(residual_maps(detector, statistics - explained))
-  maps.update(detail_maps(measured.detail, detector.detail_unit))
+  for name, side in SIDES.items():
+    unit = getattr(detector, name)
+    if unit is not None:
+      relative = measured.detail[..., side] / unit
+      maps[name] = [relative[..., i] for i in range(len(FINE_BANDS))]
   if detector.memory is not None:
     places = look_places(measured.statistics)
     looks = (places - detector.memory_mean) / detector.memory_scale
@@ -109,16 +117,6 @@ def residual_maps(detector: Detector, rest: Any) -> dict[str, list[Any]]:
       root_mean_square(whiten(detector.whole, pool_mean(rest, detector.whole.shape[0])))
     ]
   return maps
-
-
-def detail_maps(detail: Any, unit: Any) -> dict[str, list[Any]]:
-  """The maps of `bright` and `dark`: detail in units of what is usual around there."""
-  if unit is None:
-    return {}
-  relative = detail / unit
-  sides = {'bright': 0, 'dark': 1}
-  channels = range(len(FINE_BANDS))
-  return {name: [relative[..., 2 * i + side] for i in channels] for name, side in sides.items()}
 
 
 def look_places(statistics: Any) -> jax.Array:
@@ -145,10 +143,8 @@ def nearest_look(looks: Any, memory: Any, allowed: Any = None) -> jax.Array:
   return jnp.sqrt(jnp.maximum(squares, 0) / looks.shape[-1])
 
 
-def voices(
-  maps: dict[str, list[Any]], counts: jax.Array | None
-) -> dict[str, list[tuple[jax.Array, jax.Array]]]:
-  """The voices of each head: (score [batch], the map that it is from).
+def voice_scores(maps: dict[str, list[Any]], counts: Any) -> dict[str, list[jax.Array]]:
+  """The scores of each head's voices.
 
   A voice is the root mean square of the largest values of one map, over a share of its area.
 
@@ -157,12 +153,16 @@ def voices(
     counts: of the measurements.
 
   Returns:
-    Head → its voices, in the order in which `Tails` numbers them.
+    Head → float32 [batch] of each voice, in the order in which `Tails` numbers them.
   """
   return {
-    name: [(largest(x, share, counts), x) for x in maps[name] for share in SHARES[name]]
-    for name in maps
+    name: [largest(x, share, counts) for x in maps[name] for share in SHARES[name]] for name in maps
   }
+
+
+def voice_maps(maps: dict[str, list[Any]]) -> dict[str, list[Any]]:
+  """The map behind each voice of `voice_scores`."""
+  return {name: [x for x in maps[name] for _ in SHARES[name]] for name in maps}
 
 
 def largest(maps: jax.Array, share: float, counts: jax.Array | None) -> jax.Array:
@@ -198,9 +198,3 @@ def on(heads: str) -> tuple[str, ...]:
   """The heads that a config names, in the order of SHARES."""
   named = {name.strip() for name in heads.split(',')}
   return tuple(name for name in SHARES if name in named)
-
-
-def voice_arrays(measured: Measurements, maps: dict[str, list[Any]]) -> np.ndarray:
-  """The scores of all voices, float [voices, batch]."""
-  found = voices(maps, measured.counts)
-  return np.stack([np.asarray(score) for parts in found.values() for score, _ in parts])

@@ -7,7 +7,8 @@ so that p = (1 + excess / (k γ))^-k. With few images, k is small and the tail h
 fitted to few images is never very sure.
 """
 
-from typing import NamedTuple
+import itertools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +74,21 @@ def surprise(tails: Tails, voice: int, scores: jax.Array) -> jax.Array:
     value = value + share * np.float32(rarity[i + 1] - rarity[i])
   excess = jnp.maximum(logs - knots[-1], 0)
   return value + tails.excesses * jnp.log(1 + excess / (tails.excesses * tails.scale[voice]))
+
+
+def surprises(tails: Tails, values: dict[str, list[Any]]) -> dict[str, list[jax.Array]]:
+  """Computes `surprise` for the values of all voices: head → one array per voice, in order."""
+  number = itertools.count()
+  return {name: [surprise(tails, next(number), x) for x in own] for name, own in values.items()}
+
+
+def joint_score(tails: Tails, scores: dict[str, list[Any]]) -> jax.Array:
+  """One score from those of all voices: head → [batch] per voice → float32 [batch].
+
+  Each head speaks with one voice: its own ones are combined first.
+  """
+  own = surprises(tails, scores).values()
+  return combine(jnp.stack([combine(jnp.stack(voices)) for voices in own]))
 
 
 def combine(surprises: jax.Array, axis: int = 0) -> jax.Array:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.heads.maps import Detector, head_maps, voices
+from ocrgan_jax.heads.maps import Detector, head_maps, voice_maps, voice_scores
 from ocrgan_jax.heads.measurements import measure, sides
-from ocrgan_jax.heads.tails import combine, surprise
+from ocrgan_jax.heads.tails import combine, surprises
 from ocrgan_jax.scoring.anomaly_score import resize_maps
 
 
@@ -39,15 +39,11 @@ def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None
   """
   measured, size = measure(images, counts), images.shape[1]
   cells = sides(size)[1]
-  scores, places, number = [], [], 0
-  for parts in voices(head_maps(detector, measured), measured.counts).values():
-    own, there = [], []
-    for score, values in parts:
-      own.append(surprise(detector.tails, number, score))
-      there.append(resize_maps(surprise(detector.tails, number, values), cells))
-      number += 1
-    scores.append(combine(jnp.stack(own)))
-    places.append(combine(jnp.stack(there)))
+  found = head_maps(detector, measured)
+  said = surprises(detector.tails, voice_scores(found, measured.counts)).values()
+  scores = [combine(jnp.stack(own)) for own in said]
+  there = surprises(detector.tails, voice_maps(found)).values()
+  places = [combine(jnp.stack([resize_maps(x, cells) for x in own])) for own in there]
   together = combine(jnp.stack(scores))
   maps = resize_maps(combine(jnp.stack(places)), size)
   lowest = maps.min((1, 2), keepdims=True)

@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.batches import evaluation_batches
 from ocrgan_jax.data.images import NormalImages, tile_indices
 from ocrgan_jax.heads.fitting import fit
 from ocrgan_jax.heads.measurements import Measurements, measure
 from ocrgan_jax.model.inputs import counted_pixels, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.scoring.calibration import Calibration, calibrate
+from ocrgan_jax.training.device_batches import device_batches
 
 MOST_IMAGES = 1024  # to fit to; the regression needs all of them at once
 
@@ -44,7 +44,7 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
   sides = ((normal.images, normal.groups), (normal.held_out, normal.held_out_groups))
   total = sum(len(images) for images, _ in sides)
   kept = _some_photographs(total, [tile_indices(images) for images, _ in sides])
-  step = _measuring(model, mesh)
+  step = _measuring(mesh)
   with tqdm(None, 'measuring', sum(len(x) for x in kept), unit='image', leave=False) as bar:
     for (images, own_groups), indices in zip(sides, kept, strict=True):
       photograph = np.repeat(
@@ -52,14 +52,8 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
       )
       groups.append(own_groups[photograph[indices]])
       chosen.append(photograph[indices])
-      for host_batch, count in evaluation_batches(
-        images,
-        batch_size,
-        indices,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-      ):
-        found = step(sharding.put_batch(host_batch, mesh))
+      for batch, count in device_batches(images, mesh, batch_size, indices):
+        found = step(batch)
         parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], found))
         bar.update(count)
   measured = Measurements(
@@ -71,10 +65,11 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
   fitted = fit(measured, all_groups, model.score.heads_on)
   if not np.isfinite(fitted.left_out).all():
     raise InputError('scores of the training images are not finite; the images cannot be used')
+  # A photograph's score is the largest of its tiles.
   photographs = np.concatenate([chosen[0], chosen[1] + len(normal.groups)])
-  scores = np.array(
-    [fitted.left_out[photographs == i].max() for i in np.unique(photographs)], np.float32
-  )
+  _, number = np.unique(photographs, return_inverse=True)
+  scores = np.full(number.max() + 1, -np.inf, np.float32)
+  np.maximum.at(scores, number, fitted.left_out)
   return calibrate(
     scores,
     model.score,
@@ -106,9 +101,7 @@ def _some_photographs(total: int, tiles: list[list[np.ndarray]]) -> list[np.ndar
 
 
 @functools.cache
-def _measuring(model: OCRGAN, mesh: Mesh) -> Wrapped:
-  del model  # its image size is that of the batch
-
+def _measuring(mesh: Mesh) -> Wrapped:
   def step(images: jax.Array) -> Measurements:
     return measure(to_float(images), counted_pixels(images))
 

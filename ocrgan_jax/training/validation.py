@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.batches import evaluation_batches
 from ocrgan_jax.data.groups import deal_folds
 from ocrgan_jax.data.images import Images, NormalImages, reduce_tiles, tile_indices
 from ocrgan_jax.density import gaussian
@@ -33,6 +32,7 @@ from ocrgan_jax.scoring import anomaly_score
 from ocrgan_jax.scoring.anomaly_score import Reference
 from ocrgan_jax.scoring.calibration import Calibration, calibrate
 from ocrgan_jax.scoring.metrics import image_auroc
+from ocrgan_jax.training.device_batches import device_batches
 from ocrgan_jax.training.heads import fit_heads
 
 FOLDS = 5  # of the training images; each is scored by a density fitted to the others
@@ -131,7 +131,7 @@ class Validator:
   def _map_unit(self, state: State, fitted: tuple[Gaussians, ...] | None) -> np.ndarray:
     """Computes the map unit from the mean anomaly map of the held-out images."""
     total = np.zeros([self.model.image_size] * 2, np.float64)
-    for batch, count in _batches(self.normal.held_out, self.mesh, self.batch_size):
+    for batch, count in device_batches(self.normal.held_out, self.mesh, self.batch_size):
       maps = _compile(self.model, self.mesh).map(state, fitted, batch)
       total += np.asarray(maps)[:count].sum(0, dtype=np.float64)
     return anomaly_score.map_unit(total / len(self.normal.held_out))
@@ -142,7 +142,7 @@ class Validator:
     """Scores held-out images and their forged copies; also returns the highest map value."""
     programs, model = _compile(self.model, self.mesh), self.model
     normal, forged, map_maximum = [], [], 0.0
-    for batch, count in _batches(self.normal.held_out, self.mesh, self.batch_size):
+    for batch, count in device_batches(self.normal.held_out, self.mesh, self.batch_size):
       scores, maps = programs.score(state, reference, batch)
       normal.append(np.asarray(scores)[:count])
       map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
@@ -226,7 +226,7 @@ def _batches_by_fold(
     order, fold = deal_folds(groups, folds, size)
   with tqdm(None, why, len(images), leave=False) as bar:
     for k in range(fold.max() + 1):
-      for batch, count in _batches(images, mesh, size, order[fold == k]):
+      for batch, count in device_batches(images, mesh, size, order[fold == k]):
         yield k, batch, count
         bar.update(count)
 
@@ -243,19 +243,6 @@ def _moments_by_fold(
     else:
       folds[fold] = merge(folds[fold], moments)
   return folds
-
-
-def _batches(
-  images: Images, mesh: Mesh, batch_size: int, order: np.ndarray | None = None
-) -> Iterator[tuple[jax.Array, int]]:
-  for host_batch, count in evaluation_batches(
-    images,
-    batch_size,
-    order,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-  ):
-    yield sharding.put_batch(host_batch, mesh), count
 
 
 class _Programs(NamedTuple):

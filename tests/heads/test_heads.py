@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from ocrgan_jax.heads import fitting, maps
 from ocrgan_jax.heads.measurements import Measurements, measure
 from ocrgan_jax.heads.regression import RIDGE, fit_regression
-from ocrgan_jax.heads.tails import combine, fit_tails, surprise
+from ocrgan_jax.heads.tails import combine, fit_tails, joint_score, surprise
 
 SIZE = 64
 
@@ -79,8 +79,8 @@ def test_a_scratch_and_a_different_product_score_high() -> None:
 
   def score(images: np.ndarray) -> np.ndarray:
     at = measured(images)
-    found = maps.head_maps(fitted.detector, at)
-    return np.asarray(fitting.joint_score(fitted.detector, found, maps.voice_arrays(at, found)))
+    found = maps.voice_scores(maps.head_maps(fitted.detector, at), None)
+    return np.asarray(joint_score(fitted.detector.tails, found))
 
   scratched, other = new.copy(), np.clip(new * 0.2 + 0.5, -1, 1)
   scratched[:, 20:22, 10:50] = 1
@@ -91,5 +91,6 @@ def test_a_head_that_is_off_leaves_nothing_in_the_program() -> None:
   at = measured(textures(6))
   few = fitting.fit(at, np.arange(6), ('dark',)).detector
   assert few.memory is None and few.response is None and few.statistics is None
+  assert few.bright is None and list(maps.head_maps(few, at)) == ['dark']
   program = jax.jit(lambda m: maps.head_maps(few, m)['dark']).lower(at).as_text()
   assert 'dot_general' not in program
