@@ -43,7 +43,7 @@ def test_runs_on_a_small_mvtec(name: str, workdir: Path, mvtec_folder: Path) -> 
   assert all(
     f'| {label} | 0.' in text or f'| {label} | 1.' in text for label in found.experiment.rows
   )
-  assert 'Changed from the paper: image_size=32, model.width=2' in text
+  assert 'Changed from the paper: data.groups=none, image_size=32, model.width=2' in text
   by_row = any('model.width' in row.overrides for row in found.experiment.rows.values())
   assert ('model.width=2 (unless the row sets it)' in text) == by_row
   if name in WITH_PICTURE:
