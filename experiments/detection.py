@@ -1,4 +1,4 @@
-r"""Measures recipes on the development sets: what they detect, and how many false alarms they give.
+"""Measures recipes on the development sets: what they detect, and how many false alarms they give.
 
   python -m experiments.detection --data_dir=… --image_size=256
   python -m experiments.detection --data_dir=… --variants=bands,'without dark' --sets=cookie --seeds=0

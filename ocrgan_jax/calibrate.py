@@ -27,7 +27,11 @@ def main() -> None:
     as_trained=values.as_trained,
   )
   rule = scorer.model.score
-  kind = 'Eq. 13' if rule.kind == 'eq13' else f"the largest values of the '{rule.map}' map"
+  kind = {
+    'eq13': 'Eq. 13',
+    'map': f"the largest values of the '{rule.map}' map",
+    'heads': f'the heads {", ".join(rule.heads_on)}',
+  }[rule.kind]
   print(f'score: {kind}; held-out normal images score 0 to 1')
   print(describe_threshold(scorer.calibration, rule))
 

@@ -36,7 +36,7 @@ def drawing_settings(scorer: Scorer) -> dict[str, float]:
     shares of the limit at which colour starts and is full.
   """
   calibration = scorer.calibration
-  fixed = scorer.model.score.kind != 'map'
+  fixed = not scorer.model.score.is_on_map
   return {
     'threshold': calibration.limit,
     'map_white': overlay.MAP_RANGE * scorer.map_limit(),

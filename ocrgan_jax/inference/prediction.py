@@ -26,6 +26,8 @@ class Prediction(NamedTuple):
     seconds: time per image of its batch, including reading.
     error: why the image could not be read, or ''.
     map: file with the anomaly map drawn on the photograph, or ''.
+    reason: what was seen, and
+    place: where; see `explanation.Explanation`.
   """
 
   path: str
@@ -34,6 +36,8 @@ class Prediction(NamedTuple):
   seconds: float
   error: str
   map: str = ''
+  reason: str = ''
+  place: str = ''
 
 
 def picture_name(number: int, path: Path | str) -> str:
@@ -80,4 +84,5 @@ def format_line(p: Prediction, width: int = 70) -> str:
   """Formats a prediction as a line of output, its path cut to `width` characters."""
   width = min(70, width)
   path = p.path if len(p.path) <= width else '…' + p.path[1 - width :]
-  return f'{p.score:8.2f}  {p.decision:9}  {printable(path)}'
+  seen = ', '.join(filter(None, (p.reason, p.place)))
+  return f'{p.score:8.2f}  {p.decision:9}  {printable(path):{width}}  {seen}'.rstrip()

@@ -18,6 +18,7 @@ from ocrgan_jax.data.batches import evaluation_batches
 from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.images import Images, decode_files, reduce_tiles
 from ocrgan_jax.drawing import overlay
+from ocrgan_jax.inference.explanation import SIDE, Explanation, place_of, reason_of
 from ocrgan_jax.inference.prediction import (
   Prediction,
   group_into_batches,
@@ -110,7 +111,6 @@ class Scorer:
     Yields:
       One prediction per path, in order; for an unreadable file, it holds the error.
     """
-    outputs = ('score', 'map') if maps else ('score',)
     done = first
     limit = self.calibration.limit if threshold is None else threshold
     limit_on_map = self.map_limit(limit)
@@ -118,7 +118,7 @@ class Scorer:
     start = time.perf_counter()
     for batch in group_into_batches(decoded, self.batch_size):
       found: list[Prediction] = []
-      values = self.score_photographs([file.images for file in batch], outputs)
+      values = self.score_photographs([file.images for file in batch], self.explained_by)
       for i, (file, value) in enumerate(zip(batch, values, strict=True)):
         if file.images is None:
           found.append(Prediction(str(file.path), np.nan, '', 0.0, file.error))
@@ -131,7 +131,8 @@ class Scorer:
           whole = self.framing.on_photograph(value['map'], file.size, photograph.shape[:2])
           picture = overlay.draw(photograph, whole, limit_on_map, decision, score)
           write_jpeg(Path(drawn), picture)
-        found.append(Prediction(str(file.path), score, decision, 0.0, '', drawn))
+        explanation = self.explain_photograph(value, file.size, limit)
+        found.append(Prediction(str(file.path), score, decision, 0.0, '', drawn, *explanation))
       done += len(batch)
       now = time.perf_counter()
       seconds, start = (now - start) / len(batch), now
@@ -170,6 +171,31 @@ class Scorer:
       {name: value[end - count : end] for name, value in values.items()} if count else {}
       for count, end in zip(counts, ends, strict=True)
     ]
+
+  @property
+  def explained_by(self) -> tuple[str, ...]:
+    """The results of `score_step.score_step` that `explain_photograph` needs."""
+    return ('score', 'map', 'heads') if self.model.score.heads_on else ('score', 'map')
+
+  def explain_photograph(
+    self, values: dict[str, np.ndarray], size: tuple[int, int], limit: float | None = None
+  ) -> Explanation:
+    """Says what was seen in a photograph, and where.
+
+    Args:
+      values: `explained_by` of its images.
+      size: its width and height in pixels.
+      limit: scaled score above which it is anomalous; by default the model's.
+
+    Returns:
+      The explanation.
+    """
+    shrink = min(1.0, SIDE / max(size))
+    shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
+    whole = self.framing.on_photograph(values['map'], size, shape)
+    heads = self.model.score.heads_on
+    reason = reason_of(heads, values['heads']) if heads else ''
+    return Explanation(reason, place_of(whole, self.map_limit(limit)))
 
   def maps(self, images: Images) -> np.ndarray:
     """Computes anomaly maps; their mean over held-out normal images is 1.

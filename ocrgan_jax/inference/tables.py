@@ -80,7 +80,7 @@ def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], 
 
   def write(p: Prediction) -> None:
     score = '' if math.isnan(p.score) else f'{p.score:.8g}'
-    writer.writerow([p.path, score, p.decision, f'{p.seconds:.4f}', p.error, p.map])
+    writer.writerow({**p._asdict(), 'score': score, 'seconds': f'{p.seconds:.4f}'}.values())
 
   return write
 

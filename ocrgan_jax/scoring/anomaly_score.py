@@ -198,6 +198,11 @@ class Score:
     return on(self.heads) if self.kind == HEADS else ()
 
   @property
+  def is_on_map(self) -> bool:
+    """Whether the score is a value of the anomaly map, so that its threshold is the map's, too."""
+    return self.kind != 'eq13'
+
+  @property
   def needs_density(self) -> bool:
     """Whether the score uses a density."""
     return self.kind == 'map' and self.map == 'density'

@@ -12,7 +12,7 @@ from scipy.special import betaincinv
 
 from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.heads.maps import Detector
-from ocrgan_jax.scoring.anomaly_score import HEADS, Reference, Score
+from ocrgan_jax.scoring.anomaly_score import Reference, Score
 
 CONFIDENCE = 0.95
 
@@ -205,6 +205,6 @@ def map_limit(calibration: Calibration, rule: Score, limit: float) -> float:
   Returns:
     The limit, in map units.
   """
-  if rule.kind not in ('map', HEADS):
+  if not rule.is_on_map:
     return calibration.map_maximum
   return calibration.minimum + limit * calibration.width

@@ -1,0 +1,53 @@
+"""Says in words why a photograph has its score: what was seen, and where."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ocrgan_jax.heads.maps import DESCRIPTIONS
+
+THIRDS = (('upper left', 'top', 'upper right'), ('left', 'centre', 'right'))
+THIRDS += (('lower left', 'bottom', 'lower right'),)
+MOST = 0.5  # a larger share of the photograph is not one place
+SIDE = 256  # length of the longer side of the map on which places are looked for; pixels
+
+
+class Explanation(NamedTuple):
+  """Why a photograph has its score.
+
+  Attributes:
+    reason: what the head that spoke loudest sees, see `heads.maps.DESCRIPTIONS`; '' if the score
+      does not come from heads.
+    place: where the photograph is most unusual, e.g. 'upper left', and how much of its area is
+      over the limit, if any is.
+  """
+
+  reason: str
+  place: str
+
+
+def reason_of(heads: tuple[str, ...], said: np.ndarray) -> str:
+  """Names what the loudest head sees.
+
+  Args:
+    heads: the names of the heads.
+    said: what each says of the photograph's images, float [images, heads].
+  """
+  return DESCRIPTIONS[heads[int(said.max(0).argmax())]] if heads else ''
+
+
+def place_of(whole: np.ndarray, limit: float) -> str:
+  """Says where a map is highest.
+
+  Args:
+    whole: the anomaly map over the whole photograph, float [height, width].
+    limit: the value above which a place is anomalous.
+  """
+  share = float((whole > limit).mean())
+  if share > MOST:
+    return f'{share:.0%} of the area'
+  y, x = np.unravel_index(int(whole.argmax()), whole.shape)
+  name = THIRDS[3 * int(y) // whole.shape[0]][3 * int(x) // whole.shape[1]]
+  if not share:
+    return name
+  return f'{name}, {share:.1%} of the area' if share >= 0.001 else f'{name}, under 0.1% of the area'
