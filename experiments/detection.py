@@ -1,7 +1,7 @@
 """Measures recipes on the development sets: what they detect, and how many false alarms they give.
 
   python -m experiments.detection --data_dir=… --image_size=256
-  python -m experiments.detection --data_dir=… --variants=bands,'without dark' --sets=cookie --seeds=0
+  python -m experiments.detection --data_dir=… --variants='without dark' --sets=cookie
 
 `data_dir` contains the folders of SETS. Each run has its own folder under `--workdir`, and adds a
 line to `results.jsonl` when it is done. Finished runs are skipped, so an interrupted command can
