@@ -114,7 +114,11 @@ def run(workdir: Path, data_dir: str, name: str, variant: str, size: int, seed: 
   train(config_of(data_dir, name, variant, size, seed), folder)
   minutes = (time.monotonic() - begun) / 60
   metrics = evaluate(folder, pictures=False)
-  row = {**key, **{name: metrics.get(name) for name in KEPT}, 'minutes': round(minutes, 2)}
+  row: dict[str, Any] = {
+    **key,
+    **{name: metrics.get(name) for name in KEPT},
+    'minutes': round(minutes, 2),
+  }
   trivial = {k: v for k, v in metrics['trivial'].items() if k not in (BAND_STATISTICS, NEAREST)}
   row['trivial'] = max(trivial.items(), key=lambda item: item[1])
   scorer, dataset, images = load_tested(folder)

@@ -6,8 +6,11 @@ import numpy as np
 
 from ocrgan_jax.heads.maps import DESCRIPTIONS
 
-THIRDS = (('upper left', 'top', 'upper right'), ('left', 'centre', 'right'))
-THIRDS += (('lower left', 'bottom', 'lower right'),)
+THIRDS = (
+  ('upper left', 'top', 'upper right'),
+  ('left', 'centre', 'right'),
+  ('lower left', 'bottom', 'lower right'),
+)
 MOST = 0.5  # a larger share of the photograph is not one place
 SIDE = 256  # length of the longer side of the map on which places are looked for; pixels
 
