@@ -13,7 +13,14 @@ PRESETS: dict[str, dict[str, Any]] = {
   # The optimiser settings of the paper (IV-A2) and of its official code differ.
   'paper': {'train.learning_rate': 2e-3, 'train.weight_decay': 1e-4},
   'release': {'train.learning_rate': 2e-4, 'train.weight_decay': 0.0},
-  # Beyond the paper: trains no network, only fits a density to band statistics.
+  # Beyond the paper: trains nothing; several heads judge the bands of an image (ocrgan_jax/heads).
+  'bands': {
+    'train.epochs': 0,
+    'score.kind': 'heads',
+    'forgery.cutpaste': False,
+    'forgery.cutout': False,
+  },
+  # What `bands` replaced, and what `restore` builds on: only fits a density to band statistics.
   'statistics': {
     'train.epochs': 0,
     'score.kind': 'map',
@@ -23,13 +30,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     'forgery.validation': 'unseen',
     'forgery.copies': 3,
   },
-}
-# Beyond the paper: trains nothing; several heads over the bands judge an image (ocrgan_jax/heads).
-PRESETS['bands'] = {
-  'train.epochs': 0,
-  'score.kind': 'heads',
-  'forgery.cutpaste': False,
-  'forgery.cutout': False,
 }
 # Beyond the paper: G restores forged images, D finds forged pixels, and the score is the distance
 # from a density fitted to band statistics and D's features.
@@ -68,7 +68,8 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   config = ml_collections.ConfigDict()
   config.seed = 0  # for initial weights, shuffling, forging and the held-out split
   config.data_dir = ''  # the dataset's folder
-  config.image_size = 256  # side in pixels; a power of two, at least 32 (IV-A1)
+  # Side in pixels: a power of two, at least 32 (IV-A1), or 0: 256, or 512 for large photographs.
+  config.image_size = 256
 
   config.data = data = ml_collections.ConfigDict()
   data.dataset = ''  # name of the dataset, a key of ocrgan_jax.data.DATASETS

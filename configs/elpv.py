@@ -10,8 +10,8 @@ rest and all cells labelled defective (probability 1) for testing. Cells with a 
 between are left out. Set `data_dir` only for a copy of the dataset outside the package (the
 folder with `labels.csv`).
 
-By default this fits band statistics and trains nothing. `mono,restore` takes minutes and is
-hardly better here (docs/detection.md); `mono,paper` trains the paper's networks.
+The default recipe is `bands`, which trains nothing; `mono,restore` trains networks for minutes,
+`mono,paper` those of the paper.
 """
 
 import ml_collections
@@ -21,7 +21,7 @@ from ocrgan_jax.configs import default
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
   """The configuration for `kind` or `kind,preset`."""
-  kind, preset = default.split_argument(argument, 'mono', 'statistics')
+  kind, preset = default.split_argument(argument, 'mono', 'bands')
   config = default.get_config(preset, batch_size=64)
   config.data.dataset = 'elpv'
   config.data.category = kind

@@ -4,9 +4,9 @@ r"""Your own photographs.
   ocrgan train --config=folder --config.data_dir=my/photos --workdir=runs/mine
   ocrgan predict --workdir=runs/mine --maps new/photos
 
-The default recipe is `restore` (see docs/detection.md); it takes ten to fifteen minutes on two
-CPU cores. `--config=folder:statistics` trains nothing: it fits band statistics in about a minute
-and detects nearly as well on most datasets. `folder:paper` trains the paper's networks.
+The default recipe is `bands`, which trains nothing and takes about a minute on two CPU cores.
+`--config=folder:restore` trains networks for ten to fifteen minutes (docs/detection.md says what
+that brings); `folder:paper` trains the paper's networks.
 
 `data_dir` is a folder of images of sound products, or one in MVTec AD's layout (train/good,
 test/good, test/<defect>). To add a test set to a plain folder, pass `--config.data.test_dir=…`:
@@ -20,7 +20,9 @@ from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `restore` by default."""
-  config = default.get_config(preset or 'restore')
+  """The configuration of a preset, `bands` by default."""
+  config = default.get_config(preset or 'bands')
+  if config.score.kind == 'heads':
+    config.image_size = 0  # chosen by the photographs
   config.data.dataset = 'folder'
   return config

@@ -4,10 +4,10 @@ r"""Magnetic tile defects (not in the paper): grey images of many sizes, with ma
       --workdir=runs/tile --config.data_dir=…/magnetic_tile
   python -m ocrgan_jax.evaluate --workdir=runs/tile
 
-`data_dir` is the folder that contains `MT_Free`, `MT_Crack`, … (80 % of the normal images are
-for training), or the same images in MVTec AD's layout, which is already split.
-Protocol: as for MVTec AD, size 256. The default recipe is `restore`; `magnetic_tile:statistics`
-trains nothing, `magnetic_tile:paper` trains the paper's networks.
+`data_dir` is the folder that contains `MT_Free`, `MT_Crack`, … (tiles with 80 % of the
+normal images are drawn for training), or the same images in MVTec AD's layout, already split.
+Protocol: as for MVTec AD, size 256. The default recipe is `bands`, which trains nothing;
+`magnetic_tile:restore` and `magnetic_tile:paper` train networks.
 """
 
 import ml_collections
@@ -16,7 +16,7 @@ from ocrgan_jax.configs import default
 
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `restore` by default."""
-  config = default.get_config(preset or 'restore')
+  """The configuration of a preset, `bands` by default."""
+  config = default.get_config(preset or 'bands')
   config.data.dataset = 'magnetic_tile'
   return config

@@ -5,7 +5,7 @@ r"""MVTec AD: one model per category, trained on `train/good`, tested on all of 
   python -m ocrgan_jax.evaluate --workdir=runs/bottle
 
 `data_dir` is the folder that contains the categories. A preset may follow the category:
-`configs/mvtec.py:bottle,statistics`.
+`configs/mvtec.py:bottle,bands`.
 Protocol (IV-A1): size 256, batch 32; the paper reports 5 seeds.
 """
 

@@ -20,6 +20,8 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.decoding import open_image, resize, to_rgb
 
 FITS = ('stretch', 'pad', 'tiles')
+# A photograph is judged if so many squares of SQUARE×SQUARE pixels of the model count as a whole.
+SQUARE, LEAST_SQUARES = 4, 4
 BORDER = 0.02  # width of a photograph's border as a share of its sides
 Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels of the photograph
 
@@ -81,6 +83,9 @@ class Framing:
 
     Returns:
       uint8 [images, size, size, channels].
+
+    Raises:
+      ValueError: with the reason, if too little of it counts to be judged.
     """
     counts = self._counting_pixels(photograph.size)
     if counts is not None and self.region is not None:
@@ -93,7 +98,27 @@ class Framing:
       if counts is not None:
         image.putalpha(_threshold(resize(_crop(counts, box, 0), self.size)))
       found.append(np.asarray(image))
-    return np.stack(found)
+    frames = np.stack(found)
+    if counts is not None:
+      self._check_enough_counts(frames[..., 3] > 0)
+    return frames
+
+  def _check_enough_counts(self, counts: np.ndarray) -> None:
+    """Raises a ValueError if too little counts, for a score of nothing would say "normal"."""
+    side = self.size // SQUARE
+    squares = counts.reshape(len(counts), side, SQUARE, side, SQUARE).all((2, 4)).sum()
+    if squares < LEAST_SQUARES:
+      why = 'data.region' if self.region is not None else 'padding'
+      raise ValueError(
+        f'{why} leaves {counts.mean():.1%} of the pixels at image_size {self.size}, too little to '
+        f'judge ({squares} squares of {SQUARE}×{SQUARE} pixels, at least {LEAST_SQUARES} are '
+        'needed); '
+        + (
+          'draw a larger region or raise image_size'
+          if self.region is not None
+          else 'set data.fit to stretch or tiles'
+        )
+      )
 
   def _counting_pixels(self, photograph_size: tuple[int, int]) -> Image.Image | None:
     """The pixels that count as a mode L image; None if images have no fourth channel."""
@@ -145,7 +170,7 @@ def decode_frames(
     uint8 [images, size, size, channels], and the photograph's width and height.
 
   Raises:
-    ValueError: with the reason, if it cannot be decoded.
+    ValueError: with the reason, if it cannot be decoded or too little of it counts.
   """
   photograph = to_rgb(open_image(content, max_megapixels))
   return framing.frames(photograph), photograph.size

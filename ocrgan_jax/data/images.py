@@ -56,8 +56,16 @@ class StreamedImages:
     return np.stack([self.decode(int(self.chosen[i]))[parts[i]] for i in indices])
 
   def decode(self, index: int) -> np.ndarray:
-    """The images of one record, uint8 [images, size, size, channels]."""
-    return decode_frames(self.records[index]['image'], self.framing)[0]
+    """The images of one record, uint8 [images, size, size, channels].
+
+    Raises:
+      InputError: if too little of it counts to be judged.
+    """
+    record = self.records[index]
+    try:
+      return decode_frames(record['image'], self.framing)[0]
+    except ValueError as error:
+      raise InputError(f'{record["path"]}: {error}') from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,7 +89,7 @@ def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.
   maps: dict[str, list[Any]] = {}
   if any(x is not None for x in (detector.energy, detector.statistics, detector.whole)):
     inputs = pool_mean(statistics, detector.whiten_inputs.shape[0])
-    inputs = whiten(detector.whiten_inputs, inputs).reshape(len(inputs), -1)
+    inputs = whiten(detector.whiten_inputs, inputs).reshape(inputs.shape[0], -1)
     coefficients = jnp.matmul(inputs, detector.basis, precision='highest')
     explained = jnp.einsum('bk,khwc->bhwc', coefficients, detector.response, precision='highest')
     maps.update(residual_maps(detector, statistics - explained))

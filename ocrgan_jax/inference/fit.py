@@ -9,14 +9,14 @@ from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.training.train import train
 
 
-def fit(folder: str | Path, workdir: str | Path, *, recipe: str = 'restore') -> Scorer:
+def fit(folder: str | Path, workdir: str | Path, *, recipe: str = 'bands') -> Scorer:
   """Trains a model on photographs of sound products, as `ocrgan train --config=folder` does.
 
   Args:
     folder: the photographs, or a tree in MVTec AD's layout (`train/good`, `test/<defect>`).
     workdir: the run's folder. An interrupted run there is resumed.
-    recipe: 'restore', which trains networks (about ten minutes on two cores), or 'statistics',
-      which only fits a density (about half a minute); see `configs/default.py`.
+    recipe: 'bands', which trains nothing (about a minute on two cores), or 'restore', which trains
+      networks (about ten minutes); see `configs/default.py`.
 
   Returns:
     The model. `score_files(paths)` returns a score and a decision for each photograph;

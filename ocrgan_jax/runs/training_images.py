@@ -8,6 +8,7 @@ import ml_collections
 import numpy as np
 
 from ocrgan_jax.core import sharding
+from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing, framing_of, read_region
@@ -68,6 +69,14 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
     held_out=held_out,
     memory_gib=config.data.memory_gib,
   )
+  if framing.region is not None and sharding.is_first_process():
+    share = (normal.held_out[np.arange(1)][..., 3] > 0).mean()
+    print(f'data.region: {share:.1%} of the pixels count', file=sys.stderr)
+  if len(set(digests)) == 1:
+    raise InputError(
+      f'all {len(digests)} training images are the same, so they do not tell what varies among '
+      'sound products; give photographs of several parts'
+    )
   shared = sorted(set(digests) & set(dataset.test.digests))
   names = [dataset.train.names[i] for i in chosen]
   return TrainingImages(normal, digests, framing, names, shared)

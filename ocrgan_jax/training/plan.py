@@ -21,6 +21,7 @@ def describe(
   num_images: int,
   num_held_out: int,
   num_held_out_groups: int,
+  fits_all: bool,
 ) -> str:
   """Describes a run in one line: devices, parameters, steps, images.
 
@@ -32,6 +33,7 @@ def describe(
     num_images: number of training images.
     num_held_out: number of held-out images.
     num_held_out_groups: number of their groups.
+    fits_all: whether heads are fitted to all images and each is scored without its own group.
 
   Returns:
     The line.
@@ -42,6 +44,8 @@ def describe(
   if num_held_out_groups < num_held_out:
     images += f' in {num_held_out_groups} group(s)'
   on = f'{count} × {kind}' if count > 1 else kind
+  if fits_all:
+    return f'on {on}: fitting the heads to {num_images + num_held_out} images; none are held out'
   if not num_steps:
     return f'on {on}: fitting band statistics of {images}'
   sizes = [
@@ -92,7 +96,7 @@ def describe_time(seconds: float, mesh: Mesh) -> str:
   if seconds > LONG_SECONDS and mesh.devices.flat[0].platform == 'cpu':
     text += (
       '; on a CPU, lower model.width, image_size or train.epochs to be faster, or use the recipe '
-      '`restore` (minutes) or `statistics` (seconds)'
+      '`restore` (minutes) or `bands` (seconds)'
     )
   return text
 

@@ -32,6 +32,7 @@ from ocrgan_jax.runs.training_images import TrainingImages, load_training_images
 from ocrgan_jax.scoring.calibration import Calibration, map_limit
 from ocrgan_jax.training import plan, snapshots
 from ocrgan_jax.training.divergence import report_stalled, stop_if_not_finite
+from ocrgan_jax.training.image_size import choose_image_size
 from ocrgan_jax.training.log import TrainingLog, read_lines
 from ocrgan_jax.training.step import train_step
 from ocrgan_jax.training.tracking import open_tracker
@@ -139,6 +140,7 @@ class TrainingRun:
       num_images=self._num_images,
       num_held_out=self._num_held_out,
       num_held_out_groups=self._data.normal.num_held_out_groups,
+      fits_all=bool(self._model.score.heads_on),
     )
     print(line, file=sys.stderr)
     for warning in plan.warnings_for(self.num_steps, self._num_for_threshold):
@@ -317,7 +319,7 @@ def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """Returns a config as a run saves it: without references, with absolute paths."""
+  """Returns a config as a run saves it: without references, with absolute paths, with a size."""
   config = ml_collections.ConfigDict(config.copy_and_resolve_references())
   config.data_dir = absolute(config.data_dir)
   config.data.test_dir = absolute(config.data.test_dir)
@@ -325,4 +327,5 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   config.data.groups = with_absolute_table(config.data.groups)
   if config.data.region != 'auto':
     config.data.region = absolute(config.data.region)
+  config.image_size = choose_image_size(config)
   return config

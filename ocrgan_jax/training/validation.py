@@ -85,6 +85,8 @@ class Validator:
       raise InputError(
         f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
         'diverged; lower train.learning_rate or set train.clip'
+        if self.model.trains
+        else 'scores of held-out images are not finite: these images cannot be used'
       )
     known = [reduce_tiles(self.normal.held_out, normal)]
     if fold_densities:

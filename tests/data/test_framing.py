@@ -110,3 +110,20 @@ def test_the_reported_size_is_that_of_the_decoded_photograph() -> None:
   exif[274] = 6
   turned = encoded(np.zeros((20, 30, 3), np.uint8), exif=exif)
   assert upright_size(turned) == decode_frames(turned, Framing(32))[1] == (20, 30)
+
+
+@pytest.mark.parametrize(
+  ('size', 'region', 'photograph', 'reason'),
+  [
+    (64, np.eye(1, 256, 128, dtype=bool).repeat(256, 0), (256, 256), 'data.region leaves 0.0%'),
+    (256, np.eye(1, 256, 128, dtype=bool).repeat(256, 0), (256, 256), 'data.region leaves 0.4%'),
+    (64, None, (7000, 20), 'padding leaves 0.0%'),
+  ],
+)
+def test_a_photograph_of_which_too_little_counts_is_refused(
+  size: int, region: np.ndarray | None, photograph: tuple[int, int], reason: str
+) -> None:
+  framing = Framing(size, fit='stretch' if region is not None else 'pad', region=region)
+  with pytest.raises(ValueError, match=f'^{reason}.* squares of 4×4') as caught:
+    framing.frames(Image.new('RGB', photograph))
+  assert '\n' not in str(caught.value)

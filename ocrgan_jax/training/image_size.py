@@ -1,0 +1,46 @@
+"""Chooses the size of the model's images by the photographs, if the config leaves it open."""
+
+import io
+import sys
+
+import ml_collections
+import numpy as np
+from PIL import Image
+
+from ocrgan_jax.core import sharding
+from ocrgan_jax.data.datasets import prepare_dataset
+
+USUAL, LARGE = 256, 512  # pixels
+# Photographs this long lose detail of a few pixels, such as cracks, when they are shrunk to USUAL.
+LONG = 1000
+READ = 64  # photographs to look at
+
+
+def choose_image_size(config: ml_collections.ConfigDict) -> int:
+  """Returns `image_size`, or chooses it if it is 0, and says so on stderr.
+
+  It becomes LARGE if the longer side of half of the training photographs is at least LONG, else
+  USUAL. Tiles are cut at full resolution, so they are always USUAL.
+
+  Args:
+    config: with absolute paths.
+
+  Returns:
+    The side of the model's images in pixels.
+
+  Raises:
+    InputError: if the data cannot be used.
+  """
+  if config.image_size or config.data.fit == 'tiles':
+    return int(config.image_size or USUAL)
+  train = prepare_dataset(config.data_dir, config.data).train
+  chosen = np.unique(np.linspace(0, len(train.names) - 1, READ).astype(int))
+  sides = [max(Image.open(io.BytesIO(train.records[int(i)]['image'])).size) for i in chosen]
+  size = LARGE if np.median(sides) >= LONG else USUAL
+  if sharding.is_first_process():
+    print(
+      f'image_size is {size}, because the longer side of the photographs has {np.median(sides):.0f} '
+      'pixels (median); set --config.image_size to choose another',
+      file=sys.stderr,
+    )
+  return size

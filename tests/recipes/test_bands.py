@@ -1,0 +1,122 @@
+"""The recipe `bands`, from photographs to reports."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrgan_jax.configs import default, folder
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.heads.maps import DESCRIPTIONS, SHARES
+from ocrgan_jax.inference.export import export
+from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.predict_files import find_images
+from ocrgan_jax.inference.recalibration import calibrate
+from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.training.image_size import choose_image_size
+from ocrgan_jax.training.run import load_training_images, resolve
+from ocrgan_jax.training.train import train
+from tests.conftest import assert_scores_half, tiny_config, write_data_without_signal, write_images
+
+BANDS = {name.replace('.', '__'): value for name, value in default.PRESETS['bands'].items()}
+
+
+@pytest.fixture(scope='module')
+def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """The folder of a tiny fitted run."""
+  workdir = tmp_path_factory.mktemp('runs') / 'bands'
+  train(tiny_config(mvtec_folder, **BANDS), workdir)
+  return workdir
+
+
+def test_all_images_set_the_threshold_and_none_is_held_out(
+  run: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+  scorer = load(run)
+  assert not jax.tree.leaves(scorer.state.generator)
+  assert scorer.calibration.num_images == scorer.calibration.num_groups == 20
+  # Heads that were fitted to an image, too, find it less surprising.
+  images, held_out, *_ = load_training_images(scorer.config, run).normal
+  known = np.sort(np.concatenate([scorer.score(images), scorer.score(held_out)]))
+  assert (scorer.calibration.held_out >= known - 1e-4).mean() > 0.9
+  capsys.readouterr()
+  train(tiny_config(mvtec_folder, **BANDS), run)
+  assert 'nothing left to train' in capsys.readouterr().err
+
+
+def test_reports_predictions_and_the_export_agree_and_name_the_head(
+  run: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  metrics = evaluate(run)
+  assert metrics['image_auroc'] == 1 and metrics['pixel_auroc'] > 0.8
+  evaluated = {}
+  for line in (run / 'scores.csv').read_text().splitlines()[1:]:
+    path, _, score = line.split(',')
+    evaluated[Path(path).name, Path(path).parent.name] = float(score)
+  scorer, paths = load(run), find_images([str(mvtec_folder / 'tile/test')])
+  found = list(scorer.stream_files(paths, maps=tmp_path / 'maps'))
+  for p, path in zip(found, paths, strict=True):
+    assert p.score == pytest.approx(evaluated[path.name, path.parent.name], rel=1e-4)
+    assert p.reason in DESCRIPTIONS.values() and p.place
+    assert (p.decision == 'anomalous') == (path.parent.name == 'scratch')
+  values = scorer.score_batch(np.zeros((2, 32, 32, 3), np.uint8), ('score', 'map', 'heads'))
+  assert values['heads'].shape == (2, len(SHARES))
+  # The largest value of the map is the score, so verdict and picture agree.
+  np.testing.assert_allclose(values['map'].max((1, 2)), values['score'], rtol=1e-5)
+  written = export(run, tmp_path / 'out')
+  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
+
+
+def test_the_threshold_can_be_changed_and_heads_can_be_left_out(run: Path) -> None:
+  before = load(run)
+  scorer = calibrate(run, {'false_alarms': 0.2})
+  assert scorer.calibration.threshold < before.calibration.threshold
+  metrics = evaluate(run, score={'heads': 'dark'}, output=run / 'dark', pictures=False)
+  assert metrics['score']['heads'] == 'dark'
+  calibrate(run, {}, as_trained=True)
+  assert load(run).calibration.threshold == before.calibration.threshold
+
+
+@pytest.mark.parametrize(('size', 'expected'), [((400, 300), 256), ((500, 1260), 512)])
+def test_large_photographs_get_a_large_model(
+  tmp_path: Path, capsys: pytest.CaptureFixture, size: tuple[int, int], expected: int
+) -> None:
+  rng = np.random.default_rng(0)
+  for i in range(3):
+    (tmp_path / 'sound').mkdir(exist_ok=True)
+    small = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+    small.resize(size).save(tmp_path / f'sound/{i}.png')
+  config = folder.get_config()
+  config.data_dir = str(tmp_path / 'sound')
+  assert resolve(config).image_size == expected
+  assert f'image_size is {expected}' in capsys.readouterr().err
+  config.image_size = 64
+  assert choose_image_size(config) == 64
+  assert not capsys.readouterr().err
+
+
+def test_photographs_that_are_all_equal_are_refused_in_one_line(tmp_path: Path) -> None:
+  write_images(tmp_path / 'black', [np.zeros((32, 32, 3), np.uint8)] * 6)
+  config = tiny_config(tmp_path / 'black', **BANDS)
+  config.data.dataset, config.data.category = 'folder', ''
+  with pytest.raises(InputError, match='all 6 training images are the same') as caught:
+    train(config, tmp_path / 'run')
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_data_without_signal_scores_half(tmp_path: Path) -> None:
+  write_data_without_signal(tmp_path)
+  train(tiny_config(tmp_path, **BANDS), tmp_path / 'run')
+  assert_scores_half(tmp_path / 'run')
+
+
+@pytest.mark.slow
+def test_onnx_runtime_scores_by_the_heads(run: Path, tmp_path: Path) -> None:
+  pytest.importorskip('jax2onnx', reason="ONNX needs pip install -e '.[onnx]'")
+  export(run, tmp_path / 'out', onnx=True)
+  description = json.loads((tmp_path / 'out/scorer.json').read_text())
+  assert description['files']['scorer.onnx']['images_compared'] == 11
