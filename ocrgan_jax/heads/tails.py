@@ -82,6 +82,21 @@ def surprises(tails: Tails, values: dict[str, list[Any]]) -> dict[str, list[jax.
   return {name: [surprise(tails, next(number), x) for x in own] for name, own in values.items()}
 
 
+def place_surprises(tails: Tails, maps: dict[str, list[Any]]) -> dict[str, list[jax.Array]]:
+  """The same for the maps of all voices, place by place.
+
+  Most places are below all scores, where `surprise` is 0. There the value goes on falling with the
+  logarithm, so that places can be compared.
+  """
+  number = itertools.count()
+
+  def of(voice: int, x: Any) -> jax.Array:
+    below = jnp.minimum(jnp.log(jnp.maximum(x, LEAST)) - tails.knots[voice, 0], 0)
+    return surprise(tails, voice, x) + below
+
+  return {name: [of(next(number), x) for x in own] for name, own in maps.items()}
+
+
 def joint_score(tails: Tails, scores: dict[str, list[Any]]) -> jax.Array:
   """One score from those of all voices: head → [batch] per voice → float32 [batch].
 

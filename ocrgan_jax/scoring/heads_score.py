@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.heads.maps import Detector, head_maps, voice_maps, voice_scores
+from ocrgan_jax.heads.maps import SHARES, Detector, head_maps, voice_maps, voice_scores
 from ocrgan_jax.heads.measurements import measure, sides
-from ocrgan_jax.heads.tails import combine, surprises
+from ocrgan_jax.heads.tails import LEAST, combine, place_surprises, surprises
 from ocrgan_jax.scoring.anomaly_score import resize_maps
 
 
@@ -42,15 +42,20 @@ def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None
   found = head_maps(detector, measured)
   said = surprises(detector.tails, voice_scores(found, measured.counts)).values()
   scores = [combine(jnp.stack(own)) for own in said]
-  there = surprises(detector.tails, voice_maps(found)).values()
-  places = [combine(jnp.stack([resize_maps(x, cells) for x in own])) for own in there]
+  there = place_surprises(detector.tails, voice_maps(found)).items()
+  # Of the voices of one map, the first has the smallest share, so its scores are most like places.
+  own_maps = [own[:: len(SHARES[name])] for name, own in there]
+  places = [combine(jnp.stack([resize_maps(x, cells) for x in own])) for own in own_maps]
   together = combine(jnp.stack(scores))
   maps = resize_maps(combine(jnp.stack(places)), size)
   lowest = maps.min((1, 2), keepdims=True)
   if counts is not None:
     maps = jnp.where(counts, maps, lowest)
-  shift = together[:, None, None] - maps.max((1, 2), keepdims=True)
-  maps = jnp.maximum(maps + shift, 0)
+  score = together[:, None, None]
+  maps = maps - maps.max((1, 2), keepdims=True) + score
+  # Values near and below 0 are squeezed into what is left above it; their order stays.
+  low = jnp.clip(score, LEAST, 1)
+  maps = jnp.where(maps > low, maps, low * jnp.exp(jnp.minimum(maps - low, 0) / low))
   if counts is not None:
     maps = maps * counts
   return Judgement(together, maps, jnp.stack(scores, axis=1))

@@ -39,8 +39,8 @@ def choose_image_size(config: ml_collections.ConfigDict) -> int:
   size = LARGE if np.median(sides) >= LONG else USUAL
   if sharding.is_first_process():
     print(
-      f'image_size is {size}, because the longer side of the photographs has {np.median(sides):.0f} '
-      'pixels (median); set --config.image_size to choose another',
+      f'image_size is {size}, because the longer side of the photographs has '
+      f'{np.median(sides):.0f} pixels (median); set --config.image_size to choose another',
       file=sys.stderr,
     )
   return size
