@@ -199,8 +199,8 @@ def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any
     scaled: scaled scores, float [images].
 
   Returns:
-    For each image its name, defect type, label and score, and as data URIs its picture, its small
-    map and, if there is one, its mask.
+    For each image its name, defect type, label, score and what was seen, and as data URIs its
+    picture, its small map and, if there is one, its mask.
   """
   split, photos = tested.split, []
   side = next(side for most, side in PICTURE_SIDES if len(scaled) <= most)
@@ -214,6 +214,7 @@ def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any
         'type': split.defect_types[i],
         'label': CLASS_NAMES[int(split.labels[i])],
         'score': round(float(scaled[i]), 5),
+        'why': tested.why[i],
         'image': data_uri(picture, 'JPEG', quality=85),
         'map': data_uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
         'mask': data_uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',

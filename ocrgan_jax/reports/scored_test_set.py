@@ -33,6 +33,7 @@ class ScoredTestSet(NamedTuple):
       [masks, size, size].
     small_maps: for pictures, of all photographs in their aspect ratio, uint8, 255 at MAP_RANGE
       times the limit; empty without pictures.
+    why: for pictures, what was seen in each photograph and where; empty without pictures.
   """
 
   split: Split
@@ -44,6 +45,7 @@ class ScoredTestSet(NamedTuple):
   trivial: dict[str, np.ndarray]
   maps: np.ndarray
   small_maps: list[np.ndarray]
+  why: list[str]
 
 
 def score_test_set(
@@ -68,10 +70,12 @@ def score_test_set(
   """
   size = scorer.model.image_size
   parts = tile_indices(images)
-  outputs = ('score', 'features', 'map') if masks or pictures else ('score', 'features')
+  outputs = ('score', 'features', *(('map',) if masks else ()))
+  if pictures:
+    outputs = ('features', *scorer.explained_by)
   columns: dict[str, list[np.ndarray]] = defaultdict(list)
   trivial: dict[str, list[np.ndarray]] = defaultdict(list)
-  maps, small_maps, of_one = [], [], []
+  maps, small_maps, of_one, why = [], [], [], []
   photograph = 0
   with tqdm(None, 'scoring', len(images), unit='image', leave=False) as bar:
     for batch, values in scorer.batches(images, outputs):
@@ -80,15 +84,17 @@ def score_test_set(
         columns[name].append(values[name])
       for name, scores in jax.device_get(trivial_scores(batch)).items():
         trivial[name].append(scores[:count])
-      for single in values.get('map', ()):
-        of_one.append(single)
+      for i in range(count if 'map' in values else 0):
+        of_one.append({name: value[i] for name, value in values.items() if name != 'features'})
         if len(of_one) < len(parts[photograph]):
           continue
-        stack, shape = np.stack(of_one), photograph_size(images, split, photograph)
+        own = {name: np.stack([one[name] for one in of_one]) for name in of_one[0]}
+        shape = photograph_size(images, split, photograph)
         if photograph in masks:
-          maps.append(scorer.framing.on_photograph(stack, shape, (size, size)))
+          maps.append(scorer.framing.on_photograph(own['map'], shape, (size, size)))
         if pictures:
-          small_maps.append(small_map(scorer, stack, shape, SMALL))
+          small_maps.append(small_map(scorer, own['map'], shape, SMALL))
+          why.append(', '.join(filter(None, scorer.explain_photograph(own, shape))))
         photograph, of_one = photograph + 1, []
       bar.update(count)
   scores = np.concatenate(columns['score'])
@@ -103,6 +109,7 @@ def score_test_set(
     trivial={name: mean(np.concatenate(values)) for name, values in trivial.items()},
     maps=np.stack(maps) if maps else np.zeros((0, size, size), np.float32),
     small_maps=small_maps,
+    why=why,
   )
 
 
