@@ -22,8 +22,12 @@ from ocrgan_jax.core.files import write_text
 NUM_TRAIN, NUM_NORMAL, NUM_ANOMALOUS = 200, 93, 22
 SIZE = 32
 SETTINGS = ('image_size=32', 'model.width=8', 'train.checkpoint_every=1')
-LENGTH = {'paper': ('train.epochs=40',), 'restore': ('train.steps=1000',)}
-QUICK_LENGTH = {'paper': ('train.epochs=1',), 'restore': ('train.steps=3', 'train.warmup=0')}
+LENGTH = {'paper': ('train.epochs=40',), 'restore': ('train.steps=1000',), 'bands': ()}
+QUICK_LENGTH = {
+  'paper': ('train.epochs=1',),
+  'restore': ('train.steps=3', 'train.warmup=0'),
+  'bands': (),
+}
 # Of an AUROC whose true value is 0.5, after Mann and Whitney.
 STANDARD_ERROR = math.sqrt((NUM_NORMAL + NUM_ANOMALOUS + 1) / (12 * NUM_NORMAL * NUM_ANOMALOUS))
 WIDTH = 2.58  # 99 of 100 means lie within so many standard errors
@@ -91,7 +95,7 @@ def main() -> int:
     name='no_signal',
     title='No signal: normal and "anomalous" images of one distribution',
     config='mvtec',
-    rows={name: Row(None, name) for name in draws},
+    rows={name: Row(None, name, recipes=tuple(RECIPES)) for name in draws},
     averages={'mean': (tuple(draws), None)},
     note=f'{NUM_TRAIN} training images, {NUM_NORMAL} normal and {NUM_ANOMALOUS} "anomalous" ones.',
   )
@@ -103,7 +107,7 @@ def main() -> int:
       recipes=[recipe],
       overrides=[*SETTINGS, *(QUICK_LENGTH if values.quick else LENGTH)[recipe]],
     )
-    for recipe in RECIPES
+    for recipe in values.recipes
   }
   failed = [o['error'] for r in results.values() for o in r.outcomes.values() if 'error' in o]
   if failed:
@@ -118,6 +122,7 @@ def main() -> int:
 
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', 'runs/no_signal', 'folder for the images, the runs and the table')
+  flags.DEFINE_list('recipes', list(RECIPES), f'recipes: {", ".join(RECIPES)}')
   flags.DEFINE_integer('draws', 5, 'number of datasets to draw')
   flags.DEFINE_bool('quick', False, 'check that it works: one draw, a few steps')
   command_line.run(main)

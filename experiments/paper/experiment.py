@@ -16,7 +16,7 @@ from experiments.configs import QUICK, config_of, parse_overrides
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.reports.trivial import BAND_STATISTICS
 
-RECIPES = {'paper': "the paper's training", 'restore': '`restore`'}
+RECIPES = {'paper': "the paper's training", 'restore': '`restore`', 'bands': '`bands`'}
 MVTEC = {
   'textures': ('carpet', 'grid', 'leather', 'tile', 'wood'),
   'objects': (
