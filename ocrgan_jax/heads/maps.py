@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ocrgan_jax.heads.measurements import ENERGIES, FINE_BANDS, Measurements, pool_mean
 
@@ -160,9 +161,21 @@ def voice_scores(maps: dict[str, list[Any]], counts: Any) -> dict[str, list[jax.
   }
 
 
-def voice_maps(maps: dict[str, list[Any]]) -> dict[str, list[Any]]:
-  """The map behind each voice of `voice_scores`."""
-  return {name: [x for x in maps[name] for _ in SHARES[name]] for name in maps}
+def finest_voices(maps: dict[str, list[Any]]) -> dict[str, tuple[np.ndarray, jax.Array]]:
+  """The voice of each map that has its smallest share, so that its scores are most like places.
+
+  Args:
+    maps: from `head_maps`.
+
+  Returns:
+    Head → the numbers of these voices, int [k], and their maps, float32 [k, batch, side, side].
+  """
+  found, number = {}, 0
+  for name, own in maps.items():
+    shares = len(SHARES[name])
+    found[name] = number + shares * np.arange(len(own)), jnp.stack(own)
+    number += shares * len(own)
+  return found
 
 
 def largest(maps: jax.Array, share: float, counts: jax.Array | None) -> jax.Array:

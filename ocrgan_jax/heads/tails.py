@@ -7,7 +7,6 @@ so that p = (1 + excess / (k γ))^-k. With few images, k is small and the tail h
 fitted to few images is never very sure.
 """
 
-import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -54,56 +53,50 @@ def fit_tails(scores: np.ndarray) -> Tails:
   return Tails(*(np.asarray(x, np.float32) for x in (knots, scale, number + PRIOR_COUNT)))
 
 
-def surprise(tails: Tails, voice: int, scores: jax.Array) -> jax.Array:
-  """Computes -log p of a voice's scores, elementwise; it never falls as a score rises.
+def surprise(tails: Tails, voices: Any, scores: jax.Array) -> jax.Array:
+  """Computes -log p of the scores of some voices; it never falls as a score rises.
 
   Args:
     tails: from `fit_tails`.
-    voice: number of the voice.
-    scores: at least 0, of any shape.
+    voices: their numbers, int [k].
+    scores: at least 0, [k, …].
 
   Returns:
-    float32, of the same shape.
+    float32, shaped like `scores`.
   """
-  knots, logs = tails.knots[voice], jnp.log(jnp.maximum(scores, LEAST))
-  rarity = -np.log1p(-LEVELS)
-  value = jnp.zeros_like(logs)
-  for i in range(len(LEVELS) - 1):
-    width = jnp.maximum(knots[i + 1] - knots[i], LEAST)
-    share = jnp.clip((logs - knots[i]) / width, 0, 1)
-    value = value + share * np.float32(rarity[i + 1] - rarity[i])
-  excess = jnp.maximum(logs - knots[-1], 0)
-  return value + tails.excesses * jnp.log(1 + excess / (tails.excesses * tails.scale[voice]))
+  logs = jnp.log(jnp.maximum(scores, LEAST))
+  apart = (len(voices),) + (1,) * (logs.ndim - 1)  # so that each voice has its own knots
+  knots = tails.knots[np.asarray(voices)].reshape(*apart, len(LEVELS))
+  scale = tails.scale[np.asarray(voices)].reshape(apart)
+  # Between two knots, -log p is taken to be linear.
+  rarity = np.diff(-np.log1p(-LEVELS)).astype(np.float32)
+  width = jnp.maximum(knots[..., 1:] - knots[..., :-1], LEAST)
+  value = (jnp.clip((logs[..., None] - knots[..., :-1]) / width, 0, 1) * rarity).sum(-1)
+  excess = jnp.maximum(logs - knots[..., -1], 0)
+  return value + tails.excesses * jnp.log(1 + excess / (tails.excesses * scale))
 
 
-def surprises(tails: Tails, values: dict[str, list[Any]]) -> dict[str, list[jax.Array]]:
-  """Computes `surprise` for the values of all voices: head → one array per voice, in order."""
-  number = itertools.count()
-  return {name: [surprise(tails, next(number), x) for x in own] for name, own in values.items()}
-
-
-def place_surprises(tails: Tails, maps: dict[str, list[Any]]) -> dict[str, list[jax.Array]]:
-  """The same for the maps of all voices, place by place.
+def place_surprise(tails: Tails, voices: Any, maps: jax.Array) -> jax.Array:
+  """The same for maps [k, batch, side, side], place by place.
 
   Most places are below all scores, where `surprise` is 0. There the value goes on falling with the
   logarithm, so that places can be compared.
   """
-  number = itertools.count()
+  lowest = tails.knots[voices, 0].reshape(-1, 1, 1, 1)
+  return surprise(tails, voices, maps) + jnp.minimum(jnp.log(jnp.maximum(maps, LEAST)) - lowest, 0)
 
-  def of(voice: int, x: Any) -> jax.Array:
-    below = jnp.minimum(jnp.log(jnp.maximum(x, LEAST)) - tails.knots[voice, 0], 0)
-    return surprise(tails, voice, x) + below
 
-  return {name: [of(next(number), x) for x in own] for name, own in maps.items()}
+def head_surprises(tails: Tails, scores: dict[str, list[Any]]) -> jax.Array:
+  """What each head says: its voices combined. Head → [batch] per voice → float32 [heads, batch]."""
+  voices = [voice for own in scores.values() for voice in own]
+  found = surprise(tails, np.arange(len(voices)), jnp.stack(voices))
+  ends = np.cumsum([len(own) for own in scores.values()])
+  return jnp.stack([combine(own) for own in jnp.split(found, ends[:-1])])
 
 
 def joint_score(tails: Tails, scores: dict[str, list[Any]]) -> jax.Array:
-  """One score from those of all voices: head → [batch] per voice → float32 [batch].
-
-  Each head speaks with one voice: its own ones are combined first.
-  """
-  own = surprises(tails, scores).values()
-  return combine(jnp.stack([combine(jnp.stack(voices)) for voices in own]))
+  """One score from those of all voices: head → [batch] per voice → float32 [batch]."""
+  return combine(head_surprises(tails, scores))
 
 
 def combine(surprises: jax.Array, axis: int = 0) -> jax.Array:

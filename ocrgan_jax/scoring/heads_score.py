@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.heads.maps import SHARES, Detector, head_maps, voice_maps, voice_scores
+from ocrgan_jax.heads.maps import Detector, finest_voices, head_maps, voice_scores
 from ocrgan_jax.heads.measurements import measure, sides
-from ocrgan_jax.heads.tails import LEAST, combine, place_surprises, surprises
+from ocrgan_jax.heads.tails import LEAST, combine, head_surprises, place_surprise
 from ocrgan_jax.scoring.anomaly_score import resize_maps
 
 
@@ -40,13 +40,11 @@ def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None
   measured, size = measure(images, counts), images.shape[1]
   cells = sides(size)[1]
   found = head_maps(detector, measured)
-  said = surprises(detector.tails, voice_scores(found, measured.counts)).values()
-  scores = [combine(jnp.stack(own)) for own in said]
-  there = place_surprises(detector.tails, voice_maps(found)).items()
-  # Of the voices of one map, the first has the smallest share, so its scores are most like places.
-  own_maps = [own[:: len(SHARES[name])] for name, own in there]
-  places = [combine(jnp.stack([resize_maps(x, cells) for x in own])) for own in own_maps]
-  together = combine(jnp.stack(scores))
+  said = head_surprises(detector.tails, voice_scores(found, measured.counts))
+  there = finest_voices(found).values()
+  places = [combine(place_surprise(detector.tails, voices, own)) for voices, own in there]
+  places = [resize_maps(x, cells) for x in places]
+  together = combine(said)
   maps = resize_maps(combine(jnp.stack(places)), size)
   lowest = maps.min((1, 2), keepdims=True)
   if counts is not None:
@@ -58,4 +56,4 @@ def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None
   maps = jnp.where(maps > low, maps, low * jnp.exp(jnp.minimum(maps - low, 0) / low))
   if counts is not None:
     maps = maps * counts
-  return Judgement(together, maps, jnp.stack(scores, axis=1))
+  return Judgement(together, maps, said.T)

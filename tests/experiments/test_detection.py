@@ -5,16 +5,20 @@ import numpy as np
 import pytest
 
 from experiments import detection
-from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.scoring.calibration import Calibration
 from ocrgan_jax.training.log import read_lines
 
 
-def test_each_variant_is_a_different_model() -> None:
-  models = {
-    name: build_model(detection.config_of('', 'tile', name, 64, 0)) for name in detection.VARIANTS
-  }
-  assert len(set(models.values())) == len(detection.VARIANTS)
+def test_heads_are_chosen_on_the_other_sets() -> None:
+  def line(name: str, energy: float, dark: float, both: float) -> dict:
+    return {'set': name, 'heads': {'energy': energy, 'dark': dark, 'energy,dark': both}}
+
+  lines = [line('a', 0.9, 0.5, 0.8), line('b', 0.9, 0.6, 0.8), line('c', 0.2, 0.9, 0.8)]
+  table = detection.by_heads(lines, ['a', 'b', 'c']).splitlines()
+  assert '| without dark | 0.900 | 0.900 | 0.200 | 0.667 |' in table
+  # On b and c together both heads are best, on a and b energy alone, which fails on c.
+  assert '| chosen on the other sets | 0.800 | 0.800 | 0.200 | 0.600 |' in table
+  assert detection.by_heads(lines[:2], ['a', 'b', 'c']) == ''
 
 
 @pytest.mark.slow
@@ -23,14 +27,15 @@ def test_finished_runs_are_not_repeated(
 ) -> None:
   shutil.copytree(mvtec_folder / 'tile', tmp_path / 'data/mvtec_ad/bottle')
   for _ in range(2):
-    detection.run(tmp_path / 'runs', str(tmp_path / 'data'), 'bottle', 'dark alone', 32, 0)
+    detection.run(tmp_path / 'runs', str(tmp_path / 'data'), 'bottle', 'bands', 32, 0)
   (row,) = lines = read_lines(tmp_path / 'runs/results.jsonl')
-  assert capsys.readouterr().err.count('bottle, dark alone') == 1
+  assert capsys.readouterr().err.count('bottle, bands') == 1
   auroc = f'{row["image_auroc"]:.3f}'
-  assert f'| dark alone | {auroc} | – | – |' in detection.means(lines, ['bottle', 'dagm'])
+  assert f'| bands | {auroc} | – | – |' in detection.means(lines, ['bottle', 'dagm'])
+  assert len(row['heads']) == 63
   low, high = row['expected']
   table = detection.by_seed(lines, ['bottle'])
-  assert f'| bottle | dark alone | 0 | {auroc} |' in table
+  assert f'| bottle | bands | 0 | {auroc} |' in table
   assert f'1%, {low} to {high}, ' in table and ' of 1 runs' in table
 
 

@@ -56,7 +56,7 @@ def test_a_surprise_says_how_many_normal_scores_are_as_high() -> None:
   found = []
   for _ in range(20):  # one set of 400 images alone may be off by its luck
     tails = fit_tails(np.exp(rng.exponential(0.2, size=(1, 400))))
-    found.append(np.asarray(surprise(tails, 0, jnp.asarray(new))))
+    found.append(np.asarray(surprise(tails, [0], jnp.asarray(new)[None])[0]))
     assert (np.diff(found[-1][np.argsort(new)]) >= 0).all()
   for p in (0.5, 0.1, 0.01):
     assert (np.stack(found) > -np.log(p)).mean() == pytest.approx(p, rel=0.2)
