@@ -54,7 +54,7 @@ def main() -> None:
   files = sorted(str(p) for p in Path(arguments.folder).rglob('*') if p.suffix.lower() in SUFFIXES)
   if not files:
     sys.exit(f'error: no images in {arguments.folder}')
-  output = Path(arguments.output).absolute()
+  output = Path(arguments.output).expanduser().absolute()
   output.mkdir(parents=True, exist_ok=True)
   starts = range(0, len(files), arguments.part)
   parts = [
@@ -67,7 +67,7 @@ def main() -> None:
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     scored = ray.data.from_items(to_do, override_num_blocks=len(to_do)).map(
       ScorePart,
-      fn_constructor_args=(str(Path(arguments.workdir).absolute()), str(output)),
+      fn_constructor_args=(str(Path(arguments.workdir).expanduser().absolute()), str(output)),
       concurrency=arguments.workers,
     )
     anomalous = sum(row['anomalous'] for row in scored.take_all())

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,16 +73,20 @@ print({name}.__module__)
   assert run_python(f'from ocrgan_jax.{name} import main').returncode == 1
 
 
-def test_train_evaluate_and_load(mvtec_folder: Path, tmp_path: Path) -> None:
-  workdir = tmp_path / 'run'
-  state = ocrgan_jax.train(tiny_config(mvtec_folder, train__epochs=1), workdir)
+def test_train_evaluate_and_load(
+  mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv('HOME', str(tmp_path))
+  state = ocrgan_jax.train(tiny_config(mvtec_folder, train__epochs=1), '~/run')
   assert isinstance(state, State) and int(state.step) == 3
-  metrics = ocrgan_jax.evaluate(str(workdir), pictures=False, statistics=False)
-  assert metrics == json.loads((workdir / 'metrics.json').read_text())
+  metrics = ocrgan_jax.evaluate('~/run', output='~/out', pictures=False, statistics=False)
+  assert metrics == json.loads((tmp_path / 'out/metrics.json').read_text())
   assert 0 <= metrics['image_auroc'] <= 1
-  scorer = ocrgan_jax.load(str(workdir))
+  scorer = ocrgan_jax.load(Path('~/run'))
   assert isinstance(scorer, Scorer) and int(scorer.state.step) == 3
   assert scorer.score(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2,)
+  shutil.copy(mvtec_folder / 'tile/test/good/000.png', tmp_path)
+  assert not scorer.score_files(['~/000.png'])[0].error
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Starts the commands, and reports anything the user can fix in one line."""
 
+import os
 import re
 import signal
 import sys
@@ -136,9 +137,15 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
     return 128 + stopped.number
 
 
-def _with_paths(arguments: list[str]) -> list[str]:
-  """Replaces a config given by name with its path."""
-  found = list(arguments)
+def _with_home(argument: str) -> str:
+  """Expands `~/…` in an argument, also after `--flag=`, where the shell leaves it."""
+  flag, equals, value = argument.partition('=') if argument.startswith('-') else ('', '', argument)
+  return flag + equals + os.path.expanduser(value) if re.match('~[^/]*/|~$', value) else argument
+
+
+def resolve_paths(arguments: list[str]) -> list[str]:
+  """Expands `~/…`, and replaces a config given by name with its path."""
+  found = arguments = [*map(_with_home, arguments)]
   for i, argument in enumerate(arguments):
     flag, equals, value = argument.partition('=')
     if flag not in ('--config', '-config'):
@@ -153,7 +160,7 @@ def _with_paths(arguments: list[str]) -> list[str]:
 
 def _parse(arguments: list[str]) -> list[str]:
   try:
-    rest = flags.FLAGS(_with_paths(arguments))
+    rest = flags.FLAGS(resolve_paths(arguments))
     # A config file that fails to load raises its error only on first use.
     for name in flags.FLAGS:
       getattr(flags.FLAGS, name)

@@ -25,6 +25,7 @@ def read_file(path: Path) -> bytes:
   Raises:
     OSError: if the error is permanent, or the last retry fails.
   """
+  path = user_path(path)
   for pause in RETRY_PAUSES:
     try:
       return path.read_bytes()
@@ -36,9 +37,17 @@ def read_file(path: Path) -> bytes:
   return path.read_bytes()
 
 
+def user_path(path: str | Path) -> Path:
+  """A path as a user gives it, its leading `~` or `~name` replaced by the home folder.
+
+  A `~name` without such a user stays as it is.
+  """
+  return Path(os.path.expanduser(path))
+
+
 def absolute(path: str) -> str:
   """Makes a path from the config absolute; '' stays ''."""
-  return str(Path(path).expanduser().absolute()) if path else ''
+  return str(user_path(path).absolute()) if path else ''
 
 
 def check_writable(path: Path, flag: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import user_path
 from ocrgan_jax.data.decoding import open_image, resize, to_rgb
 
 FITS = ('stretch', 'pad', 'tiles')
@@ -258,7 +259,7 @@ def read_region(path: str) -> np.ndarray:
     InputError: if the image cannot be read or is all black.
   """
   try:
-    with open(path, 'rb') as file:
+    with user_path(path).open('rb') as file:
       region = np.asarray(open_image(file.read()).convert('L')) > 0
   except (OSError, ValueError) as error:
     raise InputError(f'data.region: cannot read {path}: {error}') from None

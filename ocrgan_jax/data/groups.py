@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import absolute
+from ocrgan_jax.core.files import absolute, user_path
 from ocrgan_jax.data.examples import Example
 
 TWINS, NONE, EXIF, TABLE = 'twins', 'none', 'exif:', '.csv'
@@ -62,7 +62,7 @@ def read_groups(rule: str, examples: Sequence[Example]) -> np.ndarray:
   if rule == NONE:
     return np.arange(len(examples))
   if rule.endswith(TABLE):
-    keys = _from_table(Path(rule).expanduser(), examples)
+    keys = _from_table(user_path(rule), examples)
   elif rule.startswith(EXIF):
     keys = _from_dates(float(rule.removeprefix(EXIF)), examples)
   else:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import check_writable, write_bytes, write_json
+from ocrgan_jax.core.files import check_writable, user_path, write_bytes, write_json
 from ocrgan_jax.core.platforms import as_on_cpu
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import decode_frames, region_png
@@ -58,7 +58,7 @@ def export(
       maps differ from the checkpoint's by more than 1e-5; 1e-3 for the ONNX of a model with a
       density.
   """
-  there = Path(output)
+  there = user_path(output)
   if there.exists() and not there.is_dir():
     raise InputError(f'{there} is a file; --output must be a folder')
   check_writable(there / 'scorer.json', '--output')

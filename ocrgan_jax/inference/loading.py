@@ -11,6 +11,7 @@ import jax
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import user_path
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import create_state
@@ -53,7 +54,7 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   Raises:
     InputError: as `load`.
   """
-  workdir, mesh = Path(workdir), sharding.make_mesh()
+  workdir, mesh = user_path(workdir), sharding.make_mesh()
   config = run_folder.load_config(workdir)
   model = build_model(config)
   like = jax.eval_shape(functools.partial(create_state, model), config.seed)

@@ -11,6 +11,7 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import user_path
 from ocrgan_jax.data.images import NormalImages
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.scorer import Scorer
@@ -47,7 +48,7 @@ def calibrate(
   Raises:
     InputError: if the run, its images or a field cannot be used.
   """
-  workdir = Path(workdir)
+  workdir = user_path(workdir)
   if protocol == 'oracle':
     raise InputError("the protocol 'oracle' is only for evaluation; use 'last' or 'validation'")
   scorer = next(load_each(workdir, protocol, as_trained=as_trained))

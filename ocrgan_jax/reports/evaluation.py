@@ -10,7 +10,7 @@ import numpy as np
 
 from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import write_json, write_text
+from ocrgan_jax.core.files import user_path, write_json, write_text
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import UNLABELLED
@@ -69,7 +69,7 @@ def evaluate(
   Raises:
     InputError: if the run, its data, the protocol or the score cannot be used.
   """
-  workdir = Path(workdir)
+  workdir = user_path(workdir)
   if score and not output:
     raise InputError("--score differs from the run's: give a folder for the results with --output")
   folder = output_folder(workdir, protocol, output)
@@ -133,7 +133,7 @@ def evaluate(
 
 def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
   """Returns the folder for the results: `output`, or the default for the protocol."""
-  return Path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
+  return user_path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
 
 
 def best_on_test_set(

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import user_path
 from ocrgan_jax.core.signals import Interrupted, defer_signals
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.settings import build_model
@@ -67,7 +68,7 @@ def train_several(
     )
   with contextlib.ExitStack() as stack:
     runs = [
-      stack.enter_context(open_run(config, Path(workdir), models[0], mesh))
+      stack.enter_context(open_run(config, user_path(workdir), models[0], mesh))
       for config, workdir in zip(configs, workdirs, strict=True)
     ]
     if all(run.finished for run in runs):

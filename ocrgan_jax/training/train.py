@@ -6,6 +6,7 @@ from pathlib import Path
 import ml_collections
 
 from ocrgan_jax.core import sharding
+from ocrgan_jax.core.files import user_path
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import State
 from ocrgan_jax.training.run import open_run, resolve
@@ -27,7 +28,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> State:
   """
   mesh, config = sharding.make_mesh(), resolve(config)
   model = build_model(config)
-  with open_run(config, Path(workdir), model, mesh) as run:
+  with open_run(config, user_path(workdir), model, mesh) as run:
     if run.finished:
       print(f'nothing left to train: the run is at step {run.step}', file=sys.stderr)
       return run.state

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ocrgan_jax.core import command_line
 from tests.conftest import run_module, tiny_flags
 
 
@@ -109,6 +110,46 @@ def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:
   done = run_module(module, '--help')
   assert told in done.stdout and flag in done.stdout and '[no]huge_pages' in done.stdout
   assert not done.stderr
+
+
+@pytest.mark.parametrize(
+  ('argument', 'expected'),
+  [
+    ('--workdir=~/m', '--workdir=/home/me/m'),
+    ('--config=~/mine.py:bottle', '--config=/home/me/mine.py:bottle'),
+    ('--config.data.region=~/mask.png', '--config.data.region=/home/me/mask.png'),
+    ('--config.data.groups=~/groups.csv', '--config.data.groups=/home/me/groups.csv'),
+    ('~/photographs/*.png', '/home/me/photographs/*.png'),
+    ('--output=~', '--output=/home/me'),
+    # Not in the home folder: a name, an expression, no such user.
+    ('--output=a~/b', '--output=a~/b'),
+    ('--config.data.groups=~bin', '--config.data.groups=~bin'),
+    ('--output=~nobody-here/b', '--output=~nobody-here/b'),
+  ],
+)
+def test_the_home_folder_is_found_in_every_argument(
+  argument: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv('HOME', '/home/me')
+  assert command_line.resolve_paths([argument]) == [expected]
+
+
+def test_commands_read_and_write_below_the_home_folder(
+  mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setenv('HOME', str(mvtec_folder.parent))
+  done = run_module(
+    'ocrgan_jax.data',
+    '--config=folder',
+    '--config.data_dir=~/mvtec/tile/train/good',
+    '--config.data.test_dir=~/mvtec/tile/test',
+    '--config.data.prepared_dir=~/home-test/prepared',
+    '--config.data.groups=none',
+    '--picture=~/home-test/sheet.png',
+  )
+  assert done.returncode == 0, done.stderr
+  home = mvtec_folder.parent / 'home-test'
+  assert sorted(p.name for p in home.iterdir()) == ['prepared', 'sheet.png']
 
 
 def test_running_out_of_memory_ends_in_one_line() -> None:
