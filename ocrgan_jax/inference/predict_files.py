@@ -14,6 +14,7 @@ from ocrgan_jax.data.examples import IMAGE_SUFFIXES
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.prediction import Prediction, format_line
 from ocrgan_jax.inference.sheet import write_sheet
+from ocrgan_jax.inference.shift import warn_if_shifted
 from ocrgan_jax.inference.tables import write_table
 from ocrgan_jax.inference.watching import watch
 
@@ -103,7 +104,9 @@ def predict_files(
   worst: list[tuple[float, int, Prediction]] = []
   kept: list[Prediction] = []
   anomalous = unreadable = 0
-  found = scorer.stream_files(paths, threshold=limit, maps=drawn_in)
+  found = warn_if_shifted(
+    scorer.stream_files(paths, threshold=limit, maps=drawn_in), scorer.calibration
+  )
   for number, p in enumerate(write_table(output, found, len(paths))):
     anomalous += p.decision == 'anomalous'
     unreadable += bool(p.error)

@@ -1,0 +1,61 @@
+"""A set of photographs that a model was not made for is told, and no other is."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from ocrgan_jax.inference.prediction import Prediction
+from ocrgan_jax.inference.shift import LEAST, RATE, is_shifted, shift_warning, warn_if_shifted
+from ocrgan_jax.scoring.anomaly_score import Score
+from ocrgan_jax.scoring.calibration import Calibration, calibrate
+from tests.conftest import tiny_model
+
+RULE: Score = tiny_model().score
+
+
+def calibrated(held_out: np.ndarray, num_groups: int = 0) -> Calibration:
+  unit = np.ones((1, 4, 4), np.float32)
+  return calibrate(held_out, RULE, map_unit=unit, map_maximum=1.0, num_groups=num_groups)
+
+
+@pytest.mark.parametrize(('held_out', 'photographs'), [(12, 20), (60, 20), (40, 201)])
+def test_a_set_is_called_shifted_by_chance_as_rarely_as_stated(
+  held_out: int, photographs: int
+) -> None:
+  """The hardest case: all are sound but for a half that scores higher than any."""
+  rng, draws = np.random.default_rng(0), 1000
+  called = 0
+  for _ in range(draws):
+    scores = rng.normal(size=photographs)
+    scores[: photographs // 2] = 100
+    called += is_shifted(scores, rng.normal(size=held_out))
+  assert called <= binom.ppf(0.999, draws, RATE)
+
+
+def test_a_shifted_set_is_told_and_a_set_with_many_defects_is_not(
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  rng = np.random.default_rng(0)
+  calibration = calibrated(np.linspace(0, 1, 40))
+  defects = np.concatenate([rng.uniform(0, 1, 30), rng.uniform(5, 9, 25)])
+  for scores, shifted in (
+    (rng.uniform(2, 3, LEAST), True),  # another product
+    (rng.uniform(0.5, 1.5, 200), True),  # another light
+    (rng.uniform(2, 3, LEAST - 1), False),  # too few to say
+    (rng.uniform(0, 1, 200), False),
+    (rng.uniform(-1, 0.5, 200), False),  # less unusual than the held-out ones
+    (defects, False),
+    (np.full(50, 0.5), False),
+  ):
+    told = shift_warning(scores, calibration)
+    assert bool(told) == shifted and '\n' not in told
+  unknown = calibration._replace(held_out=np.zeros(0, np.float32), num_groups=0)
+  assert not shift_warning(np.full(50, 9.0), unknown)
+  # Forty photographs of two parts are worth two.
+  assert not shift_warning(np.full(LEAST, 9.0), calibrated(np.linspace(0, 1, 40), num_groups=2))
+  predictions = [Prediction(str(i), 9.0, 'anomalous', 0.0, '') for i in range(LEAST)]
+  predictions.append(Prediction('bad', np.nan, '', 0.0, 'not an image'))
+  assert list(warn_if_shifted(predictions, calibration)) == predictions
+  message = capsys.readouterr().err
+  assert message.startswith(f'warning: these {LEAST} photographs as a whole are unlike those of')
+  assert len(message.splitlines()) == 1
