@@ -3,6 +3,7 @@
 The address, http://127.0.0.1:8000 by default, has a web page (drop photographs, see their anomaly
 maps, move the threshold) and an HTTP API:
 
+  curl -F file=@photo.png http://127.0.0.1:8000/score
   curl --data-binary @photo.png http://127.0.0.1:8000/score
 
 To listen on an address that other machines can reach (--host), set a token in the environment
@@ -24,6 +25,7 @@ def main() -> None:
     host=values.host,
     port=values.port,
     max_mib=values.max_mib,
+    root_path=values.root_path,
   )
 
 
@@ -33,5 +35,6 @@ if __name__ == '__main__':
   flags.DEFINE_string('host', '127.0.0.1', 'address to listen on')
   flags.DEFINE_integer('port', 8000, 'port to listen on; 0 for any free one')
   flags.DEFINE_float('max_mib', 32.0, 'reject larger uploads; MiB')
+  flags.DEFINE_string('root_path', '', 'prefix of a proxy in front, such as /inspection')
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -39,6 +39,26 @@ def reason_of(heads: tuple[str, ...], said: np.ndarray) -> str:
   return DESCRIPTIONS[heads[int(said.max(0).argmax())]] if heads else ''
 
 
+def how_unusual(score: float, held_out: np.ndarray) -> str:
+  """Says how unusual a score is among those of sound parts.
+
+  Args:
+    score: of the photograph.
+    held_out: scores of held-out sound photographs, float [images].
+
+  Returns:
+    A phrase; '' if there are none.
+  """
+  count, higher = len(held_out), int((held_out >= score).sum())
+  if not count:
+    return ''
+  if not higher:
+    return f'more unusual than all {count} held-out sound parts'
+  if 2 * higher > count:
+    return f'no more unusual than most of the {count} held-out sound parts'
+  return f'more unusual than all but 1 in {round(count / higher)} held-out sound parts'
+
+
 def place_of(whole: np.ndarray, limit: float) -> str:
   """Says where a map is highest.
 

@@ -12,7 +12,6 @@ import numpy as np
 from ocrgan_jax.inference.scorer import Scorer
 
 WAIT_SECONDS = 0.005  # wait for more images after the first
-OUTPUTS = ('score', 'map')
 
 
 class _Job(NamedTuple):
@@ -38,7 +37,7 @@ class Batcher:
     self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
     for size in self._sizes:
       shape = (1, scorer.model.image_size, scorer.model.image_size, scorer.model.channels)
-      scorer.score_batch(np.zeros(shape, np.uint8), OUTPUTS, batch_size=size)
+      scorer.score_batch(np.zeros(shape, np.uint8), scorer.explained_by, batch_size=size)
     self._thread = threading.Thread(target=self._run, name='scoring', daemon=True)
     self._thread.start()
 
@@ -49,7 +48,8 @@ class Batcher:
       images: uint8 [images, size, size, channels].
 
     Returns:
-      A future of float32 `score` [images] and `map` [images, size, size].
+      A future of `Scorer.explained_by`: float32 `score` [images], `map` [images, size, size] and
+      with heads `heads` [images, heads].
     """
     job = _Job(images, Future())
     self._jobs.put(job)
@@ -76,7 +76,9 @@ class Batcher:
 
   def _score(self, jobs: list[_Job]) -> None:
     try:
-      results = self._scorer.score_photographs([job.images for job in jobs], OUTPUTS, self._sizes)
+      results = self._scorer.score_photographs(
+        [job.images for job in jobs], self._scorer.explained_by, self._sizes
+      )
     except Exception as error:
       for job in jobs:
         job.result.set_exception(error)

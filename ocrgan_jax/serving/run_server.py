@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from ocrgan_jax.inference.loading import load
 from ocrgan_jax.scoring.calibration import describe_threshold
 
 TOKEN = 'OCRGAN_TOKEN'
+PREFIX = re.compile(r'(/[\w.~-]+)+')  # of a proxy
 
 
 def is_loopback(host: str) -> bool:
@@ -41,7 +43,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(
-  workdir: str | Path, *, protocol: str = 'last', host: str, port: int, max_mib: float
+  workdir: str | Path,
+  *,
+  protocol: str = 'last',
+  host: str,
+  port: int,
+  max_mib: float,
+  root_path: str = '',
 ) -> None:
   """Serves a run until it is interrupted.
 
@@ -51,9 +59,11 @@ def serve(
     host: address to serve at.
     port: port to serve at; 0 for any free one.
     max_mib: larger uploads are refused; MiB.
+    root_path: see `server.create_app`.
 
   Raises:
-    InputError: if the run cannot be loaded, the address is unavailable, or packages are missing.
+    InputError: if the run cannot be loaded, the address is unavailable, the prefix is no path, or
+      packages are missing.
   """
   try:
     import uvicorn
@@ -69,11 +79,16 @@ def serve(
       f'--host={host} can be reached from other machines: set a token in the environment, '
       f'{TOKEN}=…, or serve at 127.0.0.1'
     )
+  root_path = root_path.rstrip('/')
+  if root_path and not PREFIX.fullmatch(root_path):
+    raise InputError(
+      f'--root_path={root_path}: it must be a path like /inspection, as the proxy has it'
+    )
   address = bind(host, port)
   scorer = load(workdir, protocol=protocol)
   print(describe_threshold(scorer.calibration, scorer.model.score), file=sys.stderr)
   print('compiling', file=sys.stderr)
-  app = create_app(scorer, token=token, max_mib=max_mib)
+  app = create_app(scorer, token=token, max_mib=max_mib, root_path=root_path)
   port = address.getsockname()[1]
   print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C to stop)', flush=True)
   server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False))

@@ -1,13 +1,14 @@
 """The HTTP server of a trained model: a page for people, an API for machines.
 
-  POST /score     the bytes of an image → score, decision; ?map=true adds the anomaly map
-  POST /preview   the bytes of an image → a JPEG that any browser shows
+  POST /score     an image → score, decision and why; ?map=true adds the anomaly map
+  POST /preview   an image → a JPEG that any browser shows
   GET  /model     threshold, scale, scores of held-out normal images
   GET  /health    whether the server is up
   GET  /metrics   Prometheus text format
   GET  /          the page
 
-Bad requests get status 4xx and one line, `{"error": …}`. No image, name or token is logged.
+An image is the body itself, or the file of a form (`curl -F file=@x.png`). Bad requests get status
+4xx and one line, `{"error": …}`. No image, name or token is logged.
 """
 
 import asyncio
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import FastAPI, Request, Response, Security
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
 from PIL import Image
 from prometheus_client import (
   CONTENT_TYPE_LATEST,
@@ -39,9 +41,12 @@ from ocrgan_jax import __version__
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.framing import decode_frames
 from ocrgan_jax.drawing import pages
+from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.map_views import drawing_settings, small_map
 from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.inference.shift import LEAST, shift_warning
 from ocrgan_jax.serving.batching import Batcher
+from ocrgan_jax.serving.uploads import BODY, photograph_of, with_http_manners
 
 SIZES = (1, 4, 8, 16)  # batch sizes per device
 RECENT = 200  # number of scores for the drift metric
@@ -66,26 +71,32 @@ class Refused(Exception):  # noqa: N818
     self.status, self.message, self.headers = status, message, headers
 
 
-def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> FastAPI:
+def create_app(
+  scorer: Scorer, *, token: str = '', max_mib: float = 32.0, root_path: str = ''
+) -> FastAPI:
   """Creates the application and compiles its model.
 
   Args:
     scorer: the model.
     token: requests must send it as `Authorization: Bearer …`; '' for none.
     max_mib: larger uploads are refused; MiB.
+    root_path: the prefix of a proxy, e.g. /inspection; '' for none. Requests may have it or not.
 
   Returns:
     The application, for any ASGI server.
   """
   batcher = Batcher(scorer, [size * scorer.mesh.size for size in SIZES])
-  meters = Meters(scorer.scale(scorer.calibration.held_out))
+  meters = Meters(scorer)
+  held_out = scorer.scale(scorer.calibration.held_out)
 
   @contextlib.asynccontextmanager
   async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await asyncio.to_thread(batcher.close)
 
-  app = FastAPI(title='OCR-GAN', version=__version__, lifespan=lifespan, docs_url='/docs')
+  app = FastAPI(title='OCR-GAN', version=__version__, lifespan=lifespan, root_path=root_path)
+  # Only for the API's description: `authorise` checks the token and words the refusal.
+  secured = [Security(HTTPBearer(auto_error=False))] if token else []
 
   @app.exception_handler(Refused)
   async def refuse(request: Request, error: Refused) -> JSONResponse:
@@ -96,9 +107,11 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
   ) -> Response:
     response = await call_next(request)
-    if request.url.path == '/score':
+    if request.url.path.removeprefix(root_path) == '/score':
       meters.requests.labels(str(response.status_code)).inc()
     return response
+
+  app.add_middleware(with_http_manners)  # added last, so it is outermost
 
   def authorise(request: Request) -> None:
     sent = request.headers.get('authorization', '').removeprefix('Bearer ')
@@ -106,18 +119,26 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
       raise Refused(401, 'this server requires a token: send Authorization: Bearer …')
 
   async def body(request: Request) -> bytes:
-    """Reads the uploaded bytes; stops as soon as there are too many."""
+    """Reads the uploaded photograph; stops as soon as there is too much."""
+    too_large = Refused(413, f'the image is larger than {max_mib:g} MiB', connection='close')
+    stated = request.headers.get('content-length', '')
+    if stated.isdecimal() and int(stated) > max_mib * 2**20:
+      raise too_large
     parts, total = [], 0
     async for part in request.stream():
       total += len(part)
       if total > max_mib * 2**20:
-        raise Refused(413, f'the image is larger than {max_mib:g} MiB', connection='close')
+        raise too_large
       parts.append(part)
-    if not total:
-      raise Refused(400, 'no image: send its bytes as the body')
-    return b''.join(parts)
+    try:
+      content = photograph_of(b''.join(parts), request.headers.get('content-type', ''))
+    except ValueError as error:
+      raise Refused(400, str(error)) from None
+    if not content:
+      raise Refused(400, "no image: send its bytes as the body, or a form with it as 'file'")
+    return content
 
-  @app.post('/score')
+  @app.post('/score', openapi_extra=BODY, dependencies=secured)
   async def score(request: Request, map: bool = False) -> dict[str, Any]:
     authorise(request)
     if meters.waiting >= WAITING:
@@ -133,9 +154,13 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
       values = await asyncio.wrap_future(batcher.submit(frames))
       value = float(scorer.scale(values['score'].max().astype(np.float64)))
       decision = 'anomalous' if value > scorer.calibration.limit else 'normal'
+      explanation = await asyncio.to_thread(scorer.explain_photograph, values, size)
       found: dict[str, Any] = {
         'score': value,
         'decision': decision,
+        'reason': explanation.reason,
+        'place': explanation.place,
+        'unusual': how_unusual(value, held_out),
         'threshold': scorer.calibration.limit,
         'width': size[0],
         'height': size[1],
@@ -145,9 +170,16 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
         found['map'] = base64.b64encode(picture).decode()
       found['seconds'] = round(time.perf_counter() - start, 4)
       meters.add(value, decision, found['seconds'])
+      found['warning'] = meters.warning
       return found
 
-  @app.post('/preview')
+  @app.post(
+    '/preview',
+    openapi_extra=BODY,
+    dependencies=secured,
+    response_class=Response,
+    responses={200: {'content': {'image/jpeg': {}}}},
+  )
   async def preview(request: Request) -> Response:
     authorise(request)
     content = await body(request)
@@ -158,23 +190,23 @@ def create_app(scorer: Scorer, *, token: str = '', max_mib: float = 32.0) -> Fas
       raise Refused(400, f'cannot read the image: {error}') from None
     return Response(picture, media_type='image/jpeg')
 
-  @app.get('/model')
+  @app.get('/model', dependencies=secured)
   async def model(request: Request) -> dict[str, Any]:
     authorise(request)
-    return describe(scorer)
+    return {**describe(scorer), 'warning': meters.warning}
 
   @app.get('/health')
   async def health() -> dict[str, str]:
     return {'status': 'ok', 'version': __version__}
 
-  @app.get('/metrics')
+  @app.get('/metrics', dependencies=secured, response_class=PlainTextResponse)
   async def metrics(request: Request) -> Response:
     authorise(request)
     return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
 
   @app.get('/', response_class=HTMLResponse)
   async def page() -> str:
-    return pages.render(PAGE)
+    return pages.render(PAGE, root_path=root_path)
 
   return app
 
@@ -216,11 +248,11 @@ def preview_jpeg(content: bytes, max_megapixels: float) -> bytes:
 class Meters:
   """The metrics for /metrics."""
 
-  def __init__(self, held_out: np.ndarray):
+  def __init__(self, scorer: Scorer):
     """Starts at zero.
 
     Args:
-      held_out: scaled scores of held-out normal images.
+      scorer: of the scores.
     """
     registry = self.registry = CollectorRegistry()
     last = f'of the last {RECENT} images'
@@ -236,9 +268,14 @@ class Meters:
       f'Kolmogorov-Smirnov distance of the last {RECENT} scores from held-out normal ones',
       registry=registry,
     )
-    self._held_out = held_out
+    self._shifted = Gauge(
+      'ocrgan_shifted', f'1 if the last {RECENT} images are unlike training', registry=registry
+    )
+    self._calibration = scorer.calibration
+    self._held_out = scorer.scale(scorer.calibration.held_out)
     self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT)
-    self.waiting = 0
+    self.waiting = self._count = 0
+    self.warning = ''  # that the model does not apply to the recent images, or ''
 
   @contextlib.contextmanager
   def count_waiting(self) -> Iterator[None]:
@@ -255,6 +292,10 @@ class Meters:
     self._seconds.observe(seconds)
     self._anomalous.inc(anomalous)
     self._recent.append((score, anomalous))
+    self._count += 1
+    if self._count % LEAST == 0:  # too slow for every image
+      recent = np.array([value for value, _ in self._recent])
+      self.warning = shift_warning(recent, self._calibration)
 
   def text(self) -> bytes:
     """The metrics in Prometheus text format."""
@@ -264,4 +305,5 @@ class Meters:
       self._median.set(np.median(scores))
       if len(self._held_out):
         self._drift.set(ks_2samp(scores, self._held_out).statistic)
+    self._shifted.set(bool(self.warning))
     return generate_latest(self.registry)

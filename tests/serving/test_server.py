@@ -3,10 +3,15 @@
 import base64
 import csv
 import io
+import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +21,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.loading import load
+from ocrgan_jax.serving.run_server import serve
 from ocrgan_jax.training.train import train
 from tests.conftest import REPOSITORY, run_module, tiny_config
 from tests.recipes.test_statistics import STATISTICS
@@ -62,7 +70,7 @@ def stop(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(scope='module')
 def server(run: Path) -> Iterator[str]:
-  process, address = start(run, '--max_mib=0.1')
+  process, address = start(run, '--max_mib=0.1', '--root_path=/inspection/')
   yield address
   assert 'Traceback' not in stop(process)
 
@@ -84,6 +92,74 @@ def test_concurrent_requests_get_the_scores_of_predict(
   assert f'ocrgan_anomalous_total {anomalous}.0' in metrics
   drift = float(re.search(r'^ocrgan_drift (\S+)', metrics, re.MULTILINE).group(1))
   assert 0.4 < drift <= 1  # half of these photographs are scratched
+  assert 'ocrgan_shifted ' in metrics
+
+
+def test_an_answer_says_why(server: str, run: Path, paths: list[Path]) -> None:
+  scorer = load(run)
+  held_out = scorer.scale(scorer.calibration.held_out)
+  for path, p in zip(paths, scorer.score_files(paths), strict=True):
+    found = httpx.post(f'{server}/score', content=path.read_bytes()).json()
+    assert (found['reason'], found['place']) == (p.reason, p.place)
+    assert found['unusual'] == how_unusual(p.score, held_out)
+    assert found['place'] and 'held-out sound parts' in found['unusual']
+
+
+def test_a_photograph_may_be_the_file_of_a_form(server: str, paths: list[Path]) -> None:
+  content = paths[0].read_bytes()
+  expected = httpx.post(f'{server}/score', content=content).json()['score']
+  for fields in (
+    {'files': {'file': ('x.png', content)}},
+    {'files': {'photo': ('x.png', content, 'image/png')}, 'data': {'note': 'line 3'}},
+    {'files': {'file': (None, content)}},
+  ):
+    assert httpx.post(f'{server}/score', **fields).json()['score'] == expected
+    assert httpx.post(f'{server}/preview', **fields).headers['content-type'] == 'image/jpeg'
+  curl = shutil.which('curl')
+  if curl:
+    command = [curl, '-s', '-F', f'file=@{paths[0]}', f'{server}/score']
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)['score'] == expected
+  for files, message in (
+    ([('a', ('x.png', content)), ('b', ('y.png', content))], 'the form has 2 files: send one'),
+    ([('a', (None, b'text'))], "the form has no file: send one photograph, as the field 'file'"),
+    ([('file', ('x.png', b''))], 'no image: send its bytes as the body'),
+  ):
+    answer = httpx.post(f'{server}/score', files=files)
+    assert answer.status_code == 400 and answer.json()['error'].startswith(message)
+  none = {'content-type': 'multipart/form-data'}
+  answer = httpx.post(f'{server}/score', content=content, headers=none)
+  assert answer.json() == {'error': 'the form has no boundary in its Content-Type'}
+
+
+def test_the_docs_describe_the_uploads(server: str) -> None:
+  described = httpx.get(f'{server}/openapi.json').json()
+  for path in ('/score', '/preview'):
+    body = described['paths'][path]['post']['requestBody']['content']
+    assert body['multipart/form-data']['schema']['properties']['file']['format'] == 'binary'
+    assert body['application/octet-stream']['schema']['format'] == 'binary'
+  assert 'securitySchemes' not in described.get('components', {})
+
+
+@pytest.mark.parametrize('prefix', ['', '/inspection'])
+def test_behind_a_proxy_with_a_prefix(server: str, prefix: str, paths: list[Path]) -> None:
+  there = f'{server}{prefix}'
+  page = httpx.get(f'{there}/').text
+  assert '<base href="/inspection/">' in page
+  assert not re.findall(r"""(?:fetch|answer)\(['"]/""", page)  # no URL leaves the prefix
+  assert "url: '/inspection/openapi.json'" in httpx.get(f'{there}/docs').text
+  count = lambda: httpx.get(f'{there}/metrics').text.partition('status="200"} ')[2].split()[0]
+  assert httpx.post(f'{there}/score', content=paths[0].read_bytes()).status_code == 200
+  before = float(count())
+  httpx.post(f'{there}/score', content=paths[0].read_bytes())
+  assert float(count()) == before + 1
+
+
+@pytest.mark.parametrize('path', ['/health', '/model', '/metrics', '/', '/docs', '/openapi.json'])
+def test_head_is_answered_like_get(server: str, path: str) -> None:
+  got, headed = httpx.get(server + path), httpx.head(server + path)
+  assert headed.status_code == got.status_code == 200 and not headed.content
+  assert headed.headers['content-type'] == got.headers['content-type']
 
 
 def test_the_map_covers_the_whole_photograph(server: str, run: Path, paths: list[Path]) -> None:
@@ -99,7 +175,7 @@ def test_the_map_covers_the_whole_photograph(server: str, run: Path, paths: list
 @pytest.mark.parametrize(
   ('content', 'status', 'message'),
   [
-    (b'', 400, 'no image: send its bytes as the body'),
+    (b'', 400, "no image: send its bytes as the body, or a form with it as 'file'"),
     (b'no image', 400, 'cannot read the image: not an image'),
     (bytes(200_000), 413, 'the image is larger than 0.1 MiB'),
   ],
@@ -110,10 +186,34 @@ def test_bad_uploads_get_one_line(server: str, content: bytes, status: int, mess
   assert httpx.get(f'{server}/health').json()['status'] == 'ok'
 
 
+@pytest.mark.parametrize(
+  ('path', 'status'), [('score', 413), ('preview', 413), ('nothing', 404), ('model', 405)]
+)
+def test_a_refused_upload_is_told_to_every_client(server: str, path: str, status: int) -> None:
+  content = bytes(20_000_000)  # larger than all buffers on the way
+  pieces = (content[i : i + 2**16] for i in range(0, len(content), 2**16))  # of unknown length
+  assert httpx.post(f'{server}/{path}', content=pieces).status_code == status
+  request = urllib.request.Request(f'{server}/{path}', content)
+  with pytest.raises(urllib.error.HTTPError) as refused:
+    urllib.request.urlopen(request)
+  with refused.value:
+    assert refused.value.code == status
+  # A client that asks first sends nothing.
+  url = httpx.URL(server)
+  with socket.create_connection((url.host, url.port), timeout=20) as connection:
+    head = f'POST /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n'
+    connection.sendall(f'{head}Expect: 100-continue\r\n\r\n'.encode())
+    assert connection.recv(2**16).startswith(f'HTTP/1.1 {status} '.encode())
+
+
 def test_a_token_is_required_and_never_logged(run: Path, paths: list[Path]) -> None:
   process, address = start(run, token='secret-token')
   content = paths[0].read_bytes()
   assert httpx.post(f'{address}/score', content=content).status_code == 401
+  assert httpx.post(f'{address}/score', content=bytes(20_000_000)).status_code == 401
+  described = httpx.get(f'{address}/openapi.json').json()
+  assert described['components']['securitySchemes']['HTTPBearer']['scheme'] == 'bearer'
+  assert described['paths']['/score']['post']['security'] == [{'HTTPBearer': []}]
   wrong = {'Authorization': 'Bearer wröng'.encode()}
   assert httpx.get(f'{address}/model', headers=wrong).status_code == 401
   right = {'Authorization': 'Bearer secret-token'}
@@ -122,6 +222,8 @@ def test_a_token_is_required_and_never_logged(run: Path, paths: list[Path]) -> N
   open_to_all = run_module('ocrgan_jax.serve', f'--workdir={run}', '--host=0.0.0.0')
   assert open_to_all.returncode == 1
   assert open_to_all.stderr.startswith('error: --host=0.0.0.0 can be reached from other machines')
+  with pytest.raises(InputError, match=r'--root_path=inspection: it must be a path like /inspec'):
+    serve(run, host='127.0.0.1', port=0, max_mib=1, root_path='inspection')
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium on this machine')
@@ -156,6 +258,11 @@ def test_in_a_browser_the_slider_changes_the_verdicts_on_dropped_photographs(
     )
     page.wait_for_function('document.querySelectorAll(".card.anomalous").length === 0')
     assert not asked
+    # Each card says why, whatever its verdict.
+    reasons = page.locator('.card .why').all_inner_texts()
+    assert len(reasons) == 11 and all('held-out sound parts' in reason for reason in reasons)
+    page.evaluate('warn("another camera?")')
+    assert page.inner_text('#banner') == 'another camera?'
     with page.expect_download() as download:
       page.click('#export')
     with open(download.value.path()) as file:
