@@ -124,7 +124,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     CITATION: the paper that introduced it.
   """
 
-  VERSION = tfds.core.Version('1.2.0')
+  VERSION = tfds.core.Version('1.3.0')
   HOMEPAGE = ''
   LICENSE = ''
   CITATION = ''

@@ -86,10 +86,36 @@ def decode_mask(content: bytes, size: int) -> np.ndarray:
     size: side of the result in pixels; resized by nearest neighbour.
 
   Returns:
-    bool [size, size], True where the mask is not 0, i.e. defective.
+    bool [size, size], True where defective, see `mask_pixels`.
   """
-  mask = Image.fromarray(np.asarray(open_image(content).convert('L')) > 0)
+  mask = Image.fromarray(mask_pixels(content)[0])
   return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST))
+
+
+def mask_pixels(content: bytes, max_megapixels: float | None = None) -> tuple[np.ndarray, bool]:
+  """Decodes a mask at its own size.
+
+  Args:
+    content: the encoded mask.
+    max_megapixels: see `open_image`.
+
+  Returns:
+    bool [height, width], True where the mask is not 0, i.e. defective; and whether its shape is in
+    the alpha channel alone, which counts then. Lossy formats blur the border of a mask, so there
+    only values over half of the largest count.
+
+  Raises:
+    ValueError: with the reason, if it cannot be decoded or is too large.
+  """
+  image = open_image(content, max_megapixels)
+  values = np.asarray(image.convert('L'))
+  in_alpha = bool(image.has_transparency_data and values.min() == values.max())
+  if in_alpha:
+    alpha = np.asarray(image.convert('RGBA').getchannel('A'))
+    in_alpha = alpha.min() < alpha.max()
+    values = alpha if in_alpha else values
+  is_lossy = content.startswith(b'\xff\xd8\xff') or content[8:12] == b'WEBP'
+  return values > (values.max() // 2 if is_lossy else 0), in_alpha
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

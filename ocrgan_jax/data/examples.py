@@ -90,6 +90,25 @@ def other_file_warnings(folders: Sequence[Path]) -> list[str]:
   ]
 
 
+def kinds_in(folder: Path) -> list[Path]:
+  """The folders in a folder, sorted; empty if it is missing."""
+  return sorted(path for path in folder.glob('*') if path.is_dir())
+
+
+def folders_there(folder: Path) -> str:
+  """For a message that something is missing in a folder: the folders that it holds, or ''."""
+  names = [path.name for path in kinds_in(folder)]
+  return f' (there are folders {", ".join(names)})' if names else ''
+
+
+def no_sound_folder(labels: Sequence[int], defect_types: Sequence[str]) -> str:
+  """Why no test image is labelled normal, for a message; '' if one is, or if none has a label."""
+  kinds = {kind for kind, label in zip(defect_types, labels, strict=True) if label == ANOMALOUS}
+  if NORMAL in labels or not kinds:
+    return ''
+  return f'no folder of sound parts is called {NORMAL_TYPE}; there are {", ".join(sorted(kinds))}'
+
+
 def folder_label(folder: Path) -> tuple[int, str]:
   """The label and defect type of a folder's images. `good`, in any letter case, is normal."""
   if folder.name.lower() == NORMAL_TYPE:

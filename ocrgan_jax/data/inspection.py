@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -12,12 +13,19 @@ from tqdm import tqdm
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
-from ocrgan_jax.data.decoding import open_image, thumbnail, to_rgb
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
+from ocrgan_jax.data.decoding import mask_pixels, open_image, thumbnail, to_rgb
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  Example,
+  Examples,
+  no_sound_folder,
+)
 from ocrgan_jax.data.grouping import group_images
 from ocrgan_jax.data.groups import NONE
 from ocrgan_jax.twins.squares import FINE
 
+MOST = 0.5  # share of a mask's pixels; a defect is rarely larger
 NAMED = 3  # files that a message names; the rest are only counted
 
 CONVERSIONS = {
@@ -38,6 +46,8 @@ class Inspected(NamedTuple):
   Attributes:
     fault: why the image cannot be used, or ''.
     mask_fault: why the mask cannot be used, or ''.
+    mask_share: share of the mask's pixels that are set, None without a mask.
+    mask_in_alpha: whether the mask's shape is in its alpha channel alone.
     size: 'width×height'.
     mode: Pillow mode of the image.
     digest: hash of the pixels.
@@ -46,6 +56,8 @@ class Inspected(NamedTuple):
 
   fault: str = ''
   mask_fault: str = ''
+  mask_share: float | None = None
+  mask_in_alpha: bool = False
   size: str = ''
   mode: str = ''
   digest: str = ''
@@ -158,6 +170,12 @@ def inspect(
   return Examples([e for e, _ in train], [e for e, _ in test]), report
 
 
+def print_warnings(report: dict[str, Any]) -> None:
+  """Prints the warnings of a report on stderr."""
+  for warning in report['warnings']:
+    print(f'warning: {warning}', file=sys.stderr)
+
+
 def _inspect_one(example: Example, max_megapixels: float, compared: bool) -> Inspected:
   """Checks one example; keeps a thumbnail if it will be compared with others."""
   try:
@@ -169,19 +187,20 @@ def _inspect_one(example: Example, max_megapixels: float, compared: bool) -> Ins
     return Inspected(fault='its name is not valid Unicode')
   except (ValueError, OSError) as error:
     return Inspected(fault=_reason(error))
-  mask_fault = ''
+  mask_fault, mask_share, in_alpha = '', None, False
   if example.mask is not None:
     try:
-      mask = open_image(read_file(example.mask), max_megapixels)
-      if mask.size != image.size:
-        mask_fault = f'it is {_size(mask)}, its image {_size(image)}'
+      mask, in_alpha = mask_pixels(read_file(example.mask), max_megapixels)
+      mask_share = float(mask.mean())
+      if mask.shape != image.size[::-1]:
+        mask_fault = f'it is {mask.shape[1]}×{mask.shape[0]}, its image {_size(image)}'
     except (ValueError, OSError) as error:
       mask_fault = _reason(error)
   digest = hashlib.blake2b(
     f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16
   ).hexdigest()
   small = thumbnail(rgb, FINE) if compared else None
-  return Inspected('', mask_fault, _size(image), image.mode, digest, small)
+  return Inspected('', mask_fault, mask_share, in_alpha, _size(image), image.mode, digest, small)
 
 
 def _find_warnings(
@@ -197,11 +216,28 @@ def _find_warnings(
   if ANOMALOUS not in labels:
     warnings.append('no test image is labelled anomalous: AUROC will not be reported')
   elif NORMAL not in labels:
-    warnings.append('no test image is labelled normal: AUROC will not be reported')
+    why = no_sound_folder([e.label for e, _ in test], [e.defect_type for e, _ in test])
+    warnings.append(f'no test image is labelled normal: AUROC will not be reported; {why}')
   unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
   if unmasked and any(e.mask for e, _ in test):
     warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name_some(unmasked)}')
-  return warnings
+  return warnings + _find_mask_warnings(test)
+
+
+def _find_mask_warnings(test: list[tuple[Example, Inspected]]) -> list[str]:
+  """Warns about masks that are allowed but probably do not mark the defect."""
+  masks = [(f'{e.mask.parent.name}/{e.mask.name}', r) for e, r in test if e.mask]
+  full = [
+    [name, f'{r.mask_share:.0%}'] for name, r in masks if r.mask_share and r.mask_share > MOST
+  ]
+  empty = [[name, 'all 0'] for name, r in masks if r.mask_share == 0]
+  alpha = [[name, 'of one colour'] for name, r in masks if r.mask_in_alpha]
+  found = [
+    (full, 'with most pixels set, perhaps inverted (the defect must be white, the rest black)'),
+    (empty, 'without a set pixel, ignored for pixel metrics'),
+    (alpha, 'with a shape in the alpha channel alone: its opaque pixels count as defective'),
+  ]
+  return [f'{_count(items, "mask")} {what}: {_name_some(items)}' for items, what in found if items]
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """The normal images of a run: those to train on, and those held out."""
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing, framing_of, read_region
 from ocrgan_jax.data.images import NormalImages, StreamedImages, hold_out, load_normal_images
+from ocrgan_jax.data.inspection import print_warnings
 from ocrgan_jax.data.region import find_region
 from ocrgan_jax.runs import run_folder
 
@@ -54,8 +54,7 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
   # On a shared disk the others reuse what the first prepared; else each prepares its own.
   with sharding.first_process_first('dataset'):
     dataset = prepare_dataset(config.data_dir, config.data)
-  for warning in dataset.report['warnings']:
-    print(f'warning: {warning}', file=sys.stderr)
+  print_warnings(dataset.report)
   digests = dataset.train.digests
   chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
   run_folder.check_training_set(workdir, digests)

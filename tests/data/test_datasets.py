@@ -18,6 +18,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import Prepared, Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.datasets.cifar10 import CLASSES, Cifar10
+from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.data.settings import DataSettings
 from tests.conftest import DATA, smooth_image, write_images
 
@@ -58,7 +59,7 @@ def test_mvtec_ad_keeps_images_masks_and_names(tmp_path: Path) -> None:
   assert dataset.test.records[0]['mask'] == b''
   assert dataset.report['counts'] == {'train': {'good': 2}, 'test': {'good': 1, 'größe 1': 1}}
   assert (
-    'mask without a test image left out: ground_truth/größe 1/gone_mask.png'
+    '1 mask left out, without a test image of its name: ground_truth/größe 1/gone_mask.png'
     in (dataset.report['warnings'])
   )
 
@@ -376,6 +377,60 @@ def test_folder_of_normal_images_with_and_without_a_test_set(tmp_path: Path) -> 
     prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'void'))
   with pytest.raises(InputError, match='no images in .*void; expected a folder of normal images'):
     prepare(folder.get_config(), tmp_path / 'void')
+
+
+@pytest.mark.parametrize('place', ['beside', 'inside'])
+def test_masks_of_any_name_lie_beside_the_test_images_or_among_them(
+  place: str, tmp_path: Path
+) -> None:
+  for i in range(3):
+    save(tmp_path / f'sound/{i}.png')
+  test = tmp_path / 'new'
+  masks = (tmp_path if place == 'beside' else test) / 'ground_truth/dent'
+  names = ('0.PNG', '1.bmp', '2_mask.jpg', '3_Mask.PNG', '4_mask.tiff', '5_mask.png')
+  save(test / 'good/0.png')
+  for i, name in enumerate(names):
+    save(test / f'dent/{i}.png')
+    save(masks / name, mask())
+  save(masks / '5.png', mask())
+  (masks / '6_mask.npy').write_bytes(b'mask')
+  dataset = prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(test))
+  assert kinds(dataset.test) == [('dent', 1)] * 6 + [('good', 0)]
+  assert dataset.report['masks'] == 6
+  for i, name in enumerate(names):
+    content = dataset.test.records[i]['mask']
+    assert content == (masks / name).read_bytes()
+    np.testing.assert_array_equal(decode_mask(content, 16), mask() > 0)
+  assert dataset.report['warnings'] == [
+    '1 mask left out, without a test image of its name: ground_truth/dent/5.png',
+    '1 mask left out, not an image by extension: ground_truth/dent/6_mask.npy',
+  ]
+  # The same rule where the test images are part of the tree.
+  (tmp_path / 'tree/train/good').mkdir(parents=True)
+  for path in sorted((tmp_path / 'sound').iterdir()):
+    path.rename(tmp_path / 'tree/train/good' / path.name)
+  test.rename(tmp_path / 'tree/test')
+  if place == 'beside':
+    masks.parent.rename(tmp_path / 'tree/ground_truth')
+  tree = prepare(folder.get_config(), tmp_path / 'tree')
+  assert (kinds(tree.test), tree.report['masks']) == (kinds(dataset.test), 6)
+
+
+def test_folders_without_one_called_good_are_named(tmp_path: Path) -> None:
+  for name in ('train/OK/0.png', 'train/OK/1.png', 'test/OK/0.png', 'test/NG/1.png'):
+    save(tmp_path / 'parts' / name)
+  with pytest.raises(InputError, match=r'no images in .*train/good \(there are folders OK\); exp'):
+    prepare(folder.get_config(), tmp_path / 'parts')
+  with pytest.raises(
+    InputError, match=r'no images in .*test \(there are folders NG, OK\); expected'
+  ):
+    prepare(folder.get_config(), tmp_path / 'parts/test')
+  train, test = tmp_path / 'parts/train/OK', str(tmp_path / 'parts/test')
+  warnings = prepare(folder.get_config(), train, test_dir=test).report['warnings']
+  assert warnings == [
+    'no test image is labelled normal: AUROC will not be reported; no folder of sound parts is '
+    'called good; there are NG, OK'
+  ]
 
 
 def test_folder_in_the_layout_of_mvtec_ad(mvtec_folder: Path) -> None:

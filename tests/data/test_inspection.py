@@ -12,7 +12,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.__main__ import contact_sheet, describe
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.decoding import decode_image, open_image
+from ocrgan_jax.data.decoding import decode_image, decode_mask, open_image
 from tests.conftest import run_module, smooth_image, write_images
 
 
@@ -79,6 +79,32 @@ def test_masks_must_have_their_images_size(tile: Path) -> None:
     prepare(tile)
   dataset = prepare(tile, skip_damaged=True)
   assert dataset.report['masks'] == 0 and dataset.test.records[0]['mask'] == b''
+
+
+def test_masks_that_do_not_mark_a_defect_are_named(tile: Path) -> None:
+  shape = np.zeros((16, 16), np.uint8)
+  shape[2:4] = 255
+  black = Image.new('L', (16, 16))
+  inverted = Image.fromarray(255 - shape)
+  in_alpha = [
+    Image.merge('LA', (black, Image.fromarray(shape))),
+    Image.merge('RGBA', [inverted, inverted, inverted, Image.new('L', (16, 16), 255)]),
+    Image.merge('RGBA', [black, black, black, Image.fromarray(shape)]),
+  ]
+  for i, mask in enumerate([inverted, *in_alpha], 1):
+    Image.fromarray(smooth_image(np.random.default_rng(i), 16)).save(tile / f'test/crack/00{i}.png')
+    mask.save(tile / f'ground_truth/crack/00{i}_mask.png')
+  dataset = prepare(tile)
+  assert dataset.report['warnings'] == [
+    '2 masks with most pixels set, perhaps inverted (the defect must be white, the rest black): '
+    'crack/001_mask.png (88%), crack/003_mask.png (88%)',
+    '1 mask without a set pixel, ignored for pixel metrics: crack/000_mask.png (all 0)',
+    '2 masks with a shape in the alpha channel alone: its opaque pixels count as defective: '
+    'crack/002_mask.png (of one colour), crack/004_mask.png (of one colour)',
+  ]
+  for i in (3, 5):  # 002 and 004, after the image in test/good
+    masked = decode_mask(dataset.test.records[i - 1]['mask'], 16)
+    np.testing.assert_array_equal(masked, shape > 0)
 
 
 def test_anomalous_images_without_a_mask_are_named(tile: Path) -> None:

@@ -3,6 +3,7 @@
 data_dir/*.jpg                        all normal
 test_dir/*.jpg                        optional, unlabelled: scored, but no AUROC
 test_dir/good/*.jpg, test_dir/<defect>/*.jpg    optional, labelled by folder
+ground_truth/<defect>/*.png           optional masks, beside test_dir or in it
 """
 
 from ocrgan_jax.core.errors import InputError
@@ -15,10 +16,13 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   folder_label,
+  folders_there,
   image_files,
+  kinds_in,
   other_file_warnings,
   require_folder,
 )
+from ocrgan_jax.data.mask_files import is_mask_folder, with_masks
 
 LAYOUT = f'a folder of normal images, or one with {TREE}'
 
@@ -34,21 +38,26 @@ class Folder(AnomalyDataset):
     test_dir = self.settings.test_dir
     if (root / 'train').is_dir():
       tree = list_tree(root)
-      return tree._replace(test=_list_test(test_dir)) if test_dir else tree
+      if not test_dir:
+        return tree
+      test, warnings = _list_test(test_dir)
+      return tree._replace(test=test, warnings=(*tree.warnings, *warnings))
     train = [Example(p.name, NORMAL, NORMAL_TYPE, p) for p in image_files(root)]
     if not train:
-      raise InputError(f'no images in {root}; expected {LAYOUT}')
-    return Examples(train, _list_test(test_dir), tuple(other_file_warnings([root])))
+      raise InputError(f'no images in {root}{folders_there(root)}; expected {LAYOUT}')
+    test, warnings = _list_test(test_dir)
+    return Examples(train, test, (*other_file_warnings([root]), *warnings))
 
 
-def _list_test(test_dir: str) -> list[Example]:
+def _list_test(test_dir: str) -> tuple[list[Example], list[str]]:
+  """Lists a folder of test images with their masks; returns warnings, too."""
   if not test_dir:
-    return []
+    return [], []
   root = require_folder(test_dir, 'a folder of test images')
   test = [Example(p.name, UNLABELLED, 'unlabelled', p) for p in image_files(root)]
-  for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+  for folder in (path for path in kinds_in(root) if not is_mask_folder(path)):
     label, kind = folder_label(folder)
     test += [Example(f'{folder.name}/{p.name}', label, kind, p) for p in image_files(folder)]
   if not test:
-    raise InputError(f'no images in data.test_dir = {root}')
-  return test
+    raise InputError(f'no images in data.test_dir = {root}{folders_there(root)}')
+  return with_masks(test, root)

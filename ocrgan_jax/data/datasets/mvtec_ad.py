@@ -15,11 +15,14 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   folder_label,
+  folders_there,
   image_files,
+  kinds_in,
   other_file_warnings,
   require_category,
   require_folder,
 )
+from ocrgan_jax.data.mask_files import is_mask_folder, with_masks
 
 TREE = 'train/good/*.png, test/good/*.png and test/<defect>/*.png'
 LAYOUT = f'<data_dir>/<category>/ with {TREE}'
@@ -58,38 +61,28 @@ def list_tree(root: Path) -> Examples:
   Raises:
     InputError: if `train/good` contains no images.
   """
-  used: set[Path] = set()
 
   def examples(folder: Path) -> list[Example]:
     label, defect_type = folder_label(folder)
-    found = []
-    for path in image_files(folder):
-      mask = find_mask(root / 'ground_truth' / folder.name, path.stem)
-      if mask:
-        used.add(mask)
-      found.append(Example(path.relative_to(root).as_posix(), label, defect_type, path, mask))
-    return found
+    return [
+      Example(path.relative_to(root).as_posix(), label, defect_type, path)
+      for path in image_files(folder)
+    ]
 
   train = examples(root / 'train' / NORMAL_TYPE)
   if not train:
-    raise InputError(f'no images in {root / "train" / NORMAL_TYPE}; expected {TREE} in {root}')
-  folders = sorted(path for path in (root / 'test').glob('*') if path.is_dir())
-  test = [example for folder in folders for example in examples(folder)]
-  masks = (
-    mask for folder in sorted((root / 'ground_truth').glob('*')) for mask in image_files(folder)
+    sound = root / 'train' / NORMAL_TYPE
+    others = '' if sound.is_dir() else folders_there(root / 'train')
+    raise InputError(f'no images in {sound}{others}; expected {TREE} in {root}')
+  folders = [path for path in kinds_in(root / 'test') if not is_mask_folder(path)]
+  test, mask_warnings = with_masks(
+    [example for folder in folders for example in examples(folder)], root / 'test'
   )
-  orphans = [mask.relative_to(root).as_posix() for mask in masks if mask not in used]
   warnings = other_file_warnings([root / 'train' / NORMAL_TYPE, *folders])
-  warnings += [f'mask without a test image left out: {name}' for name in orphans]
+  warnings += mask_warnings
   strays = [path.name for path in image_files(root / 'test')]
   if strays:
     warnings.append(
       f'{len(strays)} image(s) directly in {root / "test"} left out: move them into a folder'
     )
   return Examples(train, test, tuple(warnings))
-
-
-def find_mask(folder: Path, stem: str) -> Path | None:
-  """The mask of an image: `<stem>_mask.png` or `<stem>.png`."""
-  candidates = (folder / f'{stem}_mask.png', folder / f'{stem}.png')
-  return next((path for path in candidates if path.is_file()), None)
