@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
   for name, row in written['files'].items():
     print(
       f'{output / name}: matches the checkpoint on {row["images_compared"]} images, '
-      f'largest difference {row["largest_difference"]:.1g}'
+      f'largest difference {row["largest_difference"]:.1g} (of a score of 1)'
     )
 
 

@@ -115,7 +115,8 @@ def _statistics(images: jax.Array) -> jax.Array:
   low = jnp.concatenate([at_half(grey, s) for s in LOW_PASSES], axis=1)
   bands = low[:, :-1] - low[:, 1:]
   colour_low = [at_half(opponents, s) for s in COLOUR_PASSES]
-  both = lambda x: jnp.concatenate([jnp.maximum(x, 0), jnp.maximum(-x, 0)], axis=1)
+  # Not jnp.maximum(x, 0), whose type jax2onnx mistakes.
+  both = lambda x: jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=1)
   fine_parts = [both(grey - finest), jnp.abs(differences(finest)), colours]
   fine = filter_planes(jnp.concatenate(fine_parts, axis=1), halved(gaussian_matrix(size, local)))
   coarse_parts = [both(bands), jnp.abs(differences(low[:, 1:DIRECTED_BANDS]))]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.inference import export as module
-from ocrgan_jax.inference.export import TOLERANCE, compare, export, run_onnx, to_onnx
+from ocrgan_jax.inference.export import compare, export, run_onnx, to_onnx
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.predict_files import find_images
 from tests.conftest import REPOSITORY, smooth_image
@@ -52,7 +52,7 @@ def test_the_export_gives_the_models_scores_without_this_package(
   description = export(trained, tmp_path / 'out')
   assert description == json.loads((tmp_path / 'out/scorer.json').read_text())
   row = description['files']['scorer.stablehlo']
-  assert row['images_compared'] == 11 and row['largest_difference'] <= 1e-5
+  assert row['images_compared'] == 11 and row['largest_difference'] <= 1e-4
   (tmp_path / 'odd').mkdir()
   odd = odd_images(tmp_path / 'odd')
   assert len(odd) == 6
@@ -80,12 +80,33 @@ def test_an_export_with_other_scores_is_not_written(
 ) -> None:
   def slightly_wrong(content: bytes) -> object:
     run = module.jax.export.deserialize(bytearray(content)).call
-    return lambda images: [1.0001 * np.asarray(output) for output in run(images)]
+    return lambda images: [1.01 * np.asarray(output) for output in run(images)]
 
   monkeypatch.setattr(module, 'run_stablehlo', slightly_wrong)
-  with pytest.raises(InputError, match=r'scorer.stablehlo differs from the checkpoint by 0.0001'):
+  with pytest.raises(
+    InputError, match=r'scorer.stablehlo differs from the checkpoint by 0.0\d+ units of scores'
+  ):
     export(trained, tmp_path / 'out')
   assert not (tmp_path / 'out').exists()
+
+
+def test_differences_count_in_the_units_of_scores_and_maps(trained: Path) -> None:
+  """A sound export may differ by rounding, which is large beside the map of a sound image."""
+  scorer = load(trained)
+  images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+
+  def moved(by_score: float, by_map: float) -> float:
+    def exported(images: np.ndarray) -> tuple[np.ndarray, ...]:
+      values = scorer.score_batch(images, ('score', 'map'))
+      raised = values['map'] + by_map * scorer.map_limit(1.0)
+      return scorer.scale(values['score']) + by_score, raised
+
+    return compare(scorer, images, exported, 'scorer.onnx')
+
+  assert moved(0, 2e-4) == pytest.approx(2e-4, rel=0.1)
+  for by_score, by_map in ((10, 0), (0, 2e-3), (0, np.nan)):
+    with pytest.raises(InputError, match=r'scorer.onnx differs from the checkpoint by'):
+      moved(by_score, by_map)
 
 
 @pytest.mark.slow
@@ -93,7 +114,7 @@ def test_onnx_runtime_gives_the_models_scores(trained: Path) -> None:
   pytest.importorskip('jax2onnx', reason="ONNX needs pip install -e '.[onnx]'")
   scorer = load(trained)
   images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-  assert compare(scorer, images, run_onnx(to_onnx(scorer)), 'scorer.onnx', TOLERANCE) <= 1e-5
+  assert compare(scorer, images, run_onnx(to_onnx(scorer)), 'scorer.onnx') <= 1e-4
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_reports_predictions_and_the_export_agree_and_name_the_head(
   # The largest value of the map is the score, so verdict and picture agree.
   np.testing.assert_allclose(values['map'].max((1, 2)), values['score'], rtol=1e-5)
   written = export(run, tmp_path / 'out')
-  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
+  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-4
 
 
 def test_the_threshold_can_be_changed_and_heads_can_be_left_out(run: Path) -> None:

@@ -171,7 +171,7 @@ def test_predict_and_the_export_give_the_same_scores(
   alone = [next(iter(load(run).stream_files([path]))).score for path in paths[:3]]
   np.testing.assert_allclose(alone, [p.score for p in found[:3]], rtol=1e-4)
   written = export(run, tmp_path / 'out')
-  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
+  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-4
 
 
 def test_disabled_parts_are_not_compiled() -> None:

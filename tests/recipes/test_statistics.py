@@ -102,7 +102,7 @@ def test_predict_and_the_export_give_the_same_scores(
   alone = [next(iter(load(run).stream_files([path]))).score for path in paths[:3]]
   np.testing.assert_allclose(alone, [p.score for p in found[:3]], rtol=1e-4)
   written = export(run, tmp_path / 'out')
-  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-5
+  assert written['files']['scorer.stablehlo']['largest_difference'] <= 1e-4
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_onnx_runtime_scores_by_the_density(run: Path, tmp_path: Path) -> None:
   pytest.importorskip('jax2onnx', reason="ONNX needs pip install -e '.[onnx]'")
   written = export(run, tmp_path / 'out', onnx=True)
   differences = {name: row['largest_difference'] for name, row in written['files'].items()}
-  assert differences['scorer.stablehlo'] <= 1e-5 and differences['scorer.onnx'] <= 1e-3
+  assert differences['scorer.stablehlo'] <= 1e-4 and differences['scorer.onnx'] <= 1e-3
   images = np.zeros((2, 32, 32, 3), np.uint8)
   score, anomaly_map = run_onnx((tmp_path / 'out/scorer.onnx').read_bytes())(images)
   assert score.shape == (2,) and anomaly_map.shape == (2, 32, 32)
