@@ -6,10 +6,15 @@ import warnings
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from ocrgan_jax.core.messages import print_once
+
 # data.max_megapixels is the only size limit, checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 # Unreadable images raise errors; Pillow's warnings are about readable ones.
 warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
+
+# A 16-bit photograph whose largest value has so many bits at most is probably not scaled to 16.
+DIM_BITS = 14
 
 # Raised by Pillow for files that are not images, truncated, or decompression bombs.
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -136,6 +141,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     grey = np.asarray(image).astype(np.int64)
     if grey.min() < 0 or grey.max() > 65535:
       raise ValueError('its pixels need more than 16 bits; save it with 8 or 16 bits')
+    bits = int(grey.max()).bit_length()
+    if 8 < bits <= DIM_BITS:
+      print_once(
+        f'warning: a photograph with 16-bit pixels uses {bits} of the bits, so it comes out '
+        f'{"nearly black" if bits <= 12 else "dark"}, in scores and in pictures; save such '
+        f'photographs with their values multiplied by {2 ** (16 - bits)}, or with 8 bits'
+      )
     image = Image.fromarray(np.round(grey / 257).astype(np.uint8))
   return image.convert('RGB')
 

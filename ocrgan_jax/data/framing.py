@@ -18,11 +18,13 @@ from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import user_path
+from ocrgan_jax.core.messages import print_once
 from ocrgan_jax.data.decoding import open_image, resize, to_rgb
 
 FITS = ('stretch', 'pad', 'tiles')
 # A photograph is judged if so many squares of SQUARE×SQUARE pixels of the model count as a whole.
 SQUARE, LEAST_SQUARES = 4, 4
+MANY_TILES = 500  # of one photograph, from which on their number is told
 BORDER = 0.02  # width of a photograph's border as a share of its sides
 Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels of the photograph
 
@@ -75,6 +77,26 @@ class Framing:
     side = self.tile or self.size
     lefts, uppers = (_tile_starts(length, side, self.overlap) for length in (width, height))
     return [(x, y, x + side, y + side) for y in uppers for x in lefts]
+
+  def tell_many_tiles(self, width: int, height: int) -> None:
+    """Says once on stderr, before the work, if a photograph makes many tiles and what they cost.
+
+    Args:
+      width: width of the photograph in pixels.
+      height: height of the photograph in pixels.
+    """
+    if self.fit != 'tiles':
+      return
+    side = self.tile or self.size
+    count = math.prod(len(_tile_starts(length, side, self.overlap)) for length in (width, height))
+    if count > MANY_TILES:
+      # A tile is kept as an image of four bytes a pixel, and its map as floats.
+      gib = count * self.size**2 * 8 / 2**30
+      print_once(
+        f'a photograph of {width}×{height} pixels makes {count:,} tiles: scoring it takes as long '
+        f'as scoring {count:,} small ones, and about {gib:.1f} GiB of memory; a model trained with '
+        'a larger --config.data.tile makes fewer'
+      )
 
   def frames(self, photograph: Image.Image) -> np.ndarray:
     """Makes the images of a photograph.
@@ -174,6 +196,7 @@ def decode_frames(
     ValueError: with the reason, if it cannot be decoded or too little of it counts.
   """
   photograph = to_rgb(open_image(content, max_megapixels))
+  framing.tell_many_tiles(*photograph.size)
   return framing.frames(photograph), photograph.size
 
 

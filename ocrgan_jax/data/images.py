@@ -1,6 +1,7 @@
 """Images as arrays, in memory or decoded on access, and the held-out split."""
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -167,6 +168,7 @@ def load_images(
   if framing.fit == 'stretch':
     return _load(StreamedImages(split.records, chosen, framing), memory_gib, description)
   sizes = [upright_size(split.records[int(i)]['image']) for i in chosen]
+  framing.tell_many_tiles(*max(sizes, key=math.prod, default=(1, 1)))
   counts = [len(framing.boxes(*size)) for size in sizes]
   part = np.concatenate([np.arange(count) for count in counts])
   streamed = StreamedImages(split.records, np.repeat(chosen, counts), framing, part)

@@ -68,6 +68,19 @@ def test_maps_return_to_their_place_on_the_photograph(framing: Framing) -> None:
   np.testing.assert_allclose(np.ptp(found, axis=0) + 1, [8, 12], atol=4)
 
 
+def test_many_tiles_are_told_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+  framing = Framing(4, 'tiles', tile=4)
+  for width in (66, 66, 75):
+    decode_frames(encoded(RNG.integers(0, 256, (75, width, 3), dtype=np.uint8)), framing)
+  few, many = 22 * 25, 25 * 25
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) == 2  # once for each size
+  assert lines[0].startswith(f'a photograph of 66×75 pixels makes {few:,} tiles: scoring it takes')
+  assert f'makes {many:,} tiles' in lines[1]
+  decode_frames(encoded(np.zeros((30, 30, 3), np.uint8)), framing)
+  assert not capsys.readouterr().err
+
+
 def test_a_region_follows_the_photograph(tmp_path: Path) -> None:
   region = np.zeros((10, 10), bool)
   region[:, :5] = True  # the left half
