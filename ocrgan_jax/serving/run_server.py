@@ -84,12 +84,12 @@ def serve(
     raise InputError(
       f'--root_path={root_path}: it must be a path like /inspection, as the proxy has it'
     )
-  address = bind(host, port)
-  scorer = load(workdir, protocol=protocol)
-  print(describe_threshold(scorer.calibration, scorer.model.score), file=sys.stderr)
-  print('compiling', file=sys.stderr)
-  app = create_app(scorer, token=token, max_mib=max_mib, root_path=root_path)
-  port = address.getsockname()[1]
-  print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C to stop)', flush=True)
-  server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False))
-  server.run(sockets=[address])
+  with bind(host, port) as address:
+    scorer = load(workdir, protocol=protocol)
+    print(describe_threshold(scorer.calibration, scorer.model.score), file=sys.stderr)
+    print('compiling', file=sys.stderr)
+    app = create_app(scorer, token=token, max_mib=max_mib, root_path=root_path)
+    port = address.getsockname()[1]
+    print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C to stop)', flush=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False))
+    server.run(sockets=[address])

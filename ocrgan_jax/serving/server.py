@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from PIL import Image
@@ -36,6 +37,7 @@ from prometheus_client import (
   generate_latest,
 )
 from scipy.stats import ks_2samp
+from starlette.exceptions import HTTPException
 
 from ocrgan_jax import __version__
 from ocrgan_jax.data.decoding import open_image, to_rgb
@@ -101,6 +103,16 @@ def create_app(
   @app.exception_handler(Refused)
   async def refuse(request: Request, error: Refused) -> JSONResponse:
     return JSONResponse({'error': error.message}, error.status, error.headers)
+
+  @app.exception_handler(HTTPException)
+  async def refuse_route(request: Request, error: HTTPException) -> JSONResponse:
+    message = f'{request.method} {request.url.path}: {error.detail}'
+    return JSONResponse({'error': message}, error.status_code, error.headers)
+
+  @app.exception_handler(RequestValidationError)
+  async def refuse_query(request: Request, error: RequestValidationError) -> JSONResponse:
+    found = [f'{".".join(map(str, fault["loc"]))}: {fault["msg"]}' for fault in error.errors()]
+    return JSONResponse({'error': '; '.join(found)}, 400)
 
   @app.middleware('http')
   async def count(

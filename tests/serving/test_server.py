@@ -132,6 +132,21 @@ def test_a_photograph_may_be_the_file_of_a_form(server: str, paths: list[Path]) 
   assert answer.json() == {'error': 'the form has no boundary in its Content-Type'}
 
 
+@pytest.mark.parametrize(
+  ('method', 'path', 'status', 'message'),
+  [
+    ('GET', '/scores', 404, 'GET /scores: Not Found'),
+    ('GET', '/score', 405, 'GET /score: Method Not Allowed'),
+    ('POST', '/score?map=perhaps', 400, 'query.map: Input should be a valid boolean'),
+  ],
+)
+def test_wrong_addresses_get_one_line(
+  server: str, method: str, path: str, status: int, message: str
+) -> None:
+  answer = httpx.request(method, server + path)
+  assert answer.status_code == status and answer.json()['error'].startswith(message)
+
+
 def test_the_docs_describe_the_uploads(server: str) -> None:
   described = httpx.get(f'{server}/openapi.json').json()
   for path in ('/score', '/preview'):
