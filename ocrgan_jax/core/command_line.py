@@ -1,5 +1,6 @@
 """Starts the commands, and reports anything the user can fix in one line."""
 
+import errno
 import os
 import re
 import signal
@@ -123,6 +124,8 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
   except OSError as error:
     if not is_disk_full(error):
       raise
+    if error.errno == errno.EROFS:
+      return _fail(f'{error}: write to another folder, with --output or --workdir')
     return _fail(f'{error}: free some space and run the same command again')
   except jax.errors.JaxRuntimeError as error:
     if not is_out_of_memory(error):

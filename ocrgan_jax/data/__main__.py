@@ -8,6 +8,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax.core import command_line
+from ocrgan_jax.core.files import check_writable
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import open_image, to_rgb
@@ -114,6 +115,9 @@ def contact_sheet(dataset: Prepared, path: Path) -> None:
 def main() -> None:
   """Runs the command."""
   config = flags.FLAGS.config
+  check_writable(Path(flags.FLAGS.picture), '--picture')
+  if flags.FLAGS.pairs:
+    check_writable(Path(flags.FLAGS.pairs), '--pairs')
   dataset = prepare_dataset(config.data_dir, config.data)
   print(describe(dataset.report))
   if config.data.groups != NONE:

@@ -122,8 +122,10 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     HOMEPAGE: where the data comes from.
     LICENSE: its terms of use.
     CITATION: the paper that introduced it.
+    NEEDS_TRAINING: whether it must have training images.
   """
 
+  NEEDS_TRAINING: ClassVar[bool] = True
   VERSION = tfds.core.Version('1.3.0')
   HOMEPAGE = ''
   LICENSE = ''
@@ -200,6 +202,7 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         skip_damaged=self.settings.skip_damaged,
         groups=self.settings.groups,
         split_seed=self.settings.split_seed,
+        needs_training=self.NEEDS_TRAINING,
       )
       try:
         with _quiet():

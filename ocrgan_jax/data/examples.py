@@ -1,6 +1,6 @@
 """Lists of labelled images: the common format of all datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,12 +101,14 @@ def folders_there(folder: Path) -> str:
   return f' (there are folders {", ".join(names)})' if names else ''
 
 
-def no_sound_folder(labels: Sequence[int], defect_types: Sequence[str]) -> str:
-  """Why no test image is labelled normal, for a message; '' if one is, or if none has a label."""
-  kinds = {kind for kind, label in zip(defect_types, labels, strict=True) if label == ANOMALOUS}
-  if NORMAL in labels or not kinds:
-    return ''
-  return f'no folder of sound parts is called {NORMAL_TYPE}; there are {", ".join(sorted(kinds))}'
+def no_sound_folder(kinds: Iterable[str]) -> str:
+  """Why no test image is labelled normal, for a message.
+
+  Args:
+    kinds: the defect types of the test images.
+  """
+  there = ', '.join(sorted({*kinds}))
+  return f'no folder of sound parts is called {NORMAL_TYPE}; there are {there}'
 
 
 def folder_label(folder: Path) -> tuple[int, str]:
@@ -114,6 +116,11 @@ def folder_label(folder: Path) -> tuple[int, str]:
   if folder.name.lower() == NORMAL_TYPE:
     return NORMAL, NORMAL_TYPE
   return ANOMALOUS, folder.name
+
+
+def holds_images(data_dir: str) -> bool:
+  """Whether there is an image anywhere below a folder."""
+  return any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(data_dir).rglob('*'))
 
 
 def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path:

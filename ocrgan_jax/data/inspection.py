@@ -71,6 +71,7 @@ def inspect(
   skip_damaged: bool,
   groups: str = NONE,
   split_seed: int = 0,
+  needs_training: bool = True,
 ) -> tuple[Examples, dict[str, Any]]:
   """Decodes and checks all images and masks of a dataset.
 
@@ -80,6 +81,7 @@ def inspect(
     skip_damaged: leave damaged images and masks out instead of raising an error.
     groups: the config's `data.groups`.
     split_seed: draws the training images of a dataset without an official split.
+    needs_training: whether a dataset without training images is refused.
 
   Returns:
     The usable examples and a report: `counts` (split → defect type → number of images),
@@ -122,7 +124,7 @@ def inspect(
 
   count = len(examples.train)
   train, test = usable(slice(count)), usable(slice(count, None))
-  if not train:
+  if not train and needs_training:
     raise InputError('no usable normal training image; at least 2 are needed')
   both = train + test
   grouping = group_images(
@@ -216,7 +218,7 @@ def _find_warnings(
   if ANOMALOUS not in labels:
     warnings.append('no test image is labelled anomalous: AUROC will not be reported')
   elif NORMAL not in labels:
-    why = no_sound_folder([e.label for e, _ in test], [e.defect_type for e, _ in test])
+    why = no_sound_folder(e.defect_type for e, _ in test)
     warnings.append(f'no test image is labelled normal: AUROC will not be reported; {why}')
   unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
   if unmasked and any(e.mask for e, _ in test):

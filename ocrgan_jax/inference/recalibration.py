@@ -11,13 +11,13 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import user_path
+from ocrgan_jax.core.files import check_writable, user_path
 from ocrgan_jax.data.images import NormalImages
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import create_state
-from ocrgan_jax.runs import saved_calibration
+from ocrgan_jax.runs import run_folder, saved_calibration
 from ocrgan_jax.runs.training_images import load_training_images
 from ocrgan_jax.scoring.calibration import with_threshold
 from ocrgan_jax.training.validation import Validator
@@ -51,6 +51,11 @@ def calibrate(
   workdir = user_path(workdir)
   if protocol == 'oracle':
     raise InputError("the protocol 'oracle' is only for evaluation; use 'last' or 'validation'")
+  run_folder.load_config(workdir)  # whether it is a run is told first
+  if score or as_trained:
+    check_writable(
+      workdir / saved_calibration.CALIBRATIONS / 'x', '--workdir: a copy that you may write to'
+    )
   scorer = next(load_each(workdir, protocol, as_trained=as_trained))
   if score and ({*score} - {*THRESHOLD_FIELDS} or not len(scorer.calibration.held_out)):
     data = load_training_images(scorer.config, workdir)
@@ -86,7 +91,17 @@ def with_threshold_rule(scorer: Scorer, changes: dict[str, Any]) -> Scorer:
 
 
 def _with_one_threshold(changes: dict[str, Any]) -> dict[str, Any]:
-  """If a change sets the threshold, switches off the other ways to set it."""
+  """If a change sets the threshold, switches off the other ways to set it.
+
+  Raises:
+    InputError: if it asks for no false alarms at all.
+  """
+  if changes.get('false_alarms') == 0 and not {*changes} & {'threshold_quantile', 'threshold'}:
+    raise InputError(
+      'score.false_alarms=0: no threshold promises that. For the highest score of the held-out '
+      'images use score.threshold_quantile=1, for few false alarms a rate such as '
+      'score.false_alarms=0.01, for any threshold score.threshold'
+    )
   if not {*changes} & {*THRESHOLD_FIELDS}:
     return changes
   return {'false_alarms': 0.0, 'threshold': None, **changes}

@@ -10,11 +10,12 @@ import numpy as np
 
 from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import user_path, write_json, write_text
+from ocrgan_jax.core.files import check_writable, user_path, write_json, write_text
 from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.examples import UNLABELLED
+from ocrgan_jax.data.datasets import prepare_dataset, prepare_test_set
+from ocrgan_jax.data.examples import NORMAL, UNLABELLED, holds_images, no_sound_folder
 from ocrgan_jax.data.images import Images, hold_out, load_images, load_normal_images
+from ocrgan_jax.data.inspection import print_warnings
 from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.recalibration import fit_statistics, with_score
@@ -26,7 +27,7 @@ from ocrgan_jax.reports.report import write_report
 from ocrgan_jax.reports.scored_test_set import score_test_set
 from ocrgan_jax.reports.summary import scores_table, summarize
 from ocrgan_jax.reports.trivial import BAND_STATISTICS, NEAREST
-from ocrgan_jax.reports.twins import without_twins
+from ocrgan_jax.reports.twins import TWINS_UNKNOWN, without_twins
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.scoring.metrics import image_auroc
 from ocrgan_jax.training.log import read_lines
@@ -55,7 +56,8 @@ def evaluate(
     protocol: which checkpoint: 'last', the headline; 'validation', the best at telling held-out
       normal images from forged copies; or 'oracle', the best on the test set among those kept.
     data_dir: the dataset's folder, if it has moved since training.
-    test_dir: the folder of test images, for the dataset `folder`.
+    test_dir: the folder of test images, for the dataset `folder`. It is enough: without the
+      training photographs, only the comparisons with them are left out.
     score: fields of the config's section `score` to change; scale and threshold are then fitted
       to the held-out images again.
     output: folder for the results. By default the run's folder, or its subfolder `validation` or
@@ -74,8 +76,22 @@ def evaluate(
     raise InputError("--score differs from the run's: give a folder for the results with --output")
   folder = output_folder(workdir, protocol, output)
   config = run_folder.load_config(workdir)
+  for name in ('metrics.json', 'figures/x'):
+    check_writable(folder / name, '--output')
+  if test_dir and config.data.dataset != 'folder':
+    raise InputError(
+      f'--test_dir is for the dataset folder, but the run in {workdir} is of '
+      f'{config.data.dataset}; give the folder of its data with --data_dir'
+    )
   config.data.test_dir = test_dir or config.data.test_dir
-  dataset = prepare_dataset(data_dir or config.data_dir, config.data)
+  data_dir = data_dir or config.data_dir
+  lacks_training = bool(config.data.test_dir) and not holds_images(data_dir)
+  if lacks_training:
+    _tell_what_is_skipped(data_dir, needs_training=bool(score))
+    dataset = prepare_test_set(config.data)
+  else:
+    dataset = prepare_dataset(data_dir, config.data)
+  print_warnings(dataset.report)
   test = dataset.test
   if not test.names:
     raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
@@ -93,9 +109,10 @@ def evaluate(
     normal = load_normal_images(
       dataset.train, framing, chosen=chosen, held_out=held_out, memory_gib=gib
     )
-  elif compares:
+  elif compares and not lacks_training:
+    change = run_folder.describe_change(trained_on, dataset.train.digests)
     print(
-      'warning: the training images have changed since training; '
+      f'warning: the training images have changed since training ({change}); '
       'leaving out the comparison with band statistics',
       file=sys.stderr,
     )
@@ -120,7 +137,11 @@ def evaluate(
     'seed': config.seed,
     'score': scorer.config.score.to_dict(),
     **summarize(tested, scorer.calibration),
-    **without_twins(test, np.isin(test.groups, dataset.train.groups), scaled),
+    **(
+      TWINS_UNKNOWN
+      if lacks_training
+      else without_twins(test, np.isin(test.groups, dataset.train.groups), scaled)
+    ),
     'num_test_images_trained_on': num_leaked,
   }
   write_json(folder / 'metrics.json', metrics)
@@ -129,6 +150,25 @@ def evaluate(
     log = read_lines(workdir / 'metrics.jsonl')
     write_report(folder, tested, scorer=scorer, metrics=metrics, log=log)
   return metrics
+
+
+def _tell_what_is_skipped(data_dir: str, *, needs_training: bool) -> None:
+  """Says what an evaluation without the training photographs leaves out.
+
+  Raises:
+    InputError: if it cannot do without them.
+  """
+  if needs_training:
+    raise InputError(
+      f'--score fits the scale to the training photographs, and there are none in {data_dir}; '
+      'give their folder with --data_dir'
+    )
+  print(
+    f'warning: no training photographs in {data_dir} (--data_dir says where else): leaving out the '
+    'comparison with band statistics and the search for parts that training shows, too; copies of '
+    'training photographs are found all the same',
+    file=sys.stderr,
+  )
 
 
 def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
@@ -158,8 +198,10 @@ def best_on_test_set(
   for scorer in scorers:
     auroc = image_auroc(test.labels[known], scorer.score(images)[known])
     if auroc is None:
+      lacks_sound = known.any() and NORMAL not in test.labels
+      why = f' ({no_sound_folder(test.defect_types)})' if lacks_sound else ''
       raise InputError(
-        'the test set lacks a labelled class, so there is no AUROC to select by; '
+        f'the test set lacks a labelled class{why}, so there is no AUROC to select by; '
         "use the protocol 'last' or 'validation'"
       )
     aurocs[int(scorer.state.step)] = auroc
@@ -185,6 +227,7 @@ def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **option
   Raises:
     InputError: as `evaluate`, naming the run.
   """
+  check_writable(workdir / 'table.csv', '--workdir: a copy that you may write to')
   evaluated = {}
   for folder in folders:
     print(f'evaluating {folder}', file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED, no_sound_folder
 from ocrgan_jax.reports.scored_test_set import ScoredTestSet
 from ocrgan_jax.reports.trivial import trivial_aurocs
 from ocrgan_jax.reports.twins import twin_lines
@@ -70,6 +70,7 @@ def scores_table(test: Split, scores: np.ndarray, calibration: Calibration) -> s
 
 def summary_text(metrics: dict[str, Any]) -> str:
   """Formats the summary of `metrics.json` that the command prints."""
+  kinds = metrics['defect_types']
   lines = [
     f'test set: {metrics["num_normal"]} normal, {metrics["num_anomalous"]} anomalous, '
     f'{metrics["num_unlabelled"]} unlabelled images',
@@ -77,7 +78,10 @@ def summary_text(metrics: dict[str, Any]) -> str:
     *([metrics['oracle_note']] if 'oracle_note' in metrics else []),
   ]
   if metrics['image_auroc'] is None:
-    lines.append('image AUROC: undefined, because the test set lacks a labelled class')
+    lines.append(
+      'image AUROC: undefined, because the test set lacks a labelled class'
+      + (f': {no_sound_folder(kinds)}' if kinds and not metrics['num_normal'] else '')
+    )
   else:
     low, high = metrics['image_auroc_interval']
     lines += [

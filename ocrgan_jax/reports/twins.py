@@ -10,6 +10,8 @@ from ocrgan_jax.scoring.metrics import image_auroc, intervals
 
 LEAST = 5  # images of each class from which on an AUROC without twins is the headline
 PLAIN, WITHOUT = 'image_auroc', 'image_auroc_without_twins'
+# For `metrics.json`, where the training images are not there to compare with.
+TWINS_UNKNOWN = {'num_normal_twins': None, 'num_anomalous_twins': None, 'headline': PLAIN}
 
 
 def without_twins(test: Split, known: np.ndarray, scores: np.ndarray) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,25 @@ def check_training_set(workdir: Path, digests: list[str]) -> None:
   if saved and saved != digests:
     raise InputError(
       f'the training images have changed since the run in {workdir} started '
-      f'({len(saved)} then, {len(digests)} now); use another --workdir'
+      f'({describe_change(saved, digests)}); use another --workdir'
     )
+
+
+def describe_change(saved: list[str], digests: list[str]) -> str:
+  """Says how training images differ from those that a run started with.
+
+  Args:
+    saved: digests of the run's images, in order.
+    digests: of the images now, in order.
+  """
+  then, now = Counter(saved), Counter(digests)
+  gone, new = (then - now).total(), (now - then).total()
+  if not gone and not new:
+    return (
+      f'the same {len(saved)} are in another order, as after renaming, and the order decides '
+      'which are held out: give them their old names'
+    )
+  return f'{gone} of {len(saved)} then are gone, {new} of {len(digests)} now are new'
 
 
 def training_set(workdir: Path) -> list[str]:
@@ -156,6 +174,12 @@ def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
   return framing_of(config, read_region(str(path)) if path.exists() else None)
 
 
+def runs_in(workdir: Path) -> list[Path]:
+  """The folders of the runs below a folder, as `ocrgan train --seeds --categories` makes them."""
+  patterns = ('*/config.json', '*/*/config.json')
+  return sorted(path.parent for pattern in patterns for path in workdir.glob(pattern))
+
+
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
   """Reads the config of a run.
 
@@ -172,6 +196,11 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
   """
   path = workdir / 'config.json'
   if not path.is_file():
+    if runs := runs_in(workdir):
+      raise InputError(
+        f'{workdir} holds {len(runs)} run{"s" * (len(runs) > 1)}, not one; give the folder of one: '
+        f'{runs[0]}'
+      )
     raise InputError(f'no run in {workdir} (it has no config.json); train one there first')
   config = default.get_config().copy_and_resolve_references()
   fields = flat_fields(config) | ADDED

@@ -1,5 +1,6 @@
 """The normal images of a run: those to train on, and those held out."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 

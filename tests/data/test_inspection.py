@@ -174,6 +174,24 @@ def test_every_colour_mode_becomes_rgb_by_its_rule(mode: str, suffix: str, tile:
   )
 
 
+def test_sixteen_bit_photographs_with_fewer_bits_are_told(
+  tile: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  for bits in (16, 15, 8):  # as they should be, a dark one, one with small values
+    deep = np.linspace(0, 2**bits - 1, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(deep).save(tile / f'train/good/{bits}.png')
+  prepare(tile)
+  assert 'bits' not in capsys.readouterr().err
+  for name in ('12', 'another'):
+    Image.fromarray(deep * 16).save(tile / f'train/good/{name}.png')
+  prepare(tile)
+  lines = [line for line in capsys.readouterr().err.splitlines() if 'bits' in line]
+  assert len(lines) == 1 and lines[0].startswith(
+    'warning: a photograph with 16-bit pixels uses 12 of the bits, so it comes out nearly black'
+  )
+  assert 'multiplied by 16' in lines[0]
+
+
 def test_float_pixels_have_no_stated_scale_and_are_refused(tile: Path) -> None:
   Image.fromarray(np.full((16, 16), 0.7, np.float32)).save(tile / 'test/good/odd.tif')
   with pytest.raises(InputError, match=r'test/good/odd.tif \(its pixels are floats'):

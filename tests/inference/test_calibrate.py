@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.inference.export import export
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.recalibration import calibrate
-from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.reports.evaluation import evaluate, evaluate_several
 from ocrgan_jax.training.train import train
 from tests.conftest import run_module, tiny_config
 
@@ -41,6 +42,28 @@ def test_all_commands_use_the_chosen_calibration(
   calibrate(run, {}, as_trained=True)
   assert load(run).calibration.threshold == before.calibration.threshold
   assert load(run).config.score == before.config.score
+
+
+def test_no_false_alarms_at_all_is_refused_and_a_folder_that_cannot_be_written_told_at_once(
+  run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  for changes in ({'false_alarms': 0.0}, {'false_alarms': 0, 'map_top': 3}):
+    with pytest.raises(InputError, match=r'false_alarms=0: no threshold promises that'):
+      calibrate(run, changes)
+  # Not computed first: the check comes before the checkpoint is read.
+  shutil.rmtree(run / 'checkpoints')
+  monkeypatch.setattr(os, 'access', lambda path, mode: not mode & os.W_OK)
+  for changes, as_trained in (({'threshold': 1.0}, False), ({}, True)):
+    with pytest.raises(
+      InputError, match=f'{run} is not writable; choose another --workdir: a copy'
+    ):
+      calibrate(run, changes, as_trained=as_trained)
+  with pytest.raises(InputError, match=f'{run} is not writable; choose another --output$'):
+    evaluate(run)
+  with pytest.raises(InputError, match=f'{run} is not writable; choose another --workdir: a copy'):
+    evaluate_several(run, [run], 'last')
+  with pytest.raises(InputError, match=f'{run} is not writable; choose another --output$'):
+    export(run, run / 'export')
 
 
 def test_another_score_is_fitted_to_the_training_images(run: Path) -> None:

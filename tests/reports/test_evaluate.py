@@ -127,6 +127,45 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
     evaluate(trained, score={'kind': 'best'}, output=tmp_path, pictures=False)
 
 
+def test_test_images_are_enough_to_evaluate(
+  trained: Path, mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  run, tile = tmp_path / 'run', tmp_path / 'tile'
+  shutil.copytree(trained, run)
+  config = json.loads((run / 'config.json').read_text())
+  config['data'] |= {'dataset': 'folder', 'category': ''}
+  config['data_dir'] = str(tmp_path / 'gone')
+  (run / 'config.json').write_text(json.dumps(config))
+  for part in ('test', 'ground_truth'):
+    shutil.copytree(mvtec_folder / 'tile' / part, tile / part)
+  (tile / 'ground_truth/scratch/005.png').rename(tile / 'ground_truth/scratch/005.txt')
+  metrics = evaluate(run, test_dir=str(tile / 'test'), pictures=False)
+  told = capsys.readouterr().err
+  assert f'warning: no training photographs in {tmp_path}/gone' in told
+  # The warnings of the check are printed, so that it is plain why a mask is missing.
+  assert 'warning: 1 mask left out, not an image by extension: ground_truth/scratch/005.txt' in told
+  assert 'warning: 1 anomalous image without a mask: scratch/005.png' in told
+  expected = evaluate(trained, pictures=False, statistics=False)
+  assert metrics['image_auroc'] == expected['image_auroc'] and metrics['num_masks'] == 5
+  assert metrics['num_normal_twins'] is None and 'band_statistics' not in metrics['trivial']
+  assert 'image AUROC: ' in summary_text(metrics)
+  with pytest.raises(InputError, match=r'--score fits the scale to the training photographs'):
+    evaluate(run, test_dir=str(tile / 'test'), score={'kind': 'map'}, output=tmp_path / 'out')
+  # Without one folder called good there is no AUROC, and it says why.
+  (tile / 'test/good').rename(tile / 'test/OK')
+  metrics = evaluate(run, test_dir=str(tile / 'test'), pictures=False)
+  why = 'no folder of sound parts is called good; there are OK, scratch'
+  assert f'lacks a labelled class: {why}' in summary_text(metrics)
+  with pytest.raises(InputError, match=f'lacks a labelled class .{why}.'):
+    evaluate(run, test_dir=str(tile / 'test'), protocol='oracle', pictures=False)
+  # Copies of training images are still found.
+  shutil.copy(mvtec_folder / 'tile/train/good/003.png', tile / 'test/OK/copy.png')
+  with pytest.raises(InputError, match=r'1 test images \(first: OK/copy.png\) are in the training'):
+    evaluate(run, test_dir=str(tile / 'test'), pictures=False)
+  with pytest.raises(InputError, match=r'--test_dir is for the dataset folder, but .* mvtec_ad'):
+    evaluate(trained, test_dir=str(tile / 'test'))
+
+
 def test_unknown_fields_of_the_score_end_in_one_line() -> None:
   done = run_module('ocrgan_jax.evaluate', '--workdir=anywhere', '--score.knd=map')
   assert done.returncode == 1

@@ -18,6 +18,8 @@ def test_images_shared_from_the_start_are_counted_and_new_ones_are_refused(
 ) -> None:
   dataset = Prepared(split_of(['a', 'b', 'c']), split_of(['d', 'c', 'b']), {})
   assert count_leaked(['a', 'b', 'c'], ['b', 'c'], dataset) == 2
+  assert not capsys.readouterr().err  # the check of the dataset names them
+  assert count_leaked(['a', 'b', 'c', 'x'], ['b', 'c'], dataset) == 2
   assert 'warning: 2 test images (first: c.png) are also' in capsys.readouterr().err
   assert count_leaked(['e'], [], dataset) == 0
   with pytest.raises(InputError, match=r'1 test images \(first: b.png\) .* when it started'):

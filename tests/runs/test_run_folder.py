@@ -7,9 +7,13 @@ import orbax.checkpoint as ocp
 import pytest
 
 from ocrgan_jax.core.errors import Damaged, InputError
+from ocrgan_jax.inference.export import export
 from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.predict_files import predict_files
+from ocrgan_jax.inference.recalibration import calibrate
 from ocrgan_jax.reports.evaluation import evaluate
-from ocrgan_jax.runs.run_folder import load_config
+from ocrgan_jax.runs.run_folder import describe_change, load_config
+from ocrgan_jax.serving.run_server import serve
 from ocrgan_jax.training.train import train
 from tests.conftest import tiny_config
 
@@ -43,13 +47,48 @@ def test_a_run_resumes_only_with_its_own_images(
   shutil.copytree(mvtec_folder, tmp_path / 'data')
   train(tiny_config(tmp_path / 'data'), trained)
   (tmp_path / 'data/tile/train/good/003.png').unlink()
-  with pytest.raises(InputError, match=r'have changed since the run .* started \(20 then, 19 now'):
+  with pytest.raises(
+    InputError, match=r'have changed since the run .* started \(1 of 20 then are gone, 0'
+  ):
     train(tiny_config(tmp_path / 'data'), trained)
   # A training image that has moved to the test set stops evaluation.
   moved = mvtec_folder / 'tile/train/good/003.png'
   shutil.copy(moved, tmp_path / 'data/tile/test/good/moved.png')
   with pytest.raises(InputError, match=r'1 test images \(first: test/good/moved.png\)'):
     evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
+
+
+def test_renamed_images_and_other_images_are_told_apart() -> None:
+  assert describe_change(['a', 'b', 'c'], ['b', 'a', 'c']).startswith(
+    'the same 3 are in another order, as after renaming'
+  )
+  changed = '1 of 3 then are gone, 2 of 4 now are new'
+  assert describe_change(['a', 'b', 'b'], ['x', 'b', 'a', 'y']) == changed
+
+
+@pytest.mark.parametrize('below', ['', 'bottle'])
+def test_a_folder_of_several_runs_names_the_first(
+  below: str, trained: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  for seed in (0, 1):
+    folder = tmp_path / below / f'seed{seed}'
+    folder.mkdir(parents=True)
+    shutil.copy(trained / 'config.json', folder)
+  image = str(mvtec_folder / 'tile/test/good/000.png')
+  for use in (
+    lambda: load(tmp_path),
+    lambda: predict_files(tmp_path, [image], tmp_path / 'scores.csv'),
+    lambda: serve(tmp_path, host='127.0.0.1', port=0, max_mib=1),
+    lambda: export(tmp_path, tmp_path / 'out'),
+    lambda: calibrate(tmp_path, {'threshold': 1.0}),
+    lambda: calibrate(tmp_path, {}),
+    lambda: evaluate(tmp_path),
+  ):
+    with pytest.raises(InputError) as refused:
+      use()
+    assert str(refused.value) == (
+      f'{tmp_path} holds 2 runs, not one; give the folder of one: {tmp_path / below / "seed0"}'
+    )
 
 
 def test_a_checkpoint_of_the_papers_recipe_has_the_same_parts_as_in_earlier_versions(

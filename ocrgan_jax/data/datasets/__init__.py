@@ -16,11 +16,11 @@ from ocrgan_jax.data.builder import AnomalyDataset, Prepared
 from ocrgan_jax.data.datasets.cifar10 import Cifar10
 from ocrgan_jax.data.datasets.dagm import Dagm
 from ocrgan_jax.data.datasets.elpv import Elpv
-from ocrgan_jax.data.datasets.folder import Folder
+from ocrgan_jax.data.datasets.folder import Folder, TestImages
 from ocrgan_jax.data.datasets.kolektor import KolektorSdd
 from ocrgan_jax.data.datasets.magnetic_tile import MagneticTile
 from ocrgan_jax.data.datasets.mvtec_ad import MvtecAd
-from ocrgan_jax.data.groups import with_absolute_table
+from ocrgan_jax.data.groups import NONE, with_absolute_table
 from ocrgan_jax.data.settings import DataSettings
 
 DATASETS: dict[str, type[AnomalyDataset]] = {
@@ -53,11 +53,32 @@ def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepa
   if settings.dataset not in DATASETS:
     known = ', '.join(DATASETS)
     raise InputError(f'unknown dataset {settings.dataset!r}; data.dataset is one of {known}')
+  checked, prepared_dir = _read(settings)
+  return DATASETS[checked.dataset](absolute(data_dir), checked, prepared_dir).prepare()
+
+
+def prepare_test_set(settings: ml_collections.ConfigDict) -> Prepared:
+  """Prepares `data.test_dir` alone, for a run of `folder` whose training images are not here.
+
+  Args:
+    settings: the config's `data` section.
+
+  Returns:
+    The dataset, its training split empty, its images not grouped.
+
+  Raises:
+    InputError: as `prepare_dataset`.
+  """
+  checked, prepared_dir = _read(settings)
+  return TestImages('', dataclasses.replace(checked, groups=NONE), prepared_dir).prepare()
+
+
+def _read(settings: ml_collections.ConfigDict) -> tuple[DataSettings, Path]:
+  """The checked settings, with absolute paths, and the folder for prepared datasets."""
   checked = read(DataSettings, settings)
   checked = dataclasses.replace(
     checked,
     test_dir=absolute(checked.test_dir),
     groups=with_absolute_table(checked.groups),
   )
-  prepared_dir = Path(absolute(checked.prepared_dir) or user_cache())
-  return DATASETS[checked.dataset](absolute(data_dir), checked, prepared_dir).prepare()
+  return checked, Path(absolute(checked.prepared_dir) or user_cache())

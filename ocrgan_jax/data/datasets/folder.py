@@ -49,6 +49,17 @@ class Folder(AnomalyDataset):
     return Examples(train, test, (*other_file_warnings([root]), *warnings))
 
 
+class TestImages(Folder):
+  """The test images alone, for a run whose training images are elsewhere."""
+
+  NEEDS_TRAINING = False
+
+  def list_examples(self) -> Examples:
+    """Lists `data.test_dir`."""
+    test, warnings = _list_test(self.settings.test_dir)
+    return Examples([], test, tuple(warnings))
+
+
 def _list_test(test_dir: str) -> tuple[list[Example], list[str]]:
   """Lists a folder of test images with their masks; returns warnings, too."""
   if not test_dir:
