@@ -141,7 +141,7 @@ def nearest_look(looks: Any, memory: Any, allowed: Any = None) -> jax.Array:
   if allowed is not None:
     squares = jnp.where(allowed[:, None, None], squares, jnp.inf)
   squares = squares.min(-1) + jnp.square(looks).sum(-1)
-  return jnp.sqrt(jnp.maximum(squares, 0) / looks.shape[-1])
+  return jnp.sqrt(jnp.maximum(squares, 0.0) / looks.shape[-1])
 
 
 def voice_scores(maps: dict[str, list[Any]], counts: Any) -> dict[str, list[jax.Array]]:
@@ -186,7 +186,7 @@ def largest(maps: jax.Array, share: float, counts: jax.Array | None) -> jax.Arra
   if counts is not None:
     counted = pool_mean(counts.astype(jnp.float32)[..., None], side).reshape(batch, -1) >= 0.5
     squares = squares * counted
-    limit = jnp.minimum(limit, jnp.maximum(counted.sum(-1), 1))
+    limit = jnp.minimum(limit, jnp.maximum(counted.astype(jnp.float32).sum(-1), 1.0))
   if number < side * side:
     squares = jax.lax.top_k(squares, number)[0]
   return jnp.sqrt(squares.sum(-1) / limit)

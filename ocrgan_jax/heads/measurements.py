@@ -99,7 +99,7 @@ def _fine_detail(grey: jax.Array) -> jax.Array:
   }
   low[0.0] = planes
   bands = [low[fine] - low[coarse] for fine, coarse in FINE_BANDS]
-  sides_of = [jnp.maximum(sign * band, 0) for band in bands for sign in (1, -1)]
+  sides_of = [jnp.maximum(sign * band, 0.0) for band in bands for sign in (1, -1)]
   return jnp.concatenate(sides_of, axis=1).transpose(0, 2, 3, 1)
 
 
@@ -115,8 +115,7 @@ def _statistics(images: jax.Array) -> jax.Array:
   low = jnp.concatenate([at_half(grey, s) for s in LOW_PASSES], axis=1)
   bands = low[:, :-1] - low[:, 1:]
   colour_low = [at_half(opponents, s) for s in COLOUR_PASSES]
-  # Not jnp.maximum(x, 0), whose type jax2onnx mistakes.
-  both = lambda x: jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=1)
+  both = lambda x: jnp.concatenate([jnp.maximum(x, 0.0), jnp.maximum(-x, 0.0)], axis=1)
   fine_parts = [both(grey - finest), jnp.abs(differences(finest)), colours]
   fine = filter_planes(jnp.concatenate(fine_parts, axis=1), halved(gaussian_matrix(size, local)))
   coarse_parts = [both(bands), jnp.abs(differences(low[:, 1:DIRECTED_BANDS]))]

@@ -71,8 +71,8 @@ def surprise(tails: Tails, voices: Any, scores: jax.Array) -> jax.Array:
   # Between two knots, -log p is taken to be linear.
   rarity = np.diff(-np.log1p(-LEVELS)).astype(np.float32)
   width = jnp.maximum(knots[..., 1:] - knots[..., :-1], LEAST)
-  value = (jnp.clip((logs[..., None] - knots[..., :-1]) / width, 0, 1) * rarity).sum(-1)
-  excess = jnp.maximum(logs - knots[..., -1], 0)
+  value = (jnp.clip((logs[..., None] - knots[..., :-1]) / width, 0.0, 1.0) * rarity).sum(-1)
+  excess = jnp.maximum(logs - knots[..., -1], 0.0)
   return value + tails.excesses * jnp.log(1 + excess / (tails.excesses * scale))
 
 
@@ -83,7 +83,9 @@ def place_surprise(tails: Tails, voices: Any, maps: jax.Array) -> jax.Array:
   logarithm, so that places can be compared.
   """
   lowest = tails.knots[voices, 0].reshape(-1, 1, 1, 1)
-  return surprise(tails, voices, maps) + jnp.minimum(jnp.log(jnp.maximum(maps, LEAST)) - lowest, 0)
+  return surprise(tails, voices, maps) + jnp.minimum(
+    jnp.log(jnp.maximum(maps, LEAST)) - lowest, 0.0
+  )
 
 
 def head_surprises(tails: Tails, scores: dict[str, list[Any]]) -> jax.Array:

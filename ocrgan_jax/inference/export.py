@@ -168,7 +168,11 @@ def to_stablehlo(scorer: Scorer) -> bytes:
 
 
 def to_onnx(scorer: Scorer) -> bytes:
-  """Converts the scorer to ONNX with jax2onnx, for any batch size."""
+  """Converts the scorer to ONNX with jax2onnx, for any batch size.
+
+  For its `jnp.maximum` and `minimum`, a float32 and an integer make a float64, which the rest of
+  the graph is not: what computes scores compares with 0.0, not with 0.
+  """
   try:
     import jax2onnx
   except ImportError:

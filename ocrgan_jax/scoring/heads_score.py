@@ -52,8 +52,8 @@ def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None
   score = together[:, None, None]
   maps = maps - maps.max((1, 2), keepdims=True) + score
   # Values near and below 0 are squeezed into what is left above it; their order stays.
-  low = jnp.clip(score, LEAST, 1)
-  maps = jnp.where(maps > low, maps, low * jnp.exp(jnp.minimum(maps - low, 0) / low))
+  low = jnp.clip(score, LEAST, 1.0)
+  maps = jnp.where(maps > low, maps, low * jnp.exp(jnp.minimum(maps - low, 0.0) / low))
   if counts is not None:
     maps = maps * counts
   return Judgement(together, maps, said.T)
