@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ray
 
-SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
+from ocrgan_jax.data.examples import image_files
 
 
 class ScorePart:
@@ -51,7 +51,7 @@ def main() -> None:
   parser.add_argument('--workers', type=int, default=2, help='number of workers')
   parser.add_argument('--part', type=int, default=1000, help='photographs per part')
   arguments = parser.parse_args()
-  files = sorted(str(p) for p in Path(arguments.folder).rglob('*') if p.suffix.lower() in SUFFIXES)
+  files = [str(path) for path in image_files(Path(arguments.folder))]
   if not files:
     sys.exit(f'error: no images in {arguments.folder}')
   output = Path(arguments.output).expanduser().absolute()

@@ -18,6 +18,10 @@ from ocrgan_jax.core.errors import InputError
 TRANSIENT = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENETDOWN)
 RETRY_PAUSES = (0.2, 1.0, 5.0)  # before each retry; seconds
 
+MARK = '.ocrgan_output'  # in a folder with pictures that a command wrote
+MARKED = 'ocrgan_jax wrote these pictures; its commands do not take them for photographs:'
+MAPS = '_maps'  # ends the name of a folder of `ocrgan predict --maps`
+
 
 def read_file(path: Path) -> bytes:
   """Reads a file. Retries transient disk errors, with a warning on stderr.
@@ -108,3 +112,37 @@ def write_jpeg(path: Path, image: np.ndarray) -> None:
   file = io.BytesIO()
   Image.fromarray(image).save(file, 'JPEG', quality=92)
   write_bytes(path, file.getvalue())
+
+
+def mark_output(folder: Path, *names: str) -> None:
+  """Marks pictures as written by a command, so that no command takes them for photographs.
+
+  Args:
+    folder: of the pictures.
+    *names: of the pictures; none for the whole folder.
+  """
+  mark = folder / MARK
+  before = mark.read_text(errors='surrogateescape').splitlines()[1:] if mark.exists() else None
+  whole = before == [] or not names
+  lines = [] if whole else sorted({*(before or ()), *names})
+  if before is None or lines != before:
+    text = '\n'.join([MARKED, *lines]) + '\n'
+    write_bytes(mark, text.encode(errors='surrogateescape'))
+
+
+def is_output(folder: Path) -> bool:
+  """Whether all of a folder was written by a command: pictures, or a run."""
+  if (folder / 'config.json').is_file() and (folder / 'checkpoints').is_dir():
+    return True
+  # Earlier versions left no mark.
+  if folder.name.endswith(MAPS) and (folder / 'index.html').is_file():
+    return True
+  return (folder / MARK).is_file() and not written_pictures(folder)
+
+
+def written_pictures(folder: Path) -> set[str]:
+  """The names of the pictures in a folder that a command wrote beside other files."""
+  try:
+    return set((folder / MARK).read_text(errors='surrogateescape').splitlines()[1:])
+  except OSError:
+    return set()

@@ -8,7 +8,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax.core import command_line
-from ocrgan_jax.core.files import check_writable
+from ocrgan_jax.core.files import check_writable, mark_output
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import open_image, to_rgb
@@ -123,10 +123,13 @@ def main() -> None:
   if config.data.groups != NONE:
     print(describe_groups(dataset))
   path = Path(flags.FLAGS.picture)
+  mark_output(path.parent, path.name)
   contact_sheet(dataset, path)
   print(f'picture: {path}')
   if dataset.report['pairs'] and flags.FLAGS.pairs:
-    draw_closest(dataset, Path(flags.FLAGS.pairs))
+    path = Path(flags.FLAGS.pairs)
+    mark_output(path.parent, path.name)
+    draw_closest(dataset, path)
     print(f'closest pairs: {flags.FLAGS.pairs}')
 
 

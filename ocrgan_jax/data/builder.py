@@ -241,7 +241,10 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     settings = {
       k: v for k, v in dataclasses.asdict(self.settings).items() if k not in NOT_IN_FINGERPRINT
     }
-    text = json.dumps([str(self.VERSION), self.source, files, settings], sort_keys=True)
+    parts = [str(self.VERSION), self.source, files, settings]
+    if self._listed and self._listed.warnings:  # they are part of the report
+      parts.append(self._listed.warnings)
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
   def _info(self) -> tfds.core.DatasetInfo:

@@ -7,7 +7,7 @@ a mask; upper and lower case are the same in `_mask` and in the extension.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocrgan_jax.data.examples import IMAGE_SUFFIXES, Example
+from ocrgan_jax.data.examples import Example, look_into
 
 MASKS = 'ground_truth'
 ENDING = '_mask'
@@ -33,12 +33,7 @@ def with_masks(examples: Sequence[Example], test: Path) -> tuple[list[Example], 
   if not folders:
     return [*examples], []
   root = folders[0]
-  visible = [
-    path
-    for path in sorted(root.rglob('*'))
-    if path.is_file() and not any(part.startswith('.') for part in path.relative_to(root).parts)
-  ]
-  images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
+  images, others = look_into(root)[:2]
   # By folder and name of the test image. Later entries win: `_mask`, and PNG among others.
   masks: dict[tuple[Path, str], Path] = {}
   order = lambda path: (_is_marked(path), path.suffix.lower() == '.png')
@@ -52,7 +47,7 @@ def with_masks(examples: Sequence[Example], test: Path) -> tuple[list[Example], 
   used = {example.mask for example in found}
   left_out = {
     'without a test image of its name': [path for path in images if path not in used],
-    'not an image by extension': [path for path in visible if path not in {*images}],
+    'not an image by extension': others,
   }
   return found, [
     f'{len(paths)} mask{"s" * (len(paths) > 1)} left out, {reason}: {_name_some(root, paths)}'

@@ -9,7 +9,13 @@ import jax
 import numpy as np
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import check_writable, user_path, write_bytes, write_json
+from ocrgan_jax.core.files import (
+  check_writable,
+  mark_output,
+  user_path,
+  write_bytes,
+  write_json,
+)
 from ocrgan_jax.core.platforms import as_on_cpu
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import decode_frames, region_png
@@ -107,6 +113,7 @@ def export(
   if not onnx:  # left by an earlier export; scorer.json would not describe it
     (there / 'scorer.onnx').unlink(missing_ok=True)
   if scorer.framing.region is not None:
+    mark_output(there, 'region.png')
     write_bytes(there / 'region.png', region_png(scorer.framing.region))
   write_json(there / 'scorer.json', description)
   return description

@@ -1,16 +1,19 @@
 """Scores photographs, given as files, folders and patterns, and writes a table."""
 
+import contextlib
 import glob
 import heapq
+import itertools
 import math
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import check_writable
-from ocrgan_jax.data.examples import IMAGE_SUFFIXES
+from ocrgan_jax.core.files import MAPS, check_writable, is_output, mark_output
+from ocrgan_jax.data.examples import IMAGE_SUFFIXES, Found, is_written, left_out, look_into
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.prediction import Prediction, format_line
 from ocrgan_jax.inference.sheet import write_sheet
@@ -21,12 +24,13 @@ from ocrgan_jax.inference.watching import watch
 WORST = 10  # number of images to print
 
 
-def find_images(arguments: Sequence[str], excluded: Path | None = None) -> list[Path]:
+def find_images(arguments: Sequence[str]) -> list[Path]:
   """Finds the image files for paths, folders and patterns, each file once.
+
+  Says on stderr what is left out of the folders; see `data.examples.look_into`.
 
   Args:
     arguments: of the command line. Files may have any extension.
-    excluded: a folder to skip, except for files that are named one by one.
 
   Returns:
     The files, sorted by name within each folder or pattern.
@@ -34,24 +38,52 @@ def find_images(arguments: Sequence[str], excluded: Path | None = None) -> list[
   Raises:
     InputError: if an argument matches no image.
   """
-  found: dict[Path, None] = {}
+  found: dict[tuple[str, str], Path] = {}  # by real folder and name
+  named = []  # pictures of ours that the user named
   for argument in arguments:
-    path = Path(argument)
-    if path.is_file():
+    path, told = Path(argument), ''
+    if path.is_dir():
+      inside = look_into(path)
+      files, lines = inside.images, left_out(path, inside)
+      told = ''.join(f'; {line}' for line in lines)
+      if files:
+        _warn(lines)
+    elif path.is_file():
       files = [path]
-    elif path.is_dir():
-      files = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
     else:
-      files = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())
-    if excluded and not path.is_file():
-      files = [file for file in files if excluded.absolute() not in file.absolute().parents]
+      files = _matches(argument)
     if not files:
       raise InputError(
         f'no images at {argument}; give image files, folders of them ({", ".join(IMAGE_SUFFIXES)}) '
-        'or a pattern'
+        f'or a pattern{told}'
       )
-    found |= dict.fromkeys(files)
-  return list(found)
+    if is_written(path if path.exists() else _fixed_part(argument)):
+      named.append(argument)
+    found |= {(os.path.realpath(file.parent), file.name): file for file in files}
+  if named:
+    more = f' and {len(named) - 1} more' if len(named) > 1 else ''
+    print(f'{named[0]}{more}: written by ocrgan, taken because you name it', file=sys.stderr)
+  return list(found.values())
+
+
+def _matches(pattern: str) -> list[Path]:
+  """The files of a pattern, sorted, without what commands wrote below its first wildcard."""
+  fixed = _fixed_part(pattern)
+  files = sorted(Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
+  written = {file for file in files if is_written(file, fixed)}
+  _warn(left_out(fixed, Found([], [], sorted(written), [])))
+  return [file for file in files if file not in written]
+
+
+def _fixed_part(pattern: str) -> Path:
+  """The folder that a pattern names before its first wildcard."""
+  parts = Path(pattern).parts
+  return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+
+
+def _warn(lines: Sequence[str]) -> None:
+  for line in lines:
+    print(f'warning: {line}', file=sys.stderr)
 
 
 def predict_files(
@@ -86,16 +118,21 @@ def predict_files(
   if threshold is not None and not math.isfinite(threshold):
     raise InputError(f'--threshold is {threshold}; it must be a finite number')
   check_writable(output, '--output')
-  folder = output.with_name(f'{output.stem}_maps')
+  folder = output.with_name(f'{output.stem}{MAPS}')
   folders = [Path(argument) for argument in arguments]
   if keep_watching and not all(path.is_dir() for path in folders):
     raise InputError('--watch needs folders: give existing folders after the flags')
   if maps:
     check_writable(folder / 'index.html', '--output')
-  paths = [] if keep_watching else find_images(arguments, excluded=folder)
+  if folder.is_dir() and not is_output(folder):  # from an earlier version
+    with contextlib.suppress(InputError):
+      mark_output(folder)
+  paths = [] if keep_watching else find_images(arguments)
   scorer = load(workdir, protocol=protocol)
   limit = scorer.calibration.limit if threshold is None else threshold
   drawn_in = folder if maps else None
+  if maps:
+    mark_output(folder)
   if keep_watching:
     anomalous, unreadable = watch(scorer, folders, output, folder, threshold=limit, maps=drawn_in)
     print(f'\n{anomalous} anomalous; table: {output}')

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ocrgan_jax.core.files import write_text
+from ocrgan_jax.core.files import mark_output, write_text
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.data.images import Photographs
@@ -69,6 +69,7 @@ def write_report(
     log: the lines of `metrics.jsonl`.
   """
   pictures = folder / 'figures'
+  mark_output(pictures)
   scaled = scorer.scale(tested.scores.astype(np.float64))
   draw_test_set(pictures, tested, scaled, scorer.calibration.limit, metrics)
   figures.loss_curves(pictures / 'losses.png', log)

@@ -115,7 +115,7 @@ def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
     for split in ('train', 'test'):
       for kind in CLASSES:
         for path in image_files(source / split / kind):
-          yield split, kind, Example(f'{split}/{kind}/{path.name}', NORMAL, kind, path)
+          yield split, kind, Example(path.relative_to(source).as_posix(), NORMAL, kind, path)
     return
   seen: set[str] = set()
   for name, content in _files(source):

@@ -16,7 +16,7 @@ from ocrgan_jax.data.examples import (
   NORMAL_TYPE,
   Example,
   Examples,
-  image_files,
+  images_directly_in,
   require_category,
   require_folder,
 )
@@ -64,7 +64,7 @@ def _list_half(root: Path, half: str) -> list[Example]:
       mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
       masks[image.upper()] = mask if defective == '1' else None
   examples = []
-  for path in image_files(folder):
+  for path in images_directly_in(folder):
     if path.name.upper() not in masks:
       raise InputError(f'{path} has no line in {table}; add one or remove the image')
     found = masks[path.name.upper()]

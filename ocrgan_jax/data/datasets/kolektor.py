@@ -25,7 +25,7 @@ from ocrgan_jax.data.examples import (
   NORMAL_TYPE,
   Example,
   Examples,
-  image_files,
+  images_directly_in,
   require_folder,
 )
 
@@ -51,7 +51,7 @@ class KolektorSdd(AnomalyDataset):
     examples = [
       _label(path, root)
       for item in sorted(root.glob('kos*'))
-      for path in image_files(item)
+      for path in images_directly_in(item)
       if path.suffix.lower() != '.bmp'
     ]
     normal = [e for e in examples if e.label == NORMAL]

@@ -17,10 +17,13 @@ from ocrgan_jax.data.examples import (
   folder_label,
   folders_there,
   image_files,
-  kinds_in,
-  other_file_warnings,
+  images_directly_in,
+  left_out,
+  look_into,
+  name_some,
   require_category,
   require_folder,
+  subfolders,
 )
 from ocrgan_jax.data.mask_files import is_mask_folder, with_masks
 
@@ -61,28 +64,37 @@ def list_tree(root: Path) -> Examples:
   Raises:
     InputError: if `train/good` contains no images.
   """
+  warnings: list[str] = []
 
   def examples(folder: Path) -> list[Example]:
-    label, defect_type = folder_label(folder)
+    found = look_into(folder)
+    warnings.extend(left_out(folder, found))
+    label, defect_type = folder_label(folder.name)
     return [
-      Example(path.relative_to(root).as_posix(), label, defect_type, path)
-      for path in image_files(folder)
+      Example(path.relative_to(root).as_posix(), label, defect_type, path) for path in found.images
     ]
 
-  train = examples(root / 'train' / NORMAL_TYPE)
+  sound = root / 'train' / NORMAL_TYPE
+  train = examples(sound)
   if not train:
-    sound = root / 'train' / NORMAL_TYPE
     others = '' if sound.is_dir() else folders_there(root / 'train')
-    raise InputError(f'no images in {sound}{others}; expected {TREE} in {root}')
-  folders = [path for path in kinds_in(root / 'test') if not is_mask_folder(path)]
+    where = f'no images in {sound}{others}'
+    raise InputError('; '.join([where, *warnings, f'expected {TREE} in {root}']))
+  folders = [path for path in subfolders(root / 'test') if not is_mask_folder(path)]
   test, mask_warnings = with_masks(
     [example for folder in folders for example in examples(folder)], root / 'test'
   )
-  warnings = other_file_warnings([root / 'train' / NORMAL_TYPE, *folders])
   warnings += mask_warnings
-  strays = [path.name for path in image_files(root / 'test')]
-  if strays:
-    warnings.append(
-      f'{len(strays)} image(s) directly in {root / "test"} left out: move them into a folder'
-    )
+  for folder in (root, root / 'train', root / 'test'):
+    if strays := images_directly_in(folder):
+      warnings.append(
+        f'{len(strays)} image(s) directly in {folder} left out: {name_some(folder, strays)}; move '
+        'them into a folder'
+      )
+  for folder in subfolders(root / 'train'):
+    if folder != sound and (strays := image_files(folder)):
+      warnings.append(
+        f'{len(strays)} image(s) in {folder} left out: {name_some(folder, strays)}; training takes '
+        f'those in {sound} alone'
+      )
   return Examples(train, test, tuple(warnings))
