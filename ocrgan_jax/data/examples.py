@@ -1,5 +1,6 @@
 """Lists of labelled images: the common format of all datasets."""
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -156,6 +157,15 @@ def is_written(path: Path, top: Path | None = None) -> bool:
   holders = path.absolute().parents
   stop = holders.index(top.absolute()) if top and top.absolute() in holders else len(holders)
   return any(is_output(folder) for folder in holders[:stop])
+
+
+def unique(paths: Iterable[Path]) -> list[Path]:
+  """The paths in order, each file of a folder once, by whatever path the folder was reached."""
+  real = functools.cache(os.path.realpath)
+  found: dict[tuple[str, str], Path] = {}
+  for path in paths:
+    found.setdefault((real(path.parent), path.name), path)
+  return list(found.values())
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -25,6 +25,7 @@ FITS = ('stretch', 'pad', 'tiles')
 # A photograph is judged if so many squares of SQUARE×SQUARE pixels of the model count as a whole.
 SQUARE, LEAST_SQUARES = 4, 4
 MANY_TILES = 500  # of one photograph, from which on their number is told
+MOST_PADDING = 4.0  # area of a padded square, as a multiple of data.max_megapixels
 BORDER = 0.02  # width of a photograph's border as a share of its sides
 Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels of the photograph
 
@@ -197,6 +198,11 @@ def decode_frames(
   """
   photograph = to_rgb(open_image(content, max_megapixels))
   framing.tell_many_tiles(*photograph.size)
+  square = max(photograph.size) ** 2 / 1e6 if framing.fit == 'pad' else 0.0
+  if max_megapixels is not None and square > MOST_PADDING * max_megapixels:
+    raise ValueError(
+      f'{photograph.width}x{photograph.height} pixels are too long for data.fit=pad; use tiles'
+    )
   return framing.frames(photograph), photograph.size
 
 

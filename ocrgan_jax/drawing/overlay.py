@@ -10,8 +10,12 @@ FAINT, FULL = 0.7, 2.0
 OPACITY = 0.65
 MAP_RANGE = 4.0  # a grey map is white at this multiple of the limit
 LINE = 1 / 250  # width of the outline as a share of the image's smaller side
-STRIP = 1 / 12  # height of the verdict strip as a share of the image's width
-LEAST_STRIP = 18  # minimum height of the strip; pixels
+STRIP = 1 / 12  # height of the verdict strip as a share of the image's width, at most
+STRIP_OF_HEIGHT = 1 / 4  # the same as a share of its height
+LEAST_STRIP, LEAST_WIDTH = 18, 80  # minimum height and width of the strip; pixels
+LEAST_LETTERS = 4.0  # minimum size of the verdict's letters; pixels
+LONGEST = 60_000  # longer side of the largest photograph to draw on; a JPEG has at most 65,535
+MARGIN = 64  # grey beside a photograph that is narrower than its strip
 VERDICT_COLORS = {'anomalous': (176, 32, 32), 'normal': (34, 110, 70)}
 
 
@@ -31,14 +35,26 @@ def draw(
     score: the scaled score.
 
   Returns:
-    uint8 [height + strip, width, 3].
+    uint8 [height + strip, width, 3]; wider than the photograph if that is too narrow for a verdict.
   """
   height, width, _ = photograph.shape
   share = resize_map(anomaly_map / max(limit, 1e-12), (height, width))
   picture = tinted(photograph, share)
   if decision == 'anomalous':
     outline(picture, share > 1)
-  return np.concatenate([picture, strip(width, decision, score)])
+  beside = max(0, LEAST_WIDTH - width)
+  if beside:
+    picture = np.pad(picture, [(0, 0), (0, beside), (0, 0)], constant_values=MARGIN)
+  return np.concatenate([picture, strip(width + beside, height, decision, score)])
+
+
+def drawable(photograph: Image.Image) -> Image.Image:
+  """A photograph at a size that a picture can have: its own, unless a side is over LONGEST."""
+  if max(photograph.size) <= LONGEST:
+    return photograph
+  shrink = LONGEST / max(photograph.size)
+  width, height = (max(1, round(side * shrink)) for side in photograph.size)
+  return photograph.resize((width, height), Image.Resampling.BOX)
 
 
 def resize_map(anomaly_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -86,14 +102,25 @@ def outline(picture: np.ndarray, mask: np.ndarray) -> None:
   picture[mask & ~minimum_filter(mask, 2 * max(1, width // 2) + 1)] = 0
 
 
-def strip(width: int, decision: str, score: float) -> np.ndarray:
-  """Draws a strip with verdict and score, uint8 [strip, width, 3]."""
-  height = max(LEAST_STRIP, round(STRIP * width))
-  image = Image.new('RGB', (width, height), VERDICT_COLORS[decision])
-  text, size = f'{decision}  {score:.2f}', 0.62 * height
+def strip(width: int, height: int, decision: str, score: float) -> np.ndarray:
+  """Draws a strip with verdict and score.
+
+  Args:
+    width: of the strip.
+    height: of the photograph above it.
+    decision: 'anomalous' or 'normal'.
+    score: the scaled score.
+
+  Returns:
+    uint8 [strip, width, 3].
+  """
+  high = max(LEAST_STRIP, round(min(STRIP * width, STRIP_OF_HEIGHT * height)))
+  image = Image.new('RGB', (width, high), VERDICT_COLORS[decision])
+  number = f'{score:.2f}' if abs(score) < 1e6 else f'{score:.2g}'
+  text, size = f'{decision}  {number}', 0.62 * high
   font = ImageFont.load_default(size)
   length = font.getlength(text)
   if length > 0.94 * width:
-    font = ImageFont.load_default(size * 0.94 * width / length)
-  ImageDraw.Draw(image).text((0.03 * width, height / 2), text, 'white', font, anchor='lm')
+    font = ImageFont.load_default(max(LEAST_LETTERS, size * 0.94 * width / length))
+  ImageDraw.Draw(image).text((0.03 * width, high / 2), text, 'white', font, anchor='lm')
   return np.asarray(image)

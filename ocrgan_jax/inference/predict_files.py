@@ -5,7 +5,6 @@ import glob
 import heapq
 import itertools
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,15 +12,24 @@ from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import MAPS, check_writable, is_output, mark_output
-from ocrgan_jax.data.examples import IMAGE_SUFFIXES, Found, is_written, left_out, look_into
+from ocrgan_jax.data.examples import (
+  IMAGE_SUFFIXES,
+  NAMED,
+  Found,
+  is_written,
+  left_out,
+  look_into,
+  unique,
+)
 from ocrgan_jax.inference.loading import load
-from ocrgan_jax.inference.prediction import Prediction, format_line
+from ocrgan_jax.inference.prediction import Prediction, explain, format_line, printable
 from ocrgan_jax.inference.sheet import write_sheet
 from ocrgan_jax.inference.shift import warn_if_shifted
 from ocrgan_jax.inference.tables import write_table
 from ocrgan_jax.inference.watching import watch
 
 WORST = 10  # number of images to print
+FEW = 3  # so few images are explained in several lines
 
 
 def find_images(arguments: Sequence[str]) -> list[Path]:
@@ -38,7 +46,7 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
   Raises:
     InputError: if an argument matches no image.
   """
-  found: dict[tuple[str, str], Path] = {}  # by real folder and name
+  found: list[Path] = []
   named = []  # pictures of ours that the user named
   for argument in arguments:
     path, told = Path(argument), ''
@@ -59,11 +67,11 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
       )
     if is_written(path if path.exists() else _fixed_part(argument)):
       named.append(argument)
-    found |= {(os.path.realpath(file.parent), file.name): file for file in files}
+    found += files
   if named:
     more = f' and {len(named) - 1} more' if len(named) > 1 else ''
     print(f'{named[0]}{more}: written by ocrgan, taken because you name it', file=sys.stderr)
-  return list(found.values())
+  return unique(found)
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -134,7 +142,7 @@ def predict_files(
   if maps:
     mark_output(folder)
   if keep_watching:
-    anomalous, unreadable = watch(scorer, folders, output, folder, threshold=limit, maps=drawn_in)
+    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=drawn_in)
     print(f'\n{anomalous} anomalous; table: {output}')
     return anomalous, unreadable
   start = time.perf_counter()
@@ -144,22 +152,39 @@ def predict_files(
   found = warn_if_shifted(
     scorer.stream_files(paths, threshold=limit, maps=drawn_in), scorer.calibration
   )
-  for number, p in enumerate(write_table(output, found, len(paths))):
-    anomalous += p.decision == 'anomalous'
-    unreadable += bool(p.error)
-    kept += [p] if maps else []
-    if not p.error:
-      add = heapq.heappush if len(worst) < WORST else heapq.heappushpop
-      add(worst, (p.score, -number, p))
+  done = 0
+  faults: list[Prediction] = []
+  try:
+    for p in write_table(output, found, len(paths)):
+      done += 1
+      anomalous += p.decision == 'anomalous'
+      kept += [p] if maps else []
+      if p.error:
+        unreadable += 1
+        faults += [p] if len(faults) < NAMED else []
+      else:
+        add = heapq.heappush if len(worst) < WORST else heapq.heappushpop
+        add(worst, (p.score, -done, p))
+  except BaseException:
+    if done < len(paths):
+      print(f'{output} has {done} of {len(paths)} rows', file=sys.stderr)
+    raise
   rate = len(paths) / (time.perf_counter() - start)
   width = max((len(p.path) for *_, p in worst), default=0)
-  print('\n'.join(format_line(p, width) for *_, p in sorted(worst, reverse=True)))
+  shown = [p for *_, p in sorted(worst, reverse=True)]
+  few = len(paths) <= FEW
+  print('\n'.join(explain(p, limit) if few else format_line(p, width) for p in shown))
   print(
     f'{len(paths)} images, {anomalous} anomalous (score over {limit:.3f}; held-out sound images '
     f'reach 1), {rate:.1f} images/s'
   )
   if unreadable:
-    print(f'warning: {unreadable} could not be read; see the column error', file=sys.stderr)
+    named = ', '.join(printable(f'{p.path} ({p.error})') for p in faults)
+    more = ' …' if unreadable > len(faults) else ''
+    print(
+      f'warning: {unreadable} could not be read; see the column error: {named}{more}',
+      file=sys.stderr,
+    )
   print(f'table: {output}')
   if drawn_in:
     print(f'pictures: {write_sheet(drawn_in, kept, limit)}')

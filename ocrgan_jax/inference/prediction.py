@@ -1,7 +1,6 @@
 """The prediction for an image file, and the file with its picture."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.images import DecodedFile
+from ocrgan_jax.drawing import overlay
 
 LONGEST_NAME = 80  # bytes of an image's name that its picture's name keeps
 
@@ -48,15 +48,6 @@ def picture_name(number: int, path: Path | str) -> str:
   return f'{number:06}_{stem}.jpg'
 
 
-def reread_photograph(path: Path | str) -> np.ndarray | None:
-  """Reads a scored photograph again to draw on it; warns and returns None if that fails."""
-  try:
-    return read_photograph(path)
-  except (OSError, ValueError) as error:
-    print(f'warning: no picture of {path}: {error}', file=sys.stderr)
-    return None
-
-
 def group_into_batches(files: Iterator[DecodedFile], size: int) -> Iterator[list[DecodedFile]]:
   """Groups files whose images fit into a batch; a file with more images is a group of its own."""
   batch: list[DecodedFile] = []
@@ -71,8 +62,8 @@ def group_into_batches(files: Iterator[DecodedFile], size: int) -> Iterator[list
 
 
 def read_photograph(path: Path | str) -> np.ndarray:
-  """Reads an image file at full size, upright: uint8 [height, width, 3]."""
-  return np.asarray(to_rgb(open_image(read_file(Path(path)))))
+  """Reads an image file to draw on it, upright: uint8 [height, width, 3]."""
+  return np.asarray(overlay.drawable(to_rgb(open_image(read_file(Path(path))))))
 
 
 def printable(text: str) -> str:
@@ -86,3 +77,23 @@ def format_line(p: Prediction, width: int = 70) -> str:
   path = p.path if len(p.path) <= width else '…' + p.path[1 - width :]
   seen = ', '.join(filter(None, (p.reason, p.place)))
   return f'{p.score:8.2f}  {p.decision:9}  {printable(path):{width}}  {seen}'.rstrip()
+
+
+def explain(p: Prediction, limit: float) -> str:
+  """Says in a few lines what a prediction means: verdict, score, what was seen, and where.
+
+  Args:
+    p: of a readable image.
+    limit: scaled score above which an image is anomalous.
+  """
+  share = f'{p.score / limit:.2f} times' if limit > 0 else f'{p.score - limit:+.2f} from'
+  sound = p.decision == 'normal'
+  reason = f'{p.reason}, within what sound images show' if sound else p.reason
+  place = f'most unusual at: {p.place}' if sound else p.place
+  lines = [
+    format_line(p._replace(reason='', place='')),
+    f'{"":10}score  {share} the threshold of {limit:.2f}; held-out sound images reach 1',
+    f'{"":10}seen   {reason}' if p.reason else '',
+    f'{"":10}where  {place}',
+  ]
+  return '\n'.join(filter(None, lines))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from ocrgan_jax.inference.prediction import (
   Prediction,
   group_into_batches,
   picture_name,
-  reread_photograph,
+  read_photograph,
 )
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import jit_explain_step, score_step
@@ -125,12 +126,15 @@ class Scorer:
           continue
         score = float(self.scale(value['score'].max().astype(np.float64)))
         decision, drawn = 'anomalous' if score > limit else 'normal', ''
-        photograph = reread_photograph(file.path) if maps else None
-        if maps and photograph is not None:
-          drawn = str(maps / picture_name(done + i, file.path))
-          whole = self.framing.on_photograph(value['map'], file.size, photograph.shape[:2])
-          picture = overlay.draw(photograph, whole, limit_on_map, decision, score)
-          write_jpeg(Path(drawn), picture)
+        if maps:
+          place = maps / picture_name(done + i, file.path)
+          try:
+            photograph = read_photograph(file.path)
+            whole = self.framing.on_photograph(value['map'], file.size, photograph.shape[:2])
+            write_jpeg(place, overlay.draw(photograph, whole, limit_on_map, decision, score))
+            drawn = str(place)
+          except Exception as error:  # whatever it is, the other photographs' rows matter more
+            print(f'warning: no picture of {file.path}: {error}', file=sys.stderr)
         explanation = self.explain_photograph(value, file.size, limit)
         found.append(Prediction(str(file.path), score, decision, 0.0, '', drawn, *explanation))
       done += len(batch)

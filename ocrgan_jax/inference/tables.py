@@ -1,12 +1,12 @@
 """Tables of predictions, as CSV or JSON lines."""
 
 import csv
+import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tqdm import tqdm
 
@@ -17,7 +17,7 @@ COLUMNS = Prediction._fields
 
 
 def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> Iterator[Prediction]:
-  """Writes predictions to a CSV or JSON-lines file, which appears only once it is complete.
+  """Writes predictions to a CSV or JSON-lines file, each row as soon as it is known.
 
   Args:
     path: of the file; JSON lines if it ends with .jsonl.
@@ -25,51 +25,66 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
     count: number of predictions, for the progress bar.
 
   Yields:
-    The predictions.
+    The predictions, each once its row is written.
 
   Raises:
     InputError: before the first image is scored, if the file cannot be written.
   """
-  partial = path.with_name(f'.{path.name}.partial')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     # File names need not be valid text; surrogateescape keeps their bytes.
-    file = partial.open('w', newline='', encoding='utf-8', errors='surrogateescape')
+    file = path.open('w', newline='', encoding='utf-8', errors='surrogateescape')
   except OSError as error:
     raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
-  try:
-    with file:
-      write = row_writer(path, file, header=True)
-      for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
-        write(p)
-        yield p
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  with file:
+    write = row_writer(path, file, header=True)
+    for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
+      write(p)
+      yield p
 
 
-def read_paths(table: Path) -> set[str]:
-  """Reads the paths from a table that an earlier `watch` wrote.
+def read_rows(table: Path) -> list[dict[str, Any]]:
+  """Reads the rows of a table that an earlier `watch` wrote; none if there is no table.
 
   Raises:
-    InputError: if the file is no such table.
+    InputError: if the file is no such table, or has other columns.
   """
   if not table.exists():
-    return set()
+    return []
+  with table.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
+    text = file.read()
+  advice = 'move it away or choose another --output'
+  if not text:
+    return []
   try:
-    with table.open(newline='', encoding='utf-8', errors='surrogateescape') as file:
-      rows = map(json.loads, file) if table.suffix == '.jsonl' else csv.DictReader(file)
-      return {row['path'] for row in rows}
-  except (ValueError, KeyError, TypeError, csv.Error):
+    if table.suffix == '.jsonl':
+      rows = [json.loads(line) for line in text.removesuffix('\n').split('\n')]
+      columns = [*rows[0]]
+    else:
+      columns, *values = csv.reader(io.StringIO(text))
+      rows = [dict(zip(columns, row, strict=True)) for row in values]
+    if not text.endswith('\n') or not all('path' in row for row in (columns, *rows)):
+      raise ValueError
+  except (ValueError, TypeError, csv.Error):
+    raise InputError(f'{table} is not a table of predictions, or is truncated; {advice}') from None
+  if tuple(columns) != COLUMNS:
     raise InputError(
-      f'{table} is not a table of predictions, or is truncated; move it away or choose another '
-      '--output'
-    ) from None
+      f'{table} has the columns {", ".join(columns)}, but this version writes '
+      f'{", ".join(COLUMNS)}; {advice}'
+    )
+  return rows
 
 
 def row_writer(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
-  """Returns the function that writes a row, as JSON or CSV by the table's extension."""
-  return json_writer(file) if path.suffix == '.jsonl' else csv_writer(file, header=header)
+  """Returns the function that writes a row at once, as JSON or CSV by the table's extension."""
+  write = json_writer(file) if path.suffix == '.jsonl' else csv_writer(file, header=header)
+  file.flush()
+
+  def write_at_once(p: Prediction) -> None:
+    write(p)
+    file.flush()
+
+  return write_at_once
 
 
 def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], None]:

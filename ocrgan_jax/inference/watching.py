@@ -1,90 +1,206 @@
-"""Watches folders and scores the photographs that are added to them."""
+"""Watches folders and scores the photographs that are added to them or change."""
 
 import contextlib
+import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ocrgan_jax.data.examples import IMAGE_SUFFIXES
-from ocrgan_jax.inference.prediction import format_line, printable
+from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.signals import Interrupted
+from ocrgan_jax.data.examples import image_files, left_out, look_into, unique
+from ocrgan_jax.inference.prediction import Prediction, format_line, printable
 from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.inference.tables import read_paths, row_writer
+from ocrgan_jax.inference.tables import read_rows, row_writer
 
 SECONDS = 0.5  # between two scans of the folders
+# Before an unreadable file is tried again; its row is written only after the last of them.
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+LATER = 60.0  # between the trials after that; seconds
+
+State = tuple[int, int]  # a file's size in bytes, and its time of modification in ns
 
 
-def new_images(
-  folders: list[Path], done: set[str], excluded: Path, seconds: float = SECONDS
-) -> Iterator[list[Path]]:
-  """Polls folders for complete new image files.
+class Failure(NamedTuple):
+  """A file that cannot be read yet.
 
-  A file is complete when two scans find the same size and modification time. It polls because
-  network drives send no change notifications.
+  Attributes:
+    state: of the file when it was tried.
+    trials: how often it was tried in this state.
+    again: when to try it again, by `time.monotonic`.
+    row: what to write if it stays so.
+  """
+
+  state: State
+  trials: int
+  again: float
+  row: Prediction
+
+
+def scan(folders: list[Path]) -> dict[Path, State]:
+  """The state of each image file in the folders; see `data.examples.look_into`.
+
+  It polls because network drives send no change notifications.
+  """
+  found = {}
+  for path in unique([path for folder in folders for path in image_files(folder)]):
+    with contextlib.suppress(OSError):  # deleted or renamed in the meantime
+      state = path.stat()
+      found[path] = state.st_size, state.st_mtime_ns
+  return found
+
+
+def notes_of(table: Path) -> Path:
+  """The file beside a table that has the state in which each photograph was scored."""
+  return table.with_name(f'.{table.name}.seen')
+
+
+def read_notes(table: Path, rows: list[dict[str, Any]]) -> dict[str, State | None]:
+  """Reads in which state photographs were scored before.
 
   Args:
-    folders: to scan, including subfolders.
-    done: paths to skip; yielded files are added to it.
-    excluded: a folder to skip.
-    seconds: between two scans.
+    table: their table.
+    rows: its rows.
 
-  Yields:
-    After each scan the new files, sorted by modification time; the list may be empty.
+  Returns:
+    Path → state. None if it is not noted, as by earlier versions.
   """
-  before: dict[Path, tuple[int, float]] = {}
-  while True:
-    now: dict[Path, tuple[int, float]] = {}
-    for folder in folders:
-      for path in folder.rglob('*'):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith('.'):
-          continue
-        if str(path) in done or excluded.absolute() in path.absolute().parents:
-          continue
-        try:
-          state = path.stat()
-        except OSError:  # deleted or renamed in the meantime
-          continue
-        now[path] = (state.st_size, state.st_mtime)
-    complete = [path for path, state in now.items() if before.get(path) == state]
-    complete.sort(key=lambda path: now[path][1])
-    before = now
-    done.update(map(str, complete))
-    yield complete
-    time.sleep(seconds)
+  done: dict[str, State | None] = {row['path']: None for row in rows if not row['error']}
+  if rows and notes_of(table).exists():
+    for line in notes_of(table).read_text().splitlines():
+      with contextlib.suppress(ValueError, TypeError):  # an interrupted line
+        path, size, modified = json.loads(line)
+        if path in done:
+          done[path] = size, modified
+  return done
 
 
-def watch(
-  scorer: Scorer, folders: list[Path], output: Path, excluded: Path, **options: Any
-) -> tuple[int, int]:
-  """Scores images in folders and those added later, until interrupted; writes each row at once.
+def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> tuple[int, int]:
+  """Scores images in folders and those that arrive or change later, until interrupted.
+
+  A file counts when two scans find it in the same state. One that cannot be read is tried again,
+  and gets a row when it stays so. Each row is written at once.
 
   Args:
     scorer: of the model.
     folders: to watch.
     output: the table; if it exists, it is continued.
-    excluded: a folder to skip, where the pictures are written.
     **options: of `Scorer.stream_files`.
 
   Returns:
-    The numbers of anomalous and of unreadable images.
+    The number of images called anomalous, and the number of those that could not be read.
+
+  Raises:
+    InputError: if the table cannot be continued, or a folder cannot be read at the start.
   """
-  done = read_paths(output)
+  rows = read_rows(output)
+  done = read_notes(output, rows)
+  since = output.stat().st_mtime_ns if rows else 0
+  faults = {row['path']: row['error'] for row in rows}  # of the last row of each
+  for folder in folders:
+    for line in left_out(folder, look_into(folder)):
+      print(f'warning: {line}', file=sys.stderr)
+  anomalous, unreadable = 0, set()
+  failed: dict[Path, Failure] = {}
+  before: dict[Path, State] = {}
+  now: dict[Path, State] = {}
+  stop: BaseException | None = None
+  trouble = ''
   output.parent.mkdir(parents=True, exist_ok=True)
-  anomalous, unreadable, number = 0, 0, len(done)
-  with output.open('a', newline='', encoding='utf-8', errors='surrogateescape') as file:
+  with contextlib.ExitStack() as stack:
+    file = stack.enter_context(
+      output.open('a', newline='', encoding='utf-8', errors='surrogateescape')
+    )
+    notes = stack.enter_context(notes_of(output).open('a' if rows else 'w'))
     write = row_writer(output, file, header=not output.stat().st_size)
-    if done:
-      print(f'{output} already has {len(done)} images; they are skipped', file=sys.stderr)
+
+    def is_done(path: Path, state: State) -> bool:
+      if str(path) in done and done[str(path)] is None and state[1] <= since:
+        done[str(path)] = state
+      return done.get(str(path)) == state
+
+    def put_down(p: Prediction) -> None:
+      """Writes a row, unless it would repeat that the file cannot be read."""
+      nonlocal anomalous
+      if p.error:
+        unreadable.add(p.path)
+        if faults.get(p.path) == p.error:
+          return
+      else:
+        unreadable.discard(p.path)
+      faults[p.path] = p.error
+      write(p)
+      anomalous += p.decision == 'anomalous'
+      line = format_line(p) if not p.error else f'{"":10}unreadable {p.path}: {p.error}'
+      print(printable(line), flush=True)
+
+    if rows:
+      print(
+        f'{output} already has {len(faults)} images; those that have not changed are skipped',
+        file=sys.stderr,
+      )
+    number = next_number(rows)
     print(f'waiting for photographs in {", ".join(map(str, folders))} (Ctrl-C stops)', flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-      for paths in new_images(folders, done, excluded):
-        for p in scorer.stream_files(paths, first=number, **options) if paths else ():
-          number += 1
-          write(p)
-          file.flush()
-          anomalous += p.decision == 'anomalous'
-          unreadable += bool(p.error)
-          line = format_line(p) if not p.error else f'{"":10}unreadable {p.path}: {p.error}'
-          print(printable(line), flush=True)
-  return anomalous, unreadable
+    try:
+      while True:
+        before = now
+        try:
+          now, trouble = scan(folders), ''
+        except InputError as error:  # a folder that could be read before
+          if str(error) != trouble:
+            print(f'warning: {error}', file=sys.stderr)
+          now, trouble = {}, str(error)
+        failed = {path: failure for path, failure in failed.items() if path in now}
+        due = [
+          path
+          for path, state in sorted(now.items(), key=lambda item: item[1][1])
+          if before.get(path) == state
+          and not is_done(path, state)
+          and (path not in failed or may_retry(failed[path], state))
+        ]
+        found = scorer.stream_files(due, first=number, **options) if due else ()
+        for path, p in zip(due, found, strict=True):
+          if p.error:
+            failed[path] = count_failure(failed.get(path), now[path], p)
+            if failed[path].trials > len(PAUSES):
+              put_down(p)
+            continue
+          failed.pop(path, None)
+          put_down(p)
+          done[str(path)] = now[path]
+          notes.write(json.dumps([str(path), *now[path]]) + '\n')
+          notes.flush()
+        number += len(due)
+        time.sleep(SECONDS)
+    except (KeyboardInterrupt, Interrupted) as signal:
+      stop = signal
+    for failure in failed.values():
+      put_down(failure.row)
+  rest = [path for path, state in now.items() if not is_done(path, state) and path not in failed]
+  if rest:
+    more = ' …' if len(rest) > 3 else ''
+    print(
+      f'{len(rest)} file(s) not scored yet: {", ".join(map(str, rest[:3]))}{more}', file=sys.stderr
+    )
+  if isinstance(stop, Interrupted):
+    raise stop
+  return anomalous, len(unreadable)
+
+
+def may_retry(failure: Failure, state: State) -> bool:
+  """Whether to try a file again: it has changed, or has waited long enough."""
+  return failure.state != state or failure.again <= time.monotonic()
+
+
+def count_failure(before: Failure | None, state: State, row: Prediction) -> Failure:
+  """Counts another failure to read a file."""
+  trials = 1 + (before.trials if before and before.state == state else 0)
+  pause = PAUSES[trials - 1] if trials <= len(PAUSES) else LATER
+  return Failure(state, trials, time.monotonic() + pause, row)
+
+
+def next_number(rows: list[dict[str, Any]]) -> int:
+  """The number of the next picture, after those of a table."""
+  taken = [Path(row['map']).name.partition('_')[0] for row in rows if row['map']]
+  return max([len(rows), *(int(number) + 1 for number in taken if number.isdecimal())])
