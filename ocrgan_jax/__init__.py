@@ -4,6 +4,7 @@ The public functions are `train`, `evaluate`, `load` and `fit`; everything else 
 may change. They are imported when first used, so that `import ocrgan_jax` takes no time.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = '0.2.0'
@@ -34,3 +35,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
   return sorted([*globals(), *_PUBLIC])
+
+
+# `python -m ocrgan_jax.<command>` imports this before the command and all that is slow to import.
+if sys.argv[:1] == ['-m'] and any(x.startswith('ocrgan_jax') for x in sys.orig_argv):
+  from ocrgan_jax.core.signals import exit_on_signals
+
+  exit_on_signals()

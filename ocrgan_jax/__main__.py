@@ -5,6 +5,7 @@ import sys
 
 from ocrgan_jax import __version__
 from ocrgan_jax.core.memory import restart_with_huge_pages
+from ocrgan_jax.core.signals import exit_on_signals
 
 # name → (description, example arguments)
 COMMANDS = {
@@ -35,6 +36,7 @@ def usage() -> str:
 
 def main() -> int:
   """Runs the command."""
+  exit_on_signals()  # before slow imports
   name = sys.argv[1] if len(sys.argv) > 1 else '--help'
   if name in ('--help', '-h', 'help'):
     print(usage())

@@ -19,7 +19,13 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.core.cache import user_cache
 from ocrgan_jax.core.errors import InputError, is_disk_full, is_out_of_memory
 from ocrgan_jax.core.memory import report_restart, restart_with_huge_pages
-from ocrgan_jax.core.signals import Interrupted, raise_on_sigterm
+from ocrgan_jax.core.signals import (
+  Interrupted,
+  arrived,
+  exit_on_signals,
+  leave,
+  raise_on_signals,
+)
 
 # Raised by absl and ml_collections for wrong flags and config files.
 MISTAKES = (
@@ -67,6 +73,9 @@ def run(
     report_restart()
     return _guarded(lambda: call(arguments))
 
+  exit_on_signals()
+  # Names of files may be invalid text, and terminals may lack a letter.
+  sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   _list_in_help()
   app.run(start, flags_parser=_parse)
 
@@ -116,7 +125,22 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
   cache = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
   if cache is None:  # not set by the user
     jax.config.update('jax_compilation_cache_dir', str(user_cache() / 'compiled'))
-  raise_on_sigterm()
+  try:
+    raise_on_signals()
+    status = _one_line(main)
+    exit_on_signals()
+    return status
+  except (KeyboardInterrupt, Interrupted) as stopped:
+    number = stopped.number if isinstance(stopped, Interrupted) else signal.SIGINT
+    return _stop(number, str(stopped) or 'stopped')
+  except Exception:
+    if not arrived():
+      raise
+    return _stop(arrived(), 'stopped')  # the signal broke what it interrupted
+
+
+def _one_line(main: Callable[[], int | None]) -> int | None:
+  """Runs a command, and reports in one line what its user can change."""
   try:
     return main()
   except InputError as error:
@@ -132,12 +156,14 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
       raise
     reason = str(error).strip().partition('\n')[0]
     return _fail(f'{reason}: lower the batch, model.width or image_size')
-  except KeyboardInterrupt:
-    print('\nstopped', file=sys.stderr)
-    return 128 + signal.SIGINT
-  except Interrupted as stopped:
-    print(f'\n{stopped}', file=sys.stderr)
-    return 128 + stopped.number
+
+
+def _stop(number: int, message: str) -> int:
+  """Ends a command that a signal stopped; returns the status if other processes still need us."""
+  print(f'\n{message}', file=sys.stderr)
+  if not jax.distributed.is_initialized():
+    leave(128 + number)
+  return 128 + number
 
 
 def _with_home(argument: str) -> str:

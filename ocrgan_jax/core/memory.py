@@ -1,8 +1,11 @@
 """Huge pages, which make steps faster on a CPU. A process must request them when it starts."""
 
 import os
+import signal
 import sys
 from pathlib import Path
+
+from ocrgan_jax.core.signals import SIGNALS
 
 VARIABLE = 'GLIBC_TUNABLES'
 SETTING = 'glibc.malloc.hugetlb=1'
@@ -21,6 +24,8 @@ def restart_with_huge_pages() -> None:
   """
   if not huge_pages_help() or VARIABLE in os.environ or {*REFUSED} & {*sys.argv}:
     return
+  # A signal during the restart waits until the new process handles it.
+  signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
   command = [sys.executable, *sys.orig_argv[1:]]
   os.execve(sys.executable, command, {**os.environ, VARIABLE: SETTING, RESTARTED: '1'})
 
