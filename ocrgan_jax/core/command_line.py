@@ -1,6 +1,7 @@
 """Starts the commands, and reports anything the user can fix in one line."""
 
 import errno
+import io
 import os
 import re
 import signal
@@ -75,7 +76,8 @@ def run(
 
   exit_on_signals()
   # Names of files may be invalid text, and terminals may lack a letter.
-  sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors='backslashreplace')
   _list_in_help()
   app.run(start, flags_parser=_parse)
 
