@@ -152,15 +152,19 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
             print(f'warning: {error}', file=sys.stderr)
           now, trouble = {}, str(error)
         failed = {path: failure for path, failure in failed.items() if path in now}
+        # What could not be read before comes last, so that pictures are numbered as rows are.
+        ordered = sorted(now, key=lambda path: (bool(faults.get(str(path))), now[path][1]))
         due = [
           path
-          for path, state in sorted(now.items(), key=lambda item: item[1][1])
-          if before.get(path) == state
-          and not is_done(path, state)
-          and (path not in failed or may_retry(failed[path], state))
+          for path in ordered
+          if before.get(path) == now[path]
+          and not is_done(path, now[path])
+          and (path not in failed or may_retry(failed[path], now[path]))
         ]
         found = scorer.stream_files(due, first=number, **options) if due else ()
-        for path, p in zip(due, found, strict=True):
+        for own, (path, p) in enumerate(zip(due, found, strict=True), number):
+          if p.map or not (path in failed or faults.get(str(path))):
+            number = own + 1
           if p.error:
             failed[path] = count_failure(failed.get(path), now[path], p)
             if failed[path].trials > len(PAUSES):
@@ -171,7 +175,6 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
           done[str(path)] = now[path]
           notes.write(json.dumps([str(path), *now[path]]) + '\n')
           notes.flush()
-        number += len(due)
         time.sleep(SECONDS)
     except (KeyboardInterrupt, Interrupted) as signal:
       stop = signal
