@@ -72,7 +72,9 @@ def _list_sound(root: Path, test_dir: Path | None) -> tuple[list[Example], list[
   names = {path: path.relative_to(root) for path in found.images}
   kept = [path for path in found.images if not {*NOT_SOUND} & {*names[path].parts[:-1]}]
   if not kept:
-    raise InputError('; '.join([f'no images in {root}{folders_there(root)}', *warnings, f'expected {LAYOUT}']))
+    raise InputError(
+      '; '.join([f'no images in {root}{folders_there(root)}', *warnings, f'expected {LAYOUT}'])
+    )
   if len(kept) < len(names):
     others = sorted(names.keys() - {*kept})
     warnings.append(
