@@ -31,7 +31,9 @@ OUTPUTS = ('score', 'map')
 # enlarge their rounding, so that a program for one image may differ by 2e-4 from one for sixteen. A
 # thousandth is a tenth of the last digit that is printed, and a fault in an export is larger.
 TOLERANCE = 1e-3
-LEAST_UNIT = 0.01  # of the scores; held-out scores may all be the same
+# A score's unit is at least this share of it: held-out scores may hardly differ, and a relative
+# difference of 1e-5 is rounding.
+LEAST_UNIT = 0.01
 CHECKED_IMAGES = 16
 RESIZING = {
   'stretch': 'resize the photograph to the square, with area averaging where it shrinks',
@@ -243,7 +245,7 @@ def compare(
       np.abs(raw - scores[part]) / score_unit,
       np.abs(anomaly_map - maps[part]) / map_unit,
     )
-    largest = max(largest, *(float(d.max()) for d in differences))
+    largest = float(np.max([largest, *(d.max() for d in differences)]))  # NaN stays NaN
   if not largest <= TOLERANCE:
     raise InputError(
       f'{name} differs from the checkpoint by {largest:.2g} units of scores or maps, more than '

@@ -94,17 +94,21 @@ def test_differences_count_in_the_units_of_scores_and_maps(trained: Path) -> Non
   """A sound export may differ by rounding, which is large beside the map of a sound image."""
   scorer = load(trained)
   images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+  # The two held-out scores of this run hardly differ.
+  width, score = scorer.calibration.width, scorer.score(images).max()
+  unit = max(width, 0.01 * score) / width
 
   def moved(by_score: float, by_map: float) -> float:
     def exported(images: np.ndarray) -> tuple[np.ndarray, ...]:
       values = scorer.score_batch(images, ('score', 'map'))
       raised = values['map'] + by_map * scorer.map_limit(1.0)
-      return scorer.scale(values['score']) + by_score, raised
+      return scorer.scale(values['score'].astype(np.float64)) + by_score * unit, raised
 
     return compare(scorer, images, exported, 'scorer.onnx')
 
-  assert moved(0, 2e-4) == pytest.approx(2e-4, rel=0.1)
-  for by_score, by_map in ((10, 0), (0, 2e-3), (0, np.nan)):
+  assert moved(2e-4, 0) == pytest.approx(2e-4, rel=0.3)
+  assert moved(0, 2e-4) == pytest.approx(2e-4, rel=0.3)
+  for by_score, by_map in ((2e-3, 0), (0, 2e-3), (0, np.nan)):
     with pytest.raises(InputError, match=r'scorer.onnx differs from the checkpoint by'):
       moved(by_score, by_map)
 
