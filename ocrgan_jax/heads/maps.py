@@ -34,10 +34,10 @@ SIDES = {'bright': slice(0, None, 2), 'dark': slice(1, None, 2)}
 DESCRIPTIONS = {
   'energy': 'texture',
   'statistics': 'shape or colour',
-  'whole': 'whole image: different product',
+  'whole': 'whole image: large parts differ',
   'bright': 'bright fine detail',
   'dark': 'dark fine detail',
-  'looks': 'look that no normal image has',
+  'looks': 'unfamiliar look',
 }
 
 
