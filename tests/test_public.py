@@ -99,7 +99,7 @@ def test_fit_makes_a_model_of_a_folder_of_photographs(tmp_path: Path) -> None:
   scratched = noisy()
   scratched[20:24] = 255
   write_images(tmp_path / 'new', [noisy(), scratched])
-  scorer = ocrgan_jax.fit(tmp_path / 'photographs', tmp_path / 'run', recipe='statistics')
+  scorer = ocrgan_jax.fit(tmp_path / 'photographs', tmp_path / 'run')
   assert isinstance(scorer, Scorer)
   scores = scorer.score(np.zeros((3, 256, 256, 3), np.uint8))
   assert scores.shape == (3,) and scores.dtype == np.float32
@@ -115,6 +115,6 @@ def test_fit_names_an_unknown_recipe_in_one_line(tmp_path: Path) -> None:
   with pytest.raises(InputError) as caught:
     ocrgan_jax.fit(tmp_path, tmp_path / 'run', recipe='restor')
   assert str(caught.value) == (
-    "unknown preset 'restor': use one of paper, release, statistics, bands, restore"
+    "unknown preset 'restor': use one of paper, release, bands, statistics, restore"
   )
   assert not (tmp_path / 'run').exists()

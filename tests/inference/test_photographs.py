@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fitted(data: Path, workdir: Path, **fields: object) -> Scorer:
-  config = folder_config.get_config('statistics')
+  config = folder_config.get_config('bands')
   config.data_dir, config.image_size = str(data), 32
   config.data.update(fields, validation_share=0.25)
   train(config, workdir)
