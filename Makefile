@@ -5,13 +5,14 @@
 # make test-slow   runs the slow tests (a minute or more each): `restore`, small versions of the
 #                  paper's tables, faults, Ray
 # make lint        runs ruff, mypy and import-linter
+# make docs        builds the documents as a site into site/; fails on a broken link
 # make clean       removes .venv and runs
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint docs clean
 
 # Stamp files are written last, so an interrupted install is repeated.
 .venv/installed: pyproject.toml constraints.txt
@@ -40,5 +41,9 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[elpv,docs]'
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site
