@@ -20,7 +20,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-  """Replaces links to files outside the documents by their text; warns if such a file is missing."""
+  """Replaces links to files outside the documents by their text; warns of missing files."""
   here = ROOT / 'docs' / Path(page.file.src_uri).parent
 
   def replace(match: re.Match[str]) -> str:

@@ -36,6 +36,7 @@ from absl import flags
 
 from experiments import runner
 from experiments.benchmark.ahead import COMPILING, Job, compile_ahead, time_training
+from experiments.benchmark.bands import benchmark_bands
 from experiments.benchmark.ceilings import benchmark_convolution, benchmark_copy
 from experiments.benchmark.input_pipeline import benchmark_input
 from experiments.benchmark.kernels import benchmark_profile
@@ -306,6 +307,11 @@ def _profile(plan: Plan, programs: dict[Job, Any], job: Job) -> Row:
 def detector(plan: Plan) -> Iterator[Measurement]:
   """The recipes beyond the paper: the pass over the images, fits, training and scoring."""
   size, batch = (32, 8) if plan.quick else (256, 32)
+  yield Measurement(
+    'bands',
+    lambda: _rates(benchmark_bands(Shape(size, 0, batch), 20 if plan.quick else 300)),
+    Shape(size, 0, batch),
+  )
   yield Measurement(
     'statistics', lambda: _rates(benchmark_statistics(Shape(size, 0, batch))), Shape(size, 0, batch)
   )

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from absl import flags
 
+from experiments.benchmark.bands import benchmark_bands
 from experiments.benchmark.checksums import benchmark_checksums
 from experiments.benchmark.input_pipeline import benchmark_input
 from experiments.benchmark.machine import benchmark_products, machine
@@ -26,7 +27,17 @@ from experiments.benchmark.statistics import benchmark_statistics
 from experiments.benchmark.steps import benchmark_step
 from ocrgan_jax.core import command_line
 
-PARTS = ('train', 'score', 'statistics', 'restore', 'together', 'memory', 'checksums', 'input')
+PARTS = (
+  'train',
+  'score',
+  'bands',
+  'statistics',
+  'restore',
+  'together',
+  'memory',
+  'checksums',
+  'input',
+)
 
 
 def main() -> None:
@@ -45,6 +56,8 @@ def main() -> None:
         if values.reference:
           rate = ours['images_per_second']
           rows.append(benchmark_reference(values.reference, what, shape, values.dtype, rate))
+    if 'bands' in parts:
+      rows += benchmark_bands(Shape(256, 0, 32))
     if 'statistics' in parts:
       rows += benchmark_statistics(Shape(256, 0, 32))
     if 'restore' in parts:

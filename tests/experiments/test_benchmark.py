@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.benchmark.bands import benchmark_bands
 from experiments.benchmark.flops import flops_by_hand
 from experiments.benchmark.memory import memory_shares, step_memory
 from experiments.benchmark.model_groups import benchmark_group
@@ -63,6 +64,12 @@ def test_a_group_reports_each_way_to_train_it() -> None:
   ways = ['1 model(s) alone', '2 model(s) in turn', '2 model(s) stacked']
   assert [row['name'] for row in rows] == [f'train (32, 2, 4) float32, {way}' for way in ways]
   assert all(0 < row['spread'][0] <= row['images_per_second'] for row in rows)
+
+
+def test_the_recipe_bands_is_timed() -> None:
+  rows = benchmark_bands(Shape(32, 0, 8), 20)
+  assert [row['name'].split()[0] for row in rows] == ['bands', 'fit', 'score', 'map']
+  assert all(row.get('images_per_second', 1) > 0 for row in rows)
 
 
 def test_the_recipe_statistics_is_timed() -> None:
