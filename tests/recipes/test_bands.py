@@ -19,7 +19,13 @@ from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.training.image_size import choose_image_size
 from ocrgan_jax.training.run import load_training_images, resolve
 from ocrgan_jax.training.train import train
-from tests.conftest import assert_scores_half, tiny_config, write_data_without_signal, write_images
+from tests.conftest import (
+  assert_scores_half,
+  smooth_image,
+  tiny_config,
+  write_data_without_signal,
+  write_images,
+)
 
 BANDS = {name.replace('.', '__'): value for name, value in default.PRESETS['bands'].items()}
 
@@ -105,6 +111,18 @@ def test_photographs_that_are_all_equal_are_refused_in_one_line(tmp_path: Path) 
   with pytest.raises(InputError, match='all 6 training images are the same') as caught:
     train(config, tmp_path / 'run')
   assert '\n' not in str(caught.value)
+
+
+def test_two_photographs_make_a_model_that_is_never_sure(tmp_path: Path) -> None:
+  rng = np.random.default_rng(0)
+  part = smooth_image(rng, 40)
+  write_images(tmp_path / 'sound', [part, np.roll(part, 3, 0)])
+  config = tiny_config(tmp_path / 'sound', **BANDS)
+  config.data.dataset, config.data.category = 'folder', ''
+  train(config, tmp_path / 'run')
+  write_images(tmp_path / 'new', [np.roll(part, 2, 0), 255 - part])
+  same, other = load(tmp_path / 'run').score_files(sorted((tmp_path / 'new').iterdir()))
+  assert np.isfinite([same.score, other.score]).all() and other.score > same.score
 
 
 @pytest.mark.slow
