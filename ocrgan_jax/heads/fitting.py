@@ -95,6 +95,24 @@ def _fit_residuals(
   detector = detector._replace(
     whiten_inputs=whitening, basis=regression.basis, response=np.asarray(response)
   )
+  return fit_whitenings(detector, rest, fold, names)
+
+
+def fit_whitenings(
+  detector: Detector, rest: np.ndarray, fold: np.ndarray, names: tuple[str, ...]
+) -> tuple[Detector, dict[str, list[Any]]]:
+  """Fits the heads that judge what a regression leaves.
+
+  Args:
+    detector: its heads `names` are replaced, and no other head that judges residuals may be on.
+    rest: what the regression leaves of n normal images, float32 [n, p, p, CHANNELS].
+    fold: int [n], from 0; at least two folds.
+    names: of 'energy', 'statistics' and 'whole'.
+
+  Returns:
+    The detector, and head → its maps, float32 [n, side, side], each image whitened by other folds.
+  """
+  n, side = len(rest), heads.input_side(rest.shape[1])
   channels: dict[str, Any] = {'energy': rest[..., :ENERGIES], 'statistics': rest, 'whole': None}
   if 'whole' in names:
     channels['whole'] = np.asarray(pool_mean(rest, side))

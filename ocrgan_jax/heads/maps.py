@@ -86,14 +86,9 @@ def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.
   Returns:
     Head → its maps, float32 [batch, side, side], in the order of SHARES: one, or one per fine band.
   """
-  statistics = measured.statistics - detector.mean
   maps: dict[str, list[Any]] = {}
   if any(x is not None for x in (detector.energy, detector.statistics, detector.whole)):
-    inputs = pool_mean(statistics, detector.whiten_inputs.shape[0])
-    inputs = whiten(detector.whiten_inputs, inputs).reshape(inputs.shape[0], -1)
-    coefficients = jnp.matmul(inputs, detector.basis, precision='highest')
-    explained = jnp.einsum('bk,khwc->bhwc', coefficients, detector.response, precision='highest')
-    maps.update(residual_maps(detector, statistics - explained))
+    maps.update(residual_maps(detector, unexplained(detector, measured.statistics)))
   for name, side in SIDES.items():
     unit = getattr(detector, name)
     if unit is not None:
@@ -104,6 +99,16 @@ def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.
     looks = (places - detector.memory_mean) / detector.memory_scale
     maps['looks'] = [nearest_look(looks, detector.memory)]
   return {name: maps[name] for name in SHARES if name in maps}
+
+
+def unexplained(detector: Detector, statistics: Any) -> jax.Array:
+  """What the regression leaves of statistics: [batch, p, p, CHANNELS] → the same shape."""
+  deviations = statistics - detector.mean
+  inputs = pool_mean(deviations, detector.whiten_inputs.shape[0])
+  inputs = whiten(detector.whiten_inputs, inputs).reshape(inputs.shape[0], -1)
+  coefficients = jnp.matmul(inputs, detector.basis, precision='highest')
+  explained = jnp.einsum('bk,khwc->bhwc', coefficients, detector.response, precision='highest')
+  return deviations - explained
 
 
 def residual_maps(detector: Detector, rest: Any) -> dict[str, list[Any]]:
