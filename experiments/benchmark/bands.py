@@ -33,7 +33,7 @@ def benchmark_bands(shape: Shape, count: int = TRAINED_ON) -> list[dict[str, Any
   config.image_size = shape.size
   heads, images = build_model(config).score.heads_on, random_batch(shape, mesh)
   name = f'{shape.size}, batch {shape.batch}'
-  measuring = sharding.jit_over_batch(lambda x: measure(to_float(x)), mesh)
+  measuring = sharding.jit_over_batch(lambda x: measure(to_float(x)), mesh, num_replicated=0)
   rate = lambda call: [shape.batch / seconds for seconds in time_calls(call)]
   rows = [report_rate(f'bands {name}', rate(lambda: measuring(images)))]
   one = jax.tree.map(np.asarray, measuring(images))

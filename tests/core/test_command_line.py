@@ -149,7 +149,7 @@ def test_commands_read_and_write_below_the_home_folder(
   )
   assert done.returncode == 0, done.stderr
   home = mvtec_folder.parent / 'home-test'
-  assert sorted(p.name for p in home.iterdir()) == ['prepared', 'sheet.png']
+  assert {p.name for p in home.iterdir()} == {'.ocrgan_output', 'prepared', 'sheet.png'}
 
 
 def test_running_out_of_memory_ends_in_one_line() -> None:

@@ -123,7 +123,7 @@ def test_a_changed_table_is_read_again_and_its_path_is_absolute(
   for name in names:
     Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(tmp_path / name)
   monkeypatch.chdir(tmp_path)
-  config = folder.get_config()
+  config = folder.get_config('paper')
   config.data.groups = 'groups.csv'
   for groups, expected in (('xxy', [0, 0, 1]), ('xyy', [0, 1, 1])):
     table = ''.join(f'{name},{group}\n' for name, group in zip(names, groups, strict=True))
