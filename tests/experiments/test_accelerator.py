@@ -24,7 +24,7 @@ MEASURED = {
   'shapes': 6,
   'losses': 5,
   'profile': 1,
-  'detector': 2,
+  'detector': 3,
   'memory': 3,
 }
 TRAINED = {'table_1': 1, 'restore': 1}
