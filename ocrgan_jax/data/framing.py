@@ -179,6 +179,23 @@ class Framing:
       np.maximum(target, np.asarray(part)[: target.shape[0], : target.shape[1]], out=target)
     return whole
 
+  def on_small_photograph(
+    self, maps: np.ndarray, photograph_size: tuple[int, int], side: int
+  ) -> np.ndarray:
+    """As `on_photograph`, in the photograph's aspect ratio.
+
+    Args:
+      maps: float [images, size, size].
+      photograph_size: width and height of the photograph in pixels.
+      side: largest length of the result's longer side, in pixels.
+
+    Returns:
+      float32 [height, width].
+    """
+    shrink = min(1.0, side / max(photograph_size))
+    width, height = (max(1, round(length * shrink)) for length in photograph_size)
+    return self.on_photograph(maps, photograph_size, (height, width))
+
 
 def decode_frames(
   content: bytes, framing: Framing, max_megapixels: float | None = None

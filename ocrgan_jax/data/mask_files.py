@@ -7,11 +7,10 @@ a mask; upper and lower case are the same in `_mask` and in the extension.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocrgan_jax.data.examples import Example, look_into
+from ocrgan_jax.data.examples import Example, look_into, name_some
 
 MASKS = 'ground_truth'
 ENDING = '_mask'
-NAMED = 3  # files that a message names
 
 
 def is_mask_folder(folder: Path) -> bool:
@@ -50,7 +49,7 @@ def with_masks(examples: Sequence[Example], test: Path) -> tuple[list[Example], 
     'not an image by extension': others,
   }
   return found, [
-    f'{len(paths)} mask{"s" * (len(paths) > 1)} left out, {reason}: {_name_some(root, paths)}'
+    f'{len(paths)} mask{"s" * (len(paths) > 1)} left out, {reason}: {name_some(root.parent, paths)}'
     for reason, paths in left_out.items()
     if paths
   ]
@@ -62,8 +61,3 @@ def _is_marked(mask: Path) -> bool:
 
 def _mask_folders(folder: Path) -> list[Path]:
   return [path for path in sorted(folder.glob('*')) if path.is_dir() and is_mask_folder(path)]
-
-
-def _name_some(root: Path, paths: Sequence[Path]) -> str:
-  names = [f'{root.name}/{path.relative_to(root).as_posix()}' for path in paths[:NAMED]]
-  return ', '.join(names) + (' …' if len(paths) > NAMED else '')

@@ -18,9 +18,7 @@ def small_map(scorer: Scorer, maps: np.ndarray, size: tuple[int, int], side: int
   Returns:
     uint8 [height, width].
   """
-  shrink = min(1.0, side / max(size))
-  shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
-  whole = scorer.framing.on_photograph(maps, size, shape)
+  whole = scorer.framing.on_small_photograph(maps, size, side)
   return overlay.grey_map(whole, scorer.map_limit())
 
 

@@ -194,9 +194,7 @@ class Scorer:
     Returns:
       The explanation.
     """
-    shrink = min(1.0, SIDE / max(size))
-    shape = max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink))
-    whole = self.framing.on_photograph(values['map'], size, shape)
+    whole = self.framing.on_small_photograph(values['map'], size, SIDE)
     heads = self.model.score.heads_on
     reason = reason_of(heads, values['heads']) if heads else ''
     return Explanation(reason, place_of(whole, self.map_limit(limit)))
