@@ -51,6 +51,7 @@ def raise_on_signals() -> None:
     raise KeyboardInterrupt if number == signal.SIGINT else Interrupted(number)
 
   _handle(stop)
+  sys.unraisablehook = _repeat
 
 
 def leave(status: int) -> NoReturn:
@@ -72,6 +73,21 @@ def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
     if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
       signal.signal(number, handler)
   signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # `memory` blocks them during a restart
+
+
+def _repeat(lost: 'sys.UnraisableHookArgs') -> None:
+  """Sends a signal again whose exception Python dropped.
+
+  It does so in destructors and in callbacks of the garbage collector, and JAX has such a callback.
+  """
+  global _arrived
+  if not isinstance(lost.exc_value, KeyboardInterrupt | Interrupted):
+    sys.__unraisablehook__(lost)
+    return
+  number, _arrived = _arrived or signal.SIGINT, 0
+  again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+  again.daemon = True
+  again.start()
 
 
 def _note(number: int) -> None:

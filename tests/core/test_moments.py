@@ -65,6 +65,47 @@ def test_signals_while_a_command_starts(command: str) -> None:
     assert_stopped(process, signal.SIGTERM)
 
 
+DROPPED = {
+  'destructor': """
+class Last:
+  def __del__(self):
+    send()
+Last()
+""",
+  'garbage collector': """
+import gc
+gc.callbacks.append(lambda phase, _: send() if phase == 'start' else None)
+gc.collect()
+""",
+}
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('place', DROPPED)
+def test_a_signal_is_not_lost_where_python_drops_exceptions(
+  place: str, number: signal.Signals
+) -> None:
+  code = f"""
+import os, time
+from ocrgan_jax.core import signals
+signals.raise_on_signals()
+sent = []
+def send():
+  if not sent:
+    sent.append(os.kill(os.getpid(), {int(number)}))
+    time.sleep(0)
+try:{DROPPED[place].replace(chr(10), chr(10) + '  ')}
+  time.sleep(30)
+except (KeyboardInterrupt, signals.Interrupted) as stop:
+  print(type(stop).__name__)
+"""
+  ended = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, timeout=20, check=False
+  )
+  assert not ended.stderr, ended.stderr
+  assert ended.stdout.strip() == ('KeyboardInterrupt' if number == signal.SIGINT else 'Interrupted')
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize('pause', [None, 0.02, 0.3])

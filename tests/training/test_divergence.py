@@ -42,9 +42,10 @@ def test_two_images_and_a_batch_of_one_train(tmp_path: Path) -> None:
 
 
 def test_black_images_with_a_huge_learning_rate_end_in_one_line(tmp_path: Path) -> None:
-  black = np.zeros((32, 32, 3), np.uint8)
+  black = np.zeros((10, 32, 32, 3), np.uint8)
+  black[np.arange(10), 0, np.arange(10)] = 1  # or they would be one photograph ten times
   for place in ('train/good', 'test/good', 'test/bad'):
-    write_images(tmp_path / 'data/tile' / place, [black] * 10)
+    write_images(tmp_path / 'data/tile' / place, list(black))
   config = tiny_config(tmp_path / 'data', train__learning_rate=1e6, train__epochs=12)
   with pytest.raises(InputError, match='not finite at step'):
     train(config, tmp_path / 'run')
