@@ -22,6 +22,7 @@ from experiments.benchmark.programs import (
   training_program,
 )
 from experiments.benchmark.timing import report_rate, time_calls
+from ocrgan_jax.core import sharding
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State, create_state
 from ocrgan_jax.training.run import new_state
@@ -93,7 +94,8 @@ def time_training(compiled: Compiled, shape: Shape, dtype: str) -> dict[str, Any
     The row. `queued_images_per_second` is the rate of steps that are started one after the
     other without waiting, as training does it.
   """
-  state, batch = first_state(shape), random_batch(shape, first_device())
+  batch = random_batch(shape, first_device())
+  state = sharding.in_layout(compiled, first_state(shape))
 
   def call() -> Any:
     nonlocal state

@@ -17,6 +17,7 @@ from jax.stages import Compiled
 
 from experiments.benchmark.ahead import first_state
 from experiments.benchmark.programs import Shape, first_device, random_batch
+from ocrgan_jax.core import sharding
 
 STEPS = 5  # that are traced
 WARM_SECONDS = 1.0  # of steps before, or an accelerator's clocks are still low
@@ -60,7 +61,8 @@ def benchmark_profile(
     The row: the busy and the whole time of a step, the share of each kind of kernel and of the
     longest ones, and how often each operation is in the compiled program.
   """
-  state, batch = first_state(shape), random_batch(shape, first_device())
+  batch = random_batch(shape, first_device())
+  state = sharding.in_layout(compiled, first_state(shape))
 
   def call() -> Any:
     nonlocal state

@@ -41,9 +41,7 @@ def training_losses(
     compiled, _ = compile_training(model, mesh, shape.batch)
   # All devices begin with the CPU's state, to the last bit.
   on_cpu = sharding.make_mesh(jax.devices('cpu')[:1])
-  state = jax.device_put(
-    jax.tree.map(_to_host, new_state(model, on_cpu)(0)), sharding.replicated(mesh)
-  )
+  state = sharding.in_layout(compiled, jax.tree.map(_to_host, new_state(model, on_cpu)(0)))
   found: Losses = {}
   for step in range(steps):
     rng = np.random.default_rng(step)

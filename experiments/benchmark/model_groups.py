@@ -35,7 +35,9 @@ def benchmark_group(shape: Shape, dtype: str, count: int) -> list[dict[str, Any]
   states = [new_state(model, mesh)(seed) for seed in range(count)]
   stack = jax.jit(lambda states: jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
   stacked = stack(states)
-  batch, train = random_batch(shape, mesh), training_program(model, mesh)
+  batch = random_batch(shape, mesh)
+  train = training_program(model, mesh).lower(sharding.shapes_of(states[0]), batch).compile()
+  states = [sharding.in_layout(train, state) for state in states]
 
   def in_turn(models: int) -> list[Any]:
     losses = []
@@ -48,6 +50,8 @@ def benchmark_group(shape: Shape, dtype: str, count: int) -> list[dict[str, Any]
     return jax.vmap(functools.partial(train_step, model=model), (0, None))(states, images)
 
   train_all = sharding.jit_over_batch(step_all, mesh, donate=True)
+  train_all = train_all.lower(sharding.shapes_of(stacked), batch).compile()
+  stacked = sharding.in_layout(train_all, stacked)
 
   def at_once() -> Any:
     nonlocal stacked

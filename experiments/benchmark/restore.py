@@ -56,10 +56,13 @@ def benchmark_restore(size: int, batch: int) -> list[dict[str, Any]]:
   mib = sum(x.nbytes for x in jax.tree.leaves((bands, learned))) / 2**20
   print(f'restore {size}: the density takes {mib:.1f} MiB')
   reference = jax.device_put(Reference(np.ones((1, size, size), np.float32), learned), everywhere)
-  score, train = scoring_program(model, mesh), training_program(model, mesh)
+  score = scoring_program(model, mesh)
+  train = training_program(model, mesh).lower(sharding.shapes_of(state), few).compile()
   rate = lambda count, call: [count / seconds for seconds in time_calls(call)]
   scored = rate(batch, lambda: score(state, reference, images))
   rows = [report_rate(f'restore: score {size}, batch {batch}', scored)]
+
+  state = sharding.in_layout(train, state)
 
   def step() -> Any:
     nonlocal state

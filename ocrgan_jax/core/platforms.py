@@ -21,6 +21,11 @@ def by_platform(*operands: jax.Array, cpu: Callable[..., Any], default: Callable
   return lax.platform_dependent(*operands, cpu=cpu, default=default)
 
 
+def on_accelerator() -> bool:
+  """Whether JAX computes on an accelerator unless told otherwise."""
+  return jax.default_backend() != 'cpu'
+
+
 @contextlib.contextmanager
 def as_on_cpu() -> Iterator[None]:
   """Picks the CPU version while tracing, for converters without platforms (ONNX)."""

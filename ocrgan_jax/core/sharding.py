@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.stages import Compiled
 from jax.stages import Wrapped as JitWrapped
 
 from ocrgan_jax.core.errors import InputError
@@ -46,19 +48,41 @@ def jit_over_batch(
     mesh: the devices.
     num_replicated: number of arguments before the batch.
     makes_batch: whether the result is a batch split over the devices; else it is replicated.
-    donate: whether the result may reuse the state's memory.
+    donate: whether the function returns (state, …) and may reuse the state's memory for it. On
+      an accelerator the compiler then chooses the layout of the state's arrays, which saves
+      transposing weights at each step; so compile it ahead, for `shapes_of` the state, and
+      give the first state to `in_layout`.
 
   Returns:
     The jitted function.
   """
-  on_cpu = mesh.devices.flat[0].platform == 'cpu'
+  ins: list[Any] = [replicated(mesh)] * num_replicated
+  out: Any = batch_sharding(mesh) if makes_batch else replicated(mesh)
+  if donate and not _on_cpu(mesh):
+    ins[0] = Format(Layout.AUTO, replicated(mesh))  # type: ignore[arg-type]
+    out = (ins[0], out)
   return jax.jit(
     function,
-    in_shardings=(*[replicated(mesh)] * num_replicated, batch_sharding(mesh)),
-    out_shardings=batch_sharding(mesh) if makes_batch else replicated(mesh),
+    in_shardings=(*ins, batch_sharding(mesh)),
+    out_shardings=out,
     donate_argnums=0 if donate else (),
-    compiler_options=CPU_OPTIONS if on_cpu else None,
+    compiler_options=CPU_OPTIONS if _on_cpu(mesh) else None,
   )
+
+
+def _on_cpu(mesh: Mesh) -> bool:
+  return mesh.devices.flat[0].platform == 'cpu'
+
+
+def shapes_of(arrays: Any) -> Any:
+  """The shapes and dtypes of arrays, without their layout, to compile a function for."""
+  return jax.eval_shape(lambda x: x, arrays)
+
+
+def in_layout(compiled: Compiled, state: Any) -> Any:
+  """Arranges a state as a compiled function of `jit_over_batch` wants its first argument."""
+  formats, _ = compiled.input_formats
+  return jax.device_put(state, formats[0])
 
 
 def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:

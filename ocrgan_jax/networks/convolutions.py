@@ -1,9 +1,9 @@
 """The convolutions of the networks as functions, with their gradients.
 
-Accelerators use XLA's own. XLA for CPUs is slow with few pixels and many channels (matrix
-products are fast), with only the three channels of an image (blocks of 2×2 pixels turn them
-into twelve), and above all with transposed convolutions. So CPUs compute equivalent forms
-(measured in docs/performance.md).
+XLA is slow with only the three channels of an image, so blocks of 2×2 pixels turn them into
+twelve. XLA for CPUs is also slow with few pixels and many channels (matrix products are fast),
+and above all with transposed convolutions. So these are computed in equivalent forms (measured
+in docs/performance.md and docs/accelerators.md).
 
 The two convolutions of stride 2 are each other's transpose, so each is the other's gradient
 with respect to the input.
@@ -19,10 +19,10 @@ from jax import lax
 
 from ocrgan_jax.core.platforms import by_platform, cpu_barrier
 
+FEW_CHANNELS = 3  # of the image, on every platform
 # A CPU switches to an equivalent form up to these sizes:
 FEW_OUTPUTS = 4  # output side: strided convolutions as matrix products of patches
 FEW_INPUTS = 8  # input side: likewise for transposed convolutions
-FEW_CHANNELS = 3  # input channels: strided convolutions over blocks of pixels
 
 
 @jax.custom_vjp
@@ -53,10 +53,24 @@ def same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  if x.shape[-1] <= FEW_CHANNELS:
+    return _strided_over_blocks(x, kernel)
   return _conv(x, kernel, 2)
 
 
+def _strided_over_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  batch, height, width, channels = x.shape
+  features = kernel.shape[-1]
+  blocks = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  blocks = blocks.reshape(batch, height // 2 + 1, 2, width // 2 + 1, 2, channels)
+  blocks = blocks.swapaxes(2, 3).reshape(batch, height // 2 + 1, width // 2 + 1, 4 * channels)
+  taps = kernel.reshape(2, 2, 2, 2, channels, features).swapaxes(1, 2)
+  return _conv(blocks, taps.reshape(2, 2, 4 * channels, features), 1, padding=0)
+
+
 def _transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  if kernel.shape[-1] <= FEW_CHANNELS:
+    return _transposed_over_blocks(x, kernel)
   # As a correlation with the dilated input; that flips torch's kernel.
   return lax.conv_general_dilated(
     x,
@@ -88,11 +102,7 @@ def _strided_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     at = [x[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
     product = jnp.concatenate(at, axis=-1) @ kernel.reshape(-1, features)
   elif channels <= FEW_CHANNELS:
-    blocks = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    blocks = blocks.reshape(batch, height // 2 + 1, 2, width // 2 + 1, 2, channels)
-    blocks = blocks.swapaxes(2, 3).reshape(batch, height // 2 + 1, width // 2 + 1, 4 * channels)
-    taps = kernel.reshape(2, 2, 2, 2, channels, features).swapaxes(1, 2)
-    return _conv(blocks, taps.reshape(2, 2, 4 * channels, features), 1, padding=0)
+    return _strided_over_blocks(x, kernel)
   else:
     return _conv(x, kernel, 2)
   return product.reshape(batch, height // 2, width // 2, features)
@@ -118,6 +128,12 @@ def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     padded = padded.transpose(0, 1, 3, 2, 4, 5)  # type: ignore[union-attr]
     padded = padded.reshape(batch, 2 * height + 2, 2 * width + 2, features)
     return padded[:, 1:-1, 1:-1]
+  return _transposed_over_blocks(x, kernel)
+
+
+def _transposed_over_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  batch, height, width, channels = x.shape
+  features = kernel.shape[-1]
   # Output row 2i + p uses only two of the four kernel rows. So this is a 2×2 convolution of
   # stride 1 to 4·f channels, one group per parity of row and column, followed by interleaving.
   # Even outputs multiply kernel rows 3 and 1 with x[i-1] and x[i]; odd outputs rows 2 and 0

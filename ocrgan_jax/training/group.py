@@ -109,6 +109,8 @@ def _take_turns(runs: Sequence[TrainingRun], model: OCRGAN, mesh: Mesh) -> list[
   with contextlib.ExitStack() as stack:
     if active:
       train_one = compile_step(model, mesh, states[active[0]], runs[0].batch_size)
+      for k in active:
+        states[k] = sharding.in_layout(train_one, states[k])
     for k in active:
       stack.enter_context(runs[k].logging(shows_progress=k == active[0]))
     interruption = stack.enter_context(defer_signals())

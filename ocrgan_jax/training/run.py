@@ -178,6 +178,7 @@ class TrainingRun:
     """
     with self.log.untimed():
       train_one = compile_step(self._model, self._mesh, state, self.batch_size)
+      state = sharding.in_layout(train_one, state)
     metrics: dict[str, jax.Array] = {}
     with defer_signals() as interruption:
       for step in range(self.step + 1, until + 1):
@@ -294,11 +295,11 @@ def open_run(
 
 
 def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Compiled:
-  """Compiles the training step, (state, batch) → (state, losses). It donates its input state."""
+  """Compiles the training step, (state, batch) → (state, losses). See `sharding.in_layout`."""
   print('compiling the training step', file=sys.stderr)
   step = sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
   shape = batch_size, model.image_size, model.image_size, model.channels
-  return step.lower(state, jax.ShapeDtypeStruct(shape, np.uint8)).compile()
+  return step.lower(sharding.shapes_of(state), jax.ShapeDtypeStruct(shape, np.uint8)).compile()
 
 
 @functools.cache

@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ocrgan_jax.core import sharding
 from ocrgan_jax.core.sharding import jit_over_batch, make_mesh
+from ocrgan_jax.model.state import create_state
 from ocrgan_jax.networks.convolutions import strided_conv
-from tests.conftest import REPOSITORY
+from ocrgan_jax.training.run import compile_step
+from tests.conftest import REPOSITORY, tiny_model
 
 
 @pytest.mark.slow
@@ -40,3 +43,23 @@ def test_the_cpu_compiler_keeps_optimization_barriers() -> None:
   arguments = jnp.zeros((4, 4, 4, 8)), jnp.zeros((2, 32, 32, 4))
   compiled = jit_over_batch(gradient, mesh).lower(*arguments).compile()
   assert 'opt-barrier' in (compiled.as_text() or '')
+
+
+def test_training_is_the_same_with_layouts_of_the_compilers_choice(
+  monkeypatch: pytest.MonkeyPatch,
+) -> None:
+  """Accelerators choose them; here a CPU is taken for one."""
+  model, mesh = tiny_model(), make_mesh(jax.devices('cpu')[:1])
+  images = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3), dtype=np.uint8)
+  found = []
+  for on_cpu in (True, False):
+    monkeypatch.setattr(sharding, '_on_cpu', lambda mesh, on_cpu=on_cpu: on_cpu)
+    state = jax.jit(lambda: create_state(model, 0), out_shardings=sharding.replicated(mesh))()
+    step = compile_step(model, mesh, state, 4)
+    state = sharding.in_layout(step, state)
+    for batch in images:
+      state, losses = step(state, sharding.put_batch(batch, mesh))
+    assert int(state.step) == 3
+    found.append({**losses, 'weights': jax.tree.leaves(state.generator.params)[0]})
+  for name, loss in found[0].items():
+    np.testing.assert_allclose(found[1][name], loss, rtol=1e-4, atol=1e-5, err_msg=name)

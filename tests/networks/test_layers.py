@@ -2,7 +2,9 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from ocrgan_jax.networks import layers
 from ocrgan_jax.networks.layers import BatchNorm, Conv, resize
 
 
@@ -32,3 +34,32 @@ def test_batch_norm_keeps_torchs_running_statistics() -> None:
   np.testing.assert_allclose(out, (x - 2.5) / np.sqrt(1.25 + 1e-5) * scale, rtol=1e-5)
   scored = norm.apply({**variables, **changes}, x, train=False)
   np.testing.assert_allclose(scored, (x - 0.25) / np.sqrt(0.9 + 1 / 6 + 1e-5) * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_batch_norm_in_one_pass_is_that_in_two(
+  dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """The code for accelerators: outputs, running statistics and gradients."""
+  x_key, out_key = jax.random.split(jax.random.key(0))
+  x = (3 + jax.random.normal(x_key, (4, 8, 8, 5))).astype(dtype)
+  norm = BatchNorm(dtype=dtype)
+  variables = norm.init(jax.random.key(1), x, train=False)
+  weights = jax.random.normal(out_key, x.shape)
+
+  def loss(params: dict, x: jax.Array) -> tuple:
+    of_batch = {**variables, 'params': params}
+    out, changes = norm.apply(of_batch, x, train=True, mutable=['batch_stats'])
+    return (out.astype(jnp.float32) * weights).sum(), (out, changes)
+
+  def values_and_gradients() -> list[jax.Array]:
+    found = jax.value_and_grad(loss, (0, 1), has_aux=True)(variables['params'], x)
+    return jax.tree.leaves(found)
+
+  expected = values_and_gradients()
+  monkeypatch.setattr(layers, 'on_accelerator', lambda: True)
+  tolerance = 1e-4 if dtype == jnp.float32 else 2e-2
+  for found, wanted in zip(values_and_gradients(), expected, strict=True):
+    np.testing.assert_allclose(
+      *(np.asarray(y, np.float32) for y in (found, wanted)), rtol=tolerance, atol=tolerance
+    )
