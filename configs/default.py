@@ -39,6 +39,7 @@ PRESETS['restore'] = {
   'model.width': 4,
   'model.discriminator_width': 12,
   'model.discriminator_head': 'pixels',
+  'model.dtype': 'float32',  # bfloat16 is measured for the paper's networks only
   'model.deviations': True,
   'loss.content': 10.0,
   'loss.ssim': 1.0,
@@ -116,7 +117,9 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   model.deviations = False
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # 'all', or the bands to keep, e.g. '2' or '1,3'; 1 is the lowest (Table VI)
-  model.dtype = 'float32'  # computation: 'float32' or 'bfloat16'; weights and losses stay float32
+  # Computation in 'float32' or 'bfloat16'; 'auto': bfloat16 on accelerators that have it, else
+  # float32. Weights, batch statistics and losses stay float32.
+  model.dtype = 'auto'
   model.channel_selection = True  # CS at every encoder stage (III-C, Table V)
 
   config.loss = loss = ml_collections.ConfigDict()

@@ -26,6 +26,22 @@ def on_accelerator() -> bool:
   return jax.default_backend() != 'cpu'
 
 
+def dtype_of_computation(name: str) -> str:
+  """The dtype of the networks' computation.
+
+  Args:
+    name: 'float32', 'bfloat16', or 'auto' for bfloat16 on an accelerator that has it, else
+      float32. Accelerators without it are GPUs older than compute capability 8.0.
+
+  Returns:
+    'float32' or 'bfloat16'.
+  """
+  if name != 'auto':
+    return name
+  capability = float(getattr(jax.devices()[0], 'compute_capability', 8.0))
+  return 'bfloat16' if on_accelerator() and capability >= 8.0 else 'float32'
+
+
 @contextlib.contextmanager
 def as_on_cpu() -> Iterator[None]:
   """Picks the CPU version while tracing, for converters without platforms (ONNX)."""

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from ocrgan_jax.core.checks import at_least, check, one_of
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.platforms import dtype_of_computation
 from ocrgan_jax.networks.discriminator import Discriminator
 from ocrgan_jax.networks.generator import Generator
 from ocrgan_jax.networks.pixel_discriminator import PixelDiscriminator
@@ -23,7 +24,8 @@ class Architecture:
       band statistics as input.
     branches: N, the number of frequency bands.
     bands: 'all', or the bands to keep, 1 being the lowest, e.g. '1,3'.
-    dtype: dtype of the computation; parameters and losses are float32.
+    dtype: of the computation, as in `platforms.dtype_of_computation`; parameters and losses
+      are float32.
     channel_selection: whether CS connects the branches.
 
   Raises:
@@ -36,7 +38,7 @@ class Architecture:
   deviations: bool
   branches: int = at_least(1)
   bands: str
-  dtype: str = one_of('float32', 'bfloat16')
+  dtype: str = one_of('auto', 'float32', 'bfloat16')
   channel_selection: bool
 
   def __post_init__(self) -> None:
@@ -46,15 +48,18 @@ class Architecture:
   def generator(self) -> Generator:
     """Builds G."""
     return Generator(
-      self.width, channel_selection=self.channel_selection, dtype=jnp.dtype(self.dtype)
+      self.width, channel_selection=self.channel_selection, dtype=self._jax_dtype()
     )
 
   def discriminator(self) -> Discriminator | PixelDiscriminator:
     """Builds D."""
-    width, dtype = self.discriminator_width, jnp.dtype(self.dtype)
+    width, dtype = self.discriminator_width, self._jax_dtype()
     if self.discriminator_head == 'image':
       return Discriminator(width, dtype=dtype)
     return PixelDiscriminator(width, deviations=self.deviations, dtype=dtype)
+
+  def _jax_dtype(self) -> jnp.dtype:
+    return jnp.dtype(dtype_of_computation(self.dtype))
 
   def kept_bands(self) -> tuple[int, ...]:
     """The indices of the bands to keep; 0 is the lowest.

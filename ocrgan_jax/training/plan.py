@@ -22,6 +22,7 @@ def describe(
   num_held_out: int,
   num_held_out_groups: int,
   fits_all: bool,
+  dtype: str,
 ) -> str:
   """Describes a run in one line: devices, parameters, steps, images.
 
@@ -34,6 +35,7 @@ def describe(
     num_held_out: number of held-out images.
     num_held_out_groups: number of their groups.
     fits_all: whether heads are fitted to all images and each is scored without its own group.
+    dtype: of the networks' computation.
 
   Returns:
     The line.
@@ -53,7 +55,7 @@ def describe(
     for network in (state.generator, state.discriminator)
   ]
   return (
-    f'on {on}: G has {sizes[0]:,} and D {sizes[1]:,} parameters; '
+    f'on {on} in {dtype}: G has {sizes[0]:,} and D {sizes[1]:,} parameters; '
     f'{num_steps:,} steps with batches of {batch_size} from {images}'
   )
 

@@ -17,6 +17,7 @@ from jax.stages import Compiled
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.files import absolute
+from ocrgan_jax.core.platforms import dtype_of_computation
 from ocrgan_jax.core.signals import Interrupted, Interruption, defer_signals
 from ocrgan_jax.data.batches import TrainingBatches
 from ocrgan_jax.data.groups import with_absolute_table
@@ -141,6 +142,7 @@ class TrainingRun:
       num_held_out=self._num_held_out,
       num_held_out_groups=self._data.normal.num_held_out_groups,
       fits_all=bool(self._model.score.heads_on),
+      dtype=self._config.model.dtype,
     )
     print(line, file=sys.stderr)
     for warning in plan.warnings_for(self.num_steps, self._num_for_threshold):
@@ -320,7 +322,7 @@ def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """Returns a config as a run saves it: without references, with absolute paths, with a size."""
+  """Returns a config as a run saves it: without references, with absolute paths, with a size and a dtype."""
   config = ml_collections.ConfigDict(config.copy_and_resolve_references())
   config.data_dir = absolute(config.data_dir)
   config.data.test_dir = absolute(config.data.test_dir)
@@ -329,4 +331,5 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   if config.data.region != 'auto':
     config.data.region = absolute(config.data.region)
   config.image_size = choose_image_size(config)
+  config.model.dtype = dtype_of_computation(config.model.dtype)
   return config

@@ -26,7 +26,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     r'100%.*(image/s|s/image), 00:00 left, epoch 2.2, losses: generator', done.stderr
   )
   begun = (
-    r'^on CPU: G has [\d,]+ and D [\d,]+ parameters; '
+    r'^on CPU in float32: G has [\d,]+ and D [\d,]+ parameters; '
     r'5 steps with batches of 8 from 18 images, 2 more'
   )
   assert re.search(begun, done.stderr, re.MULTILINE)

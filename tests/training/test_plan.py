@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrgan_jax.core import sharding
+from ocrgan_jax.core import platforms, sharding
 from ocrgan_jax.training import plan
+from ocrgan_jax.training.run import resolve
 from ocrgan_jax.training.train import train
 from tests.conftest import tiny_config
 
@@ -18,6 +19,23 @@ def test_the_time_left_is_printed_after_the_first_steps(
   monkeypatch.setattr(plan, 'MEASURED_STEPS', 2)
   train(tiny_config(mvtec_folder), tmp_path / 'run')
   assert re.search(r'about \d+ s to the last step', capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'on_cpu', 'on_accelerator'),
+  [
+    ({}, 'float32', 'bfloat16'),
+    ({'model__dtype': 'float32'}, 'float32', 'float32'),
+    ({'model__dtype': 'bfloat16'}, 'bfloat16', 'bfloat16'),
+  ],
+)
+def test_accelerators_compute_in_bfloat16_unless_told_otherwise(
+  fields: dict, on_cpu: str, on_accelerator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  config = tiny_config('', **fields)
+  assert resolve(config).model.dtype == on_cpu
+  monkeypatch.setattr(platforms, 'on_accelerator', lambda: True)
+  assert resolve(config).model.dtype == on_accelerator
 
 
 def test_a_long_run_on_a_cpu_says_how_to_be_faster() -> None:
