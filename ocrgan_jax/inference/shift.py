@@ -9,6 +9,7 @@ parts; who looks again and again sees more false warnings.
 """
 
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -18,6 +19,7 @@ from ocrgan_jax.scoring.calibration import Calibration, scale
 
 LEAST = 20  # photographs from which on a set is judged
 RATE = 1e-3  # of false warnings
+RECENT = 200  # photographs of a stream that are judged as one set
 EXACT = 5000  # pairs of scores up to which the test is exact
 
 
@@ -65,6 +67,30 @@ def shift_warning(scores: np.ndarray, calibration: Calibration) -> str:
     'another product, camera or light? Then train on such photographs; until then the verdicts '
     f'mean little (false warnings: at most {RATE:.1%} of sets with no more than half defective)'
   )
+
+
+class RecentScores:
+  """The last scores of a stream of photographs.
+
+  Attributes:
+    values: scaled scores, the last RECENT.
+    warning: of `shift_warning`, by the last look; there is one every LEAST photographs.
+  """
+
+  def __init__(self, calibration: Calibration):
+    """Takes the model's calibration."""
+    self.values: deque[float] = deque(maxlen=RECENT)
+    self.warning = ''
+    self._calibration, self._count = calibration, 0
+
+  def add(self, score: float) -> str:
+    """Adds a score; returns the warning if there was none before."""
+    self.values.append(score)
+    self._count += 1
+    if self._count % LEAST:  # each look takes time, and may warn by chance
+      return ''
+    before, self.warning = self.warning, shift_warning(np.array(self.values), self._calibration)
+    return '' if before else self.warning
 
 
 def warn_if_shifted(

@@ -12,6 +12,7 @@ from ocrgan_jax.core.signals import Interrupted
 from ocrgan_jax.data.examples import image_files, left_out, look_into, unique
 from ocrgan_jax.inference.prediction import Prediction, format_line, printable
 from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.inference.shift import RecentScores
 from ocrgan_jax.inference.tables import read_rows, row_writer
 
 SECONDS = 0.5  # between two scans of the folders
@@ -80,7 +81,8 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
   """Scores images in folders and those that arrive or change later, until interrupted.
 
   A file counts when two scans find it in the same state. One that cannot be read is tried again,
-  and gets a row when it stays so. Each row is written at once.
+  and gets a row when it stays so. Each row is written at once. It warns when the last photographs
+  are unlike those of training.
 
   Args:
     scorer: of the model.
@@ -101,7 +103,7 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
   for folder in folders:
     for line in left_out(folder, look_into(folder)):
       print(f'warning: {line}', file=sys.stderr)
-  anomalous, unreadable = 0, set()
+  anomalous, unreadable, recent = 0, set(), RecentScores(scorer.calibration)
   failed: dict[Path, Failure] = {}
   before: dict[Path, State] = {}
   now: dict[Path, State] = {}
@@ -134,6 +136,8 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
       anomalous += p.decision == 'anomalous'
       line = format_line(p) if not p.error else f'{"":10}unreadable {p.path}: {p.error}'
       print(printable(line), flush=True)
+      if not p.error and (warning := recent.add(p.score)):
+        print(f'warning: {warning}', file=sys.stderr)
 
     if rows:
       print(

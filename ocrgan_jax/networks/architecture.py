@@ -47,9 +47,7 @@ class Architecture:
 
   def generator(self) -> Generator:
     """Builds G."""
-    return Generator(
-      self.width, channel_selection=self.channel_selection, dtype=self._jax_dtype()
-    )
+    return Generator(self.width, channel_selection=self.channel_selection, dtype=self._jax_dtype())
 
   def discriminator(self) -> Discriminator | PixelDiscriminator:
     """Builds D."""

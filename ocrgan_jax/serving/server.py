@@ -46,12 +46,11 @@ from ocrgan_jax.drawing import pages
 from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.map_views import drawing_settings, small_map
 from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.inference.shift import LEAST, shift_warning
+from ocrgan_jax.inference.shift import RECENT, RecentScores
 from ocrgan_jax.serving.batching import Batcher
 from ocrgan_jax.serving.uploads import BODY, photograph_of, with_http_manners
 
 SIZES = (1, 4, 8, 16)  # batch sizes per device
-RECENT = 200  # number of scores for the drift metric
 WAITING = 256  # maximum number of concurrent requests; others get 503
 MAP_SIDE = 512  # maximum side of a map; pixels
 PREVIEW_SIDE = 1600  # maximum side of a preview; pixels
@@ -283,11 +282,15 @@ class Meters:
     self._shifted = Gauge(
       'ocrgan_shifted', f'1 if the last {RECENT} images are unlike training', registry=registry
     )
-    self._calibration = scorer.calibration
     self._held_out = scorer.scale(scorer.calibration.held_out)
-    self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT)
-    self.waiting = self._count = 0
-    self.warning = ''  # that the model does not apply to the recent images, or ''
+    self._recent = RecentScores(scorer.calibration)
+    self._recent_anomalous: deque[bool] = deque(maxlen=RECENT)
+    self.waiting = 0
+
+  @property
+  def warning(self) -> str:
+    """That the model does not apply to the recent images, or ''."""
+    return self._recent.warning
 
   @contextlib.contextmanager
   def count_waiting(self) -> Iterator[None]:
@@ -303,17 +306,14 @@ class Meters:
     anomalous = decision == 'anomalous'
     self._seconds.observe(seconds)
     self._anomalous.inc(anomalous)
-    self._recent.append((score, anomalous))
-    self._count += 1
-    if self._count % LEAST == 0:  # too slow for every image
-      recent = np.array([value for value, _ in self._recent])
-      self.warning = shift_warning(recent, self._calibration)
+    self._recent.add(score)
+    self._recent_anomalous.append(anomalous)
 
   def text(self) -> bytes:
     """The metrics in Prometheus text format."""
-    if self._recent:
-      scores, anomalous = map(np.array, zip(*self._recent, strict=True))
-      self._share.set(anomalous.mean())
+    if self._recent_anomalous:
+      scores = np.array(self._recent.values)
+      self._share.set(np.mean(self._recent_anomalous))
       self._median.set(np.median(scores))
       if len(self._held_out):
         self._drift.set(ks_2samp(scores, self._held_out).statistic)

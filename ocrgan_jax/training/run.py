@@ -322,7 +322,7 @@ def new_state(model: OCRGAN, mesh: Mesh) -> Callable[[int], State]:
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """Returns a config as a run saves it: without references, with absolute paths, with a size and a dtype."""
+  """Returns a config as a run saves it: with nothing relative and nothing left to choose."""
   config = ml_collections.ConfigDict(config.copy_and_resolve_references())
   config.data_dir = absolute(config.data_dir)
   config.data.test_dir = absolute(config.data.test_dir)

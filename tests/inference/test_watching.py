@@ -8,16 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.inference import watching
 from ocrgan_jax.inference.prediction import Prediction
+from ocrgan_jax.inference.shift import LEAST
 from ocrgan_jax.inference.watching import PAUSES, notes_of, watch
+from tests.inference.test_shift import calibrated
 
 
 class Reader:
   """A scorer: files hold 'normal' or 'anomalous'; anything else is unreadable."""
+
+  calibration = calibrated(np.linspace(0, 1, 40))
 
   def stream_files(self, paths: list[Path], first: int, **options: Any) -> Iterator[Prediction]:
     for number, path in enumerate(paths, first):
@@ -146,3 +151,14 @@ def test_a_table_with_other_columns_is_refused_in_one_line(
   (line / name).unlink()
   assert run(('a.png', 'normal'), ('b.png', 'no'), *WAIT, table=name) == (0, 1)
   assert run(('a.png', 'anomalous'), table=name) == (1, 1)
+
+
+def test_it_warns_once_when_the_photographs_are_unlike_training(
+  line: Path, run: Callable[..., tuple[int, int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+  """The reader's scores are the lengths of the texts, far above those of held-out parts."""
+  for i in range(3 * LEAST):
+    (line / f'{i:02}.png').write_text('normal')
+  run()
+  (warning,) = capsys.readouterr().err.strip().splitlines()
+  assert warning.startswith(f'warning: these {LEAST} photographs as a whole are unlike those of')
