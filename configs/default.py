@@ -104,6 +104,9 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # photograph, black where defects are ignored; 'auto' excludes a plain background (see
   # ocrgan_jax/data/region.py).
   data.region = ''
+  # Keep small copies of the training photographs in the run's folder, so that the page can show the
+  # one that is most similar to a photograph.
+  data.thumbnails = False
   data.workers = 0  # processes that decode streamed images; 0: use threads
 
   config.model = model = ml_collections.ConfigDict()

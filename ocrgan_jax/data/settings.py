@@ -30,6 +30,7 @@ class DataSettings:
   max_megapixels: float = at_least(0)
   memory_gib: float = at_least(0)
   workers: int = at_least(0)
+  thumbnails: bool
   fit: str = one_of(*FITS)
   tile: int = at_least(0)
   overlap: float = between(0, 0.9)

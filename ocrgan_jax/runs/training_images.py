@@ -30,6 +30,7 @@ class TrainingImages(NamedTuple):
     framing: how photographs became images.
     names: names of the photographs to train on.
     shared: digests that are also in the test set.
+    photographs: all of them, as in the dataset.
   """
 
   normal: NormalImages
@@ -37,6 +38,7 @@ class TrainingImages(NamedTuple):
   framing: Framing
   names: list[str]
   shared: list[str]
+  photographs: Split
 
 
 def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> TrainingImages:
@@ -79,7 +81,7 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
     )
   shared = sorted(set(digests) & set(dataset.test.digests))
   names = [dataset.train.names[i] for i in chosen]
-  return TrainingImages(normal, digests, framing, names, shared)
+  return TrainingImages(normal, digests, framing, names, shared, dataset.train)
 
 
 def _choose_region(

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.files import user_path
 from ocrgan_jax.inference.loading import load
+from ocrgan_jax.runs.thumbnails import load_thumbnails
 from ocrgan_jax.scoring.calibration import describe_threshold
 
 TOKEN = 'OCRGAN_TOKEN'
@@ -88,7 +90,10 @@ def serve(
     scorer = load(workdir, protocol=protocol)
     print(describe_threshold(scorer.calibration, scorer.model.score), file=sys.stderr)
     print('compiling', file=sys.stderr)
-    app = create_app(scorer, token=token, max_mib=max_mib, root_path=root_path)
+    thumbnails = load_thumbnails(user_path(workdir))
+    app = create_app(
+      scorer, token=token, max_mib=max_mib, root_path=root_path, thumbnails=thumbnails
+    )
     port = address.getsockname()[1]
     print(f'serving {workdir} at http://{host}:{port}  (Ctrl-C to stop)', flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False))

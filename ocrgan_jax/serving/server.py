@@ -47,6 +47,7 @@ from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.map_views import drawing_settings, small_map
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.shift import RECENT, RecentScores
+from ocrgan_jax.runs.thumbnails import Thumbnails
 from ocrgan_jax.serving.batching import Batcher
 from ocrgan_jax.serving.uploads import BODY, photograph_of, with_http_manners
 
@@ -73,7 +74,12 @@ class Refused(Exception):  # noqa: N818
 
 
 def create_app(
-  scorer: Scorer, *, token: str = '', max_mib: float = 32.0, root_path: str = ''
+  scorer: Scorer,
+  *,
+  token: str = '',
+  max_mib: float = 32.0,
+  root_path: str = '',
+  thumbnails: Thumbnails | None = None,
 ) -> FastAPI:
   """Creates the application and compiles its model.
 
@@ -82,6 +88,7 @@ def create_app(
     token: requests must send it as `Authorization: Bearer …`; '' for none.
     max_mib: larger uploads are refused; MiB.
     root_path: the prefix of a proxy, e.g. /inspection; '' for none. Requests may have it or not.
+    thumbnails: of the training photographs, to show the most similar one.
 
   Returns:
     The application, for any ASGI server.
@@ -179,6 +186,8 @@ def create_app(
       if map:
         picture = await asyncio.to_thread(map_png, scorer, values['map'], size)
         found['map'] = base64.b64encode(picture).decode()
+        if thumbnails:
+          found['similar'] = await asyncio.to_thread(similar_to, thumbnails, content)
       found['seconds'] = round(time.perf_counter() - start, 4)
       meters.add(value, decision, found['seconds'])
       found['warning'] = meters.warning
@@ -241,6 +250,13 @@ def map_png(scorer: Scorer, maps: np.ndarray, size: tuple[int, int]) -> bytes:
   file = io.BytesIO()
   Image.fromarray(grey).save(file, 'PNG')
   return file.getvalue()
+
+
+def similar_to(thumbnails: Thumbnails, content: bytes) -> dict[str, str]:
+  """The most similar training photograph: its name, and its thumbnail as a JPEG in base64."""
+  best = thumbnails.most_similar(to_rgb(open_image(content)))
+  picture = base64.b64encode(thumbnails.pictures[best]).decode()
+  return {'name': thumbnails.names[best], 'picture': picture}
 
 
 def preview_jpeg(content: bytes, max_megapixels: float) -> bytes:

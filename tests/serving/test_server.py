@@ -34,7 +34,8 @@ from tests.reports.test_report import CHROMIUM
 @pytest.fixture(scope='module')
 def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
   workdir = tmp_path_factory.mktemp('served') / 'run'
-  train(tiny_config(mvtec_folder, **STATISTICS, data__validation_share=0.4), workdir)
+  fields = {'data__validation_share': 0.4, 'data__thumbnails': True}
+  train(tiny_config(mvtec_folder, **STATISTICS, **fields), workdir)
   return workdir
 
 
@@ -276,6 +277,10 @@ def test_in_a_browser_the_slider_changes_the_verdicts_on_dropped_photographs(
     # Each card says why, whatever its verdict.
     reasons = page.locator('.card .why').all_inner_texts()
     assert len(reasons) == 11 and all('held-out sound parts' in reason for reason in reasons)
+    # Beside it, the most similar photograph of training.
+    assert page.locator('.card .similar:visible').count() == 11
+    assert page.evaluate('[...document.querySelectorAll(".card img")].every(i => i.naturalWidth)')
+    assert re.search(r'of training: train/good/\d+\.png', page.inner_text('.similar >> nth=0'))
     page.evaluate('warn("another camera?")')
     assert page.inner_text('#banner') == 'another camera?'
     with page.expect_download() as download:
