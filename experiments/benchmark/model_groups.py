@@ -49,8 +49,8 @@ def benchmark_group(shape: Shape, dtype: str, count: int) -> list[dict[str, Any]
   def step_all(states: State, images: jax.Array) -> Any:
     return jax.vmap(functools.partial(train_step, model=model), (0, None))(states, images)
 
-  train_all = sharding.jit_over_batch(step_all, mesh, donate=True)
-  train_all = train_all.lower(sharding.shapes_of(stacked), batch).compile()
+  stacked_step = sharding.jit_over_batch(step_all, mesh, donate=True)
+  train_all = stacked_step.lower(sharding.shapes_of(stacked), batch).compile()
   stacked = sharding.in_layout(train_all, stacked)
 
   def at_once() -> Any:

@@ -54,7 +54,7 @@ def make_thumbnails(photographs: Split) -> Thumbnails:
     file = io.BytesIO()
     image.save(file, 'JPEG', quality=85)
     pictures.append(file.getvalue())
-  mean = np.mean(reduced, axis=0, dtype=np.float32)
+  mean = np.stack(reduced).mean(0)
   away = np.stack(reduced) - mean
   lengths = np.linalg.norm(away, axis=1, keepdims=True)
   names = [photographs.names[i] for i in chosen]

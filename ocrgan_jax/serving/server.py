@@ -329,7 +329,7 @@ class Meters:
     """The metrics in Prometheus text format."""
     if self._recent_anomalous:
       scores = np.array(self._recent.values)
-      self._share.set(np.mean(self._recent_anomalous))
+      self._share.set(sum(self._recent_anomalous) / len(self._recent_anomalous))
       self._median.set(np.median(scores))
       if len(self._held_out):
         self._drift.set(ks_2samp(scores, self._held_out).statistic)
