@@ -4,6 +4,7 @@ To resume an interrupted run, repeat the command with the same config and folder
 """
 
 import itertools
+import shlex
 from pathlib import Path
 
 import ml_collections
@@ -39,8 +40,9 @@ def main() -> None:
   else:
     train_several(configs, workdirs)
   print(f'trained: {workdirs[0]}' + (f' and {len(workdirs) - 1} more' if workdirs[1:] else ''))
-  print(f'next:    ocrgan evaluate --workdir={workdirs[0]}')
-  print(f'or:      ocrgan predict --workdir={workdirs[0]} some/photographs')
+  workdir = shlex.quote(str(workdirs[0]))  # to be copied into a shell
+  print(f'next:    ocrgan evaluate --workdir={workdir}')
+  print(f'or:      ocrgan predict --workdir={workdir} some/photographs')
 
 
 if __name__ == '__main__':

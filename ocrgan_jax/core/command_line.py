@@ -40,6 +40,14 @@ MISTAKES = (
   SyntaxError,
 )
 
+# What absl says of a value of the wrong type, and what to say.
+WRONG_VALUES = {
+  'invalid literal for int': 'it must be a whole number',
+  'could not convert string to float': 'it must be a number',
+  "('Non-boolean argument": 'it must be True or False',
+  'Failed to parse': 'it is a section of the config; set one of its fields',
+}
+
 EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
 CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
@@ -262,7 +270,11 @@ def _flag_mistake(error: Exception) -> str:
   lines = [line for line in lines if not line.startswith('Pass --help')]
   if len(lines) > 3:  # the flag, a traceback, the error
     lines = [lines[0].removesuffix('Error whilst parsing config file:').strip(), lines[-1]]
-  return ' '.join(lines)
+  text = ' '.join(lines)
+  for theirs, ours in WRONG_VALUES.items():
+    if text.startswith('flag --') and theirs in text:
+      return f'{text[5 : text.rindex(theirs)].rstrip(": ")}: {ours}'
+  return text
 
 
 def _lines(error: BaseException) -> list[str]:

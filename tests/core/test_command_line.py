@@ -72,7 +72,22 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     ),
     ('mvtec.py:tile', ['--config.zzz=4'], r"^error: no such config field: 'zzz'$"),
     ('mvtec.py:tile', ['--config.zzz.width=4'], r"^error: no such config field: 'zzz'$"),
-    ('mvtec.py:tile', ['--config.model.width=wide'], r'--config.model.width=wide'),
+    (
+      'mvtec.py:tile',
+      ['--config.model.width=wide'],
+      r'^error: --config.model.width=wide: .* whole',
+    ),
+    (
+      'mvtec.py:tile',
+      ['--config.train.clip=x: y'],
+      r'^error: --config.train.clip=x: y: .* a number$',
+    ),
+    (
+      'mvtec.py:tile',
+      ['--config.data.thumbnails=ja'],
+      r'^error: .*thumbnails=ja: .* True or False$',
+    ),
+    ('mvtec.py:tile', ['--config.train=3'], r'^error: --config.train=3: it is a section of the co'),
     ('mvtec.py:tile', ['stray'], r"unexpected argument 'stray': flags start with --"),
     ('nothing.py', [], r"No such file or directory: 'configs/nothing.py'"),
   ],
