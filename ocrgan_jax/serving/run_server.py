@@ -89,8 +89,8 @@ def serve(
   with bind(host, port) as address:
     scorer = load(workdir, protocol=protocol)
     print(describe_threshold(scorer.calibration, scorer.model.score), file=sys.stderr)
-    print('compiling', file=sys.stderr)
     thumbnails = load_thumbnails(user_path(workdir))
+    print('compiling', file=sys.stderr)
     app = create_app(
       scorer, token=token, max_mib=max_mib, root_path=root_path, thumbnails=thumbnails
     )
