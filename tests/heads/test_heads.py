@@ -94,3 +94,58 @@ def test_a_head_that_is_off_leaves_nothing_in_the_program() -> None:
   assert few.bright is None and list(maps.head_maps(few, at)) == ['dark']
   program = jax.jit(lambda m: maps.head_maps(few, m)['dark']).lower(at).as_text()
   assert 'dot_general' not in program
+
+
+def test_left_out_scores_are_those_of_detectors_that_never_saw_the_group() -> None:
+  """So the threshold, a quantile of these scores, is that of parts never seen."""
+  images = textures(10)
+  images[1] = images[0] + 0.02 * textures(1, seed=9)[0]  # the same part again
+  groups, names = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8]), tuple(maps.SHARES)
+  at = measured(images)
+  found = fitting.fit(at, groups, names)
+  whole, n = found.detector, len(images)
+
+  # Residuals: ridge regression anew without each group.
+  deviations = at.statistics - whole.mean
+  side = whole.whiten_inputs.shape[0]
+  inputs = np.asarray(maps.whiten(whole.whiten_inputs, maps.pool_mean(deviations, side)))
+  inputs = inputs.reshape(n, -1)
+  penalty = RIDGE * np.square(inputs).sum() / n
+  rest = np.empty_like(deviations)
+  for group in np.unique(groups):
+    own = groups == group
+    slow = Ridge(alpha=penalty).fit(inputs[~own], deviations[~own].reshape((~own).sum(), -1))
+    rest[own] = deviations[own] - slow.predict(inputs[own]).reshape(deviations[own].shape)
+  # All else by the program that scores, with a detector for each image. The memory keeps the
+  # places that were drawn from all images, except those of the group.
+  rows = np.asarray(maps.look_places(at.statistics))
+  standard = lambda x: (x - whole.memory_mean) / whole.memory_scale
+  own_rows = [standard(rows[groups == g]).reshape(-1, rows.shape[-1]) for g in groups]
+  fold, voices = fitting._folds(groups), []
+  for i in range(n):
+    others, rest_of_others = groups != groups[i], rest[fold != fold[i]]
+    covariance = lambda x: np.einsum('nhwi,nhwj->hwij', x, x) / len(x)
+    whitenings = {
+      'energy': rest_of_others[..., : maps.ENERGIES],
+      'statistics': rest_of_others,
+      'whole': np.asarray(maps.pool_mean(rest_of_others, side)),
+    }
+    whitenings = {
+      k: fitting._whitening(covariance(x), len(rest_of_others)) for k, x in whitenings.items()
+    }
+    units = {
+      name: fitting._fit_detail(at.detail[others][..., channels], np.arange(others.sum()))[0]
+      for name, channels in maps.SIDES.items()
+    }
+    known = (np.abs(whole.memory[:, None] - own_rows[i]).max(-1) < 1e-5).any(1)
+    assert known.any()
+    detector = whole._replace(**whitenings, **units, memory=whole.memory[~known])
+    one = Measurements(at.statistics[i : i + 1], at.detail[i : i + 1], None)
+    own_maps = maps.head_maps(detector, one) | maps.residual_maps(detector, rest[i : i + 1])
+    scores = maps.voice_scores({name: own_maps[name] for name in maps.SHARES}, None)
+    voices.append({name: np.asarray(x) for name, x in scores.items()})
+  joined = {name: np.concatenate([v[name] for v in voices], 1) for name in voices[0]}
+  tails = fit_tails(np.concatenate([*joined.values()]))
+  slow = np.asarray(joint_score(tails, {name: list(x) for name, x in joined.items()}))
+  np.testing.assert_allclose(found.left_out, slow, rtol=2e-3, atol=2e-3)
+  np.testing.assert_allclose(np.quantile(found.left_out, 0.99), np.quantile(slow, 0.99), rtol=2e-3)
