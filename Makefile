@@ -5,6 +5,7 @@
 # make test-slow   runs the slow tests (a minute or more each): `restore`, small versions of the
 #                  paper's tables, faults, Ray
 # make lint        runs ruff, mypy and import-linter
+# make notebook    runs the notebook and stores its outputs, which the site shows
 # make docs        builds the documents as a site into site/; fails on a broken link
 # make clean       removes .venv and runs
 
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow lint notebook docs clean
 
 # Stamp files are written last, so an interrupted install is repeated.
 .venv/installed: pyproject.toml constraints.txt
@@ -41,8 +42,17 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: .venv/installed
+.venv/installed-docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[elpv,docs]'
+	touch $@
+
+# A run left from before would only be continued.
+notebook: .venv/installed-docs
+	rm -rf examples/runs
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False examples/demo.ipynb
+
+docs: .venv/installed-docs
 	$(BIN)/mkdocs build --strict
 
 clean:

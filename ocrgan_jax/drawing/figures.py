@@ -16,7 +16,6 @@ from scipy.ndimage import binary_dilation
 
 from ocrgan_jax.core.files import write_bytes, write_text
 
-matplotlib.use('agg')
 matplotlib.rcParams['svg.hashsalt'] = 'ocrgan'  # makes SVG files reproducible
 
 CLASSES = (

@@ -8,18 +8,30 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-pytestmark = pytest.mark.slow
+NOTEBOOK = REPOSITORY / 'examples/demo.ipynb'
 
 
+def test_the_notebook_is_stored_with_its_pictures() -> None:
+  """The site shows what is stored; `make notebook` renews it."""
+  cells = [c for c in json.loads(NOTEBOOK.read_text())['cells'] if c['cell_type'] == 'code']
+  assert [c['execution_count'] for c in cells] == list(range(1, len(cells) + 1))
+  outputs = [o for c in cells for o in c['outputs']]
+  assert sum('image/png' in o.get('data', {}) for o in outputs) == 2
+  assert 'image AUROC: ' in str(outputs) and 'it/s' not in str(outputs)
+  assert all(o['output_type'] != 'error' for o in outputs)
+  assert NOTEBOOK.stat().st_size < 1e6
+
+
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
-  """Runs its cells as one program, on smaller images."""
+  """Runs its cells as one program, on smaller images; the backend for pictures is kept."""
   pytest.importorskip('elpv_dataset', reason='the notebook needs pip install elpv-dataset')
-  notebook = json.loads((REPOSITORY / 'examples/demo.ipynb').read_text())
+  notebook = json.loads(NOTEBOOK.read_text())
   cells = [''.join(c['source']) for c in notebook['cells'] if c['cell_type'] == 'code']
   program = '\n'.join(cells).replace('image_size = 256', 'image_size = 32')
-  program += "\nplt.savefig('last.png')\n"
+  program += "\nassert plt.get_backend() == 'svg'\nplt.savefig('last.png')\n"
   (tmp_path / 'demo.py').write_text(program)
-  environment = {**os.environ, 'MPLBACKEND': 'agg', 'PYTHONPATH': str(REPOSITORY)}
+  environment = {**os.environ, 'MPLBACKEND': 'svg', 'PYTHONPATH': str(REPOSITORY)}
   done = subprocess.run(
     [sys.executable, 'demo.py'],
     cwd=tmp_path,
