@@ -53,9 +53,10 @@ def main() -> None:
       if what in ('train', 'score'):
         ours = benchmark_step(what, shape, values.dtype)
         rows.append(ours)
-        if values.reference:
+        for mode in values.modes if values.reference else ():
           rate = ours['images_per_second']
-          rows.append(benchmark_reference(values.reference, what, shape, values.dtype, rate))
+          row = benchmark_reference(values.reference, what, shape, values.dtype, rate, mode=mode)
+          rows.append(row)
     if 'bands' in parts:
       rows += benchmark_bands(Shape(256, 0, 32))
     if 'statistics' in parts:
@@ -81,6 +82,7 @@ if __name__ == '__main__':
     'image size:width:batch, for train and score',
   )
   flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'type of the computation')
+  flags.DEFINE_list('modes', [''], 'of the reference; by default eager on a CPU, else compile')
   flags.DEFINE_integer('models', 5, 'number of models for together, all of the first shape')
   flags.DEFINE_string(
     'reference',
