@@ -3,8 +3,8 @@
   python -m experiments.picture --workdir=runs/elpv --output=picture.png
 
 The columns are anomalous test images from high to low scores, and a sound one. The rows are the
-photograph, its reconstruction if a network makes one, and the anomaly map drawn over it; the title is
-score and verdict.
+photograph, its reconstruction if a network makes one, and the anomaly map drawn over it; the title
+is score and verdict.
 """
 
 from pathlib import Path
