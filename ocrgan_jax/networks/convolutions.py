@@ -151,7 +151,10 @@ def _transposed_over_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
   """The gradient of <out, strided_conv(x, kernel)> with respect to the kernel."""
   return by_platform(
-    x, out, cpu=_strided_kernel_gradient_on_cpu, default=_plain_strided_kernel_gradient
+    x,
+    out,
+    cpu=_strided_kernel_gradient_on_cpu,
+    default=lambda x, out: _kernel_gradient(_strided, x, out, 4),
   )
 
 
@@ -159,11 +162,7 @@ def _strided_kernel_gradient_on_cpu(x: jax.Array, out: jax.Array) -> jax.Array:
   if x.shape[1] == x.shape[2] == 2:  # only the kernel's middle overlaps the image
     middle = jnp.einsum('bijc,bf->ijcf', x, out[:, 0, 0])
     return jnp.pad(middle, ((1, 1), (1, 1), (0, 0), (0, 0)))
-  return _plain_strided_kernel_gradient(x, out)
-
-
-def _plain_strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
-  return _kernel_gradient(_strided, x, out, 4)
+  return _kernel_gradient(lambda x, kernel: _conv(x, kernel, 2), x, out, 4)
 
 
 def _kernel_gradient(
