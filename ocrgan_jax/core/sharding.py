@@ -80,9 +80,12 @@ def shapes_of(arrays: Any) -> Any:
 
 
 def in_layout(compiled: Compiled, state: Any) -> Any:
-  """Arranges a state as a compiled function of `jit_over_batch` wants its first argument."""
+  """Arranges a state as a compiled function of `jit_over_batch` wants its first argument.
+
+  The state given is used up, so that there are never two of them in memory.
+  """
   formats, _ = compiled.input_formats
-  return jax.device_put(state, formats[0])
+  return jax.device_put(state, formats[0], donate=True)
 
 
 def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:

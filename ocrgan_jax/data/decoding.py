@@ -152,6 +152,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
   return image.convert('RGB')
 
 
+def small_jpeg(image: Image.Image, side: int) -> bytes:
+  """A JPEG of an RGB image, shrunk in place until its longer side has at most `side` pixels."""
+  image.thumbnail((side, side))
+  file = io.BytesIO()
+  image.save(file, 'JPEG', quality=88)
+  return file.getvalue()
+
+
 def thumbnail(image: Image.Image, size: int) -> np.ndarray:
   """A small grey picture of a photograph, stretched to a square.
 

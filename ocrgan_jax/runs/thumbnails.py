@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_bytes
 from ocrgan_jax.data.builder import Split
-from ocrgan_jax.data.decoding import open_image, to_rgb
+from ocrgan_jax.data.decoding import open_image, small_jpeg, to_rgb
 
 FILE = 'thumbnails.npz'
 SIDE = 160  # of the longer side; pixels
@@ -47,22 +48,23 @@ def make_thumbnails(photographs: Split) -> Thumbnails:
   if len(chosen) < count:
     print(f'thumbnails of {len(chosen)} of {count} training photographs', file=sys.stderr)
   pictures, reduced = [], []
-  for i in chosen:
+  for i in tqdm(chosen, 'reducing photographs', unit='image', leave=False):
     image = to_rgb(open_image(photographs.records[int(i)]['image']))
     reduced.append(_reduced(image))
-    image.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    image.save(file, 'JPEG', quality=85)
-    pictures.append(file.getvalue())
-  mean = np.stack(reduced).mean(0)
-  away = np.stack(reduced) - mean
+    pictures.append(small_jpeg(image, SIDE))
+  compared = np.stack(reduced)
+  mean = compared.mean(0)
+  away = compared - mean
   lengths = np.linalg.norm(away, axis=1, keepdims=True)
   names = [photographs.names[i] for i in chosen]
   return Thumbnails(names, pictures, mean, away / np.maximum(lengths, 1e-6))
 
 
-def save_thumbnails(workdir: Path, thumbnails: Thumbnails) -> None:
-  """Writes thumbnails into a run's folder."""
+def save_thumbnails(workdir: Path, photographs: Split) -> None:
+  """Writes thumbnails of photographs into a run's folder, unless it has them."""
+  if (workdir / FILE).exists():
+    return
+  thumbnails = make_thumbnails(photographs)
   file = io.BytesIO()
   np.savez(
     file,

@@ -40,7 +40,7 @@ from scipy.stats import ks_2samp
 from starlette.exceptions import HTTPException
 
 from ocrgan_jax import __version__
-from ocrgan_jax.data.decoding import open_image, to_rgb
+from ocrgan_jax.data.decoding import open_image, small_jpeg, to_rgb
 from ocrgan_jax.data.framing import decode_frames
 from ocrgan_jax.drawing import pages
 from ocrgan_jax.inference.explanation import how_unusual
@@ -265,11 +265,7 @@ def preview_jpeg(content: bytes, max_megapixels: float) -> bytes:
   Raises:
     ValueError: with the reason, if the photograph cannot be decoded.
   """
-  image = to_rgb(open_image(content, max_megapixels))
-  image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-  file = io.BytesIO()
-  image.save(file, 'JPEG', quality=88)
-  return file.getvalue()
+  return small_jpeg(to_rgb(open_image(content, max_megapixels)), PREVIEW_SIDE)
 
 
 class Meters:

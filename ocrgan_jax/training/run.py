@@ -29,7 +29,7 @@ from ocrgan_jax.model.state import State, create_state
 from ocrgan_jax.optimization.schedule import Schedule, choose_batch_size
 from ocrgan_jax.runs import checkpoint, run_folder
 from ocrgan_jax.runs.ownership import LOCK, owned
-from ocrgan_jax.runs.thumbnails import make_thumbnails, save_thumbnails
+from ocrgan_jax.runs.thumbnails import save_thumbnails
 from ocrgan_jax.runs.training_images import TrainingImages, load_training_images
 from ocrgan_jax.scoring.calibration import Calibration, map_limit
 from ocrgan_jax.training import plan, snapshots
@@ -288,8 +288,8 @@ def open_run(
     batch_size = choose_batch_size(config.train.batch_size, len(data.normal.images), mesh.size)
     if writes and not run_folder.training_set(workdir):  # a new run
       run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
-      if config.data.thumbnails:
-        save_thumbnails(workdir, make_thumbnails(data.photographs))
+    if writes and config.data.thumbnails:
+      save_thumbnails(workdir, data.photographs)
     checkpoints = stack.enter_context(
       checkpoint.open_checkpoints(workdir, keep_all=config.train.keep_checkpoints)
     )
