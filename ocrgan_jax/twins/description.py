@@ -39,7 +39,7 @@ def describe(images: np.ndarray, template: Template, block: int = BLOCK) -> Desc
   n = len(images)
   coarse = np.zeros((n, COARSE * COARSE), np.float32)
   fine = np.zeros((n, FINE, FINE), np.float16)
-  with tqdm(None, 'describing images', n, unit='image', leave=False) as bar:
+  with tqdm(None, 'describing images', n, unit='image', leave=False, disable=not n) as bar:
     for start in range(0, n, block):
       rows = slice(start, min(start + block, n))
       grey = padded(images[rows].astype(np.float32), block)

@@ -44,19 +44,24 @@ def register(fine: np.ndarray, pairs: Candidates, block: int = BLOCK) -> np.ndar
   """
   similarity = np.zeros(len(pairs.queries), np.float32)
   affine = np.zeros((len(similarity), 2, 3), np.float32)
-  with tqdm(None, 'comparing images', len(similarity), unit='pair', leave=False) as bar:
+  with _progress('comparing images', len(similarity)) as bar:
     for some in _blocks(np.arange(len(similarity)), block):
       steps = np.array(STEPS)[padded(pairs.moves[some], block) % len(STEPS)]
       result = _register_half(*_load(fine, pairs, some, block), steps)
       similarity[some], affine[some] = (np.asarray(x)[: len(some)] for x in result)
       bar.update(len(some))
   promising = np.flatnonzero(similarity > PROMISING)
-  with tqdm(None, 'comparing closely', len(promising), unit='pair', leave=False) as bar:
+  with _progress('comparing closely', len(promising)) as bar:
     for some in _blocks(promising, block):
       result = _register_fine(*_load(fine, pairs, some, block), padded(affine[some], block))
       similarity[some] = np.asarray(result)[: len(some)]
       bar.update(len(some))
   return similarity
+
+
+def _progress(what: str, pairs: int) -> tqdm:
+  """A progress bar, unless there is nothing to do, as without test images."""
+  return tqdm(None, what, pairs, unit='pair', leave=False, disable=not pairs)
 
 
 def _blocks(rows: np.ndarray, block: int) -> list[np.ndarray]:
