@@ -14,13 +14,15 @@ from typing import Any
 import jax
 from absl import flags
 
+from experiments.benchmark.ahead import compile_training
 from experiments.benchmark.bands import benchmark_bands
 from experiments.benchmark.checksums import benchmark_checksums
 from experiments.benchmark.input_pipeline import benchmark_input
+from experiments.benchmark.kernels import benchmark_profile
 from experiments.benchmark.machine import benchmark_products, machine
 from experiments.benchmark.memory import benchmark_memory
 from experiments.benchmark.model_groups import benchmark_group
-from experiments.benchmark.programs import Shape
+from experiments.benchmark.programs import Shape, first_device, model_of
 from experiments.benchmark.reference import benchmark_reference
 from experiments.benchmark.restore import benchmark_restore
 from experiments.benchmark.statistics import benchmark_statistics
@@ -30,6 +32,7 @@ from ocrgan_jax.core import command_line
 PARTS = (
   'train',
   'score',
+  'profile',
   'bands',
   'statistics',
   'restore',
@@ -57,6 +60,9 @@ def main() -> None:
           rate = ours['images_per_second']
           row = benchmark_reference(values.reference, what, shape, values.dtype, rate, mode=mode)
           rows.append(row)
+      if what == 'profile':
+        compiled, _ = compile_training(model_of(shape, values.dtype), first_device(), shape.batch)
+        rows.append(benchmark_profile(compiled, shape, values.dtype))
     if 'bands' in parts:
       rows += benchmark_bands(Shape(256, 0, 32))
     if 'statistics' in parts:
@@ -79,7 +85,7 @@ if __name__ == '__main__':
   flags.DEFINE_list(
     'shapes',
     ['256:4:32', '256:64:4', '32:64:64'],
-    'image size:width:batch, for train and score',
+    'image size:width:batch, for train, score and profile',
   )
   flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'type of the computation')
   flags.DEFINE_list('modes', [''], 'of the reference; by default eager on a CPU, else compile')

@@ -7,8 +7,9 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -24,12 +25,13 @@ WARM_SECONDS = 1.0  # of steps before, or an accelerator's clocks are still low
 LONGEST = 10
 # The kinds of kernels, by the first pattern that is found in the name.
 KINDS = {
-  'convolutions and products': r'conv|cudnn|xmma|cutlass|gemm|gemv|fprop|dgrad|wgrad|dot|nvjet',
+  'convolutions and products': r'conv(?!ert)|cudnn|xmma|cutlass|gem[mv]|fprop|[dw]grad|dot|nvjet',
   'layouts': r'transpose|nchw|nhwc|copy',
-  'reductions': r'reduc|reduce',
+  'reductions': r'reduc',
   'memory': r'memcpy|memset',
   'fusions': r'fusion|wrapped|loop|input',
 }
+_OPERATION = re.compile(r'^\s*(?:ROOT )?%?[\w.-]+ = .*? ([a-z][\w-]*)\(', re.M)
 
 
 class Kernel(NamedTuple):
@@ -85,10 +87,10 @@ def benchmark_profile(
     (details / f'program_{name}.txt.gz').write_bytes(gzip.compress(text.encode()))
   kernels, repeats = of_fewest_steps(list(kernels_of(content)))
   busy = sum(kernel.seconds for kernel in kernels)
-  by_kind = collections.Counter[str]()
+  by_kind, inside = collections.Counter[str](), contents_of(text)
   by_name: dict[tuple[str, str], list[float]] = collections.defaultdict(list)
   for kernel in kernels:
-    by_kind[kind_of(kernel)] += kernel.seconds  # type: ignore[assignment]
+    by_kind[kind_of(kernel, inside)] += kernel.seconds  # type: ignore[assignment]
     by_name[kernel.name, kernel.operation].append(kernel.seconds)
   longest = sorted(by_name.items(), key=lambda item: -sum(item[1]))[:LONGEST]
   row: dict[str, Any] = {
@@ -109,9 +111,10 @@ def benchmark_profile(
     ],
     'operations': dict(operations_of(text).most_common(30)),
   }
+  shares = ', '.join(f'{kind} {share:.0%}' for kind, share in row['kinds'].items())
   print(
     f'{row["name"]}: {row["step_ms"]:.2f} ms a step with tracing, {row["busy_ms"]:.2f} ms in '
-    f'{row["kernels_a_step"]:.0f} kernels'
+    f'{row["kernels_a_step"]:.0f} kernels: {shares}'
   )
   for kernel in row['longest']:
     print(f'  {kernel["share"]:6.1%} {kernel["ms"]:8.3f} ms  {kernel["kernel"][:90]}')
@@ -169,17 +172,33 @@ def of_fewest_steps(kernels: list[Kernel]) -> tuple[list[Kernel], int]:
   return [min(same, key=lambda kernel: kernel.seconds) for same in zip(*steps, strict=True)], 1
 
 
-def kind_of(kernel: Kernel) -> str:
-  """The kind of a kernel, of KINDS, or 'others'."""
+def kind_of(kernel: Kernel, inside: Mapping[str, str] = MappingProxyType({})) -> str:
+  """The kind of a kernel, of KINDS, or 'others'.
+
+  Args:
+    kernel: of a trace.
+    inside: from `contents_of`. It tells what a fusion is whose name does not: those of a CPU's
+      libraries have convolutions inside.
+  """
   text = f'{kernel.name} {kernel.operation}'.lower()
-  return next((kind for kind, pattern in KINDS.items() if re.search(pattern, text)), 'others')
+  kind = next((kind for kind, pattern in KINDS.items() if re.search(pattern, text)), 'others')
+  if kind == 'fusions':
+    content = inside.get(kernel.operation, '')
+    telling = ('convolutions and products', 'reductions')
+    kind = next((known for known in telling if re.search(KINDS[known], content)), kind)
+  return kind
+
+
+def contents_of(text: str) -> dict[str, str]:
+  """The operations inside each fusion of a compiled program: name → their names, joined."""
+  bodies = dict(re.findall(r'^%?([\w.-]+) \([^\n]*\{\n(.*?)^\}', text, re.M | re.S))
+  called = re.findall(r'^\s*(?:ROOT )?%?([\w.-]+) = .*? fusion\(.*?calls=%?([\w.-]+)', text, re.M)
+  return {name: ' '.join(_OPERATION.findall(bodies.get(body, ''))) for name, body in called}
 
 
 def operations_of(text: str) -> collections.Counter[str]:
   """How often each operation is in a compiled program; calls of libraries by their target."""
-  found = collections.Counter(
-    re.findall(r'^\s*(?:ROOT )?%?[\w.-]+ = .*? ([a-z][\w-]*)\(', text, re.M)
-  )
+  found = collections.Counter(_OPERATION.findall(text))
   found.update(re.findall(r'custom_call_target="([^"]+)"', text))
   return found
 

@@ -13,7 +13,14 @@ import pytest
 
 from experiments import accelerator
 from experiments.accelerator import Measurement, Plan, Results
-from experiments.benchmark.kernels import STEPS, Kernel, kind_of, of_fewest_steps, operations_of
+from experiments.benchmark.kernels import (
+  STEPS,
+  Kernel,
+  contents_of,
+  kind_of,
+  of_fewest_steps,
+  operations_of,
+)
 from experiments.benchmark.losses import relative_differences
 from tests.conftest import REPOSITORY, run_module, smooth_image, write_images
 
@@ -213,9 +220,26 @@ def test_kernels_have_a_kind() -> None:
     'void cudnn::ops::nchwToNhwcKernel': 'convolutions and products',
     'transpose_3': 'layouts',
     'MemcpyD2D': 'memory',
+    'wrapped_convert': 'fusions',
     'something': 'others',
   }
   assert {name: kind_of(Kernel(name, '', 1.0)) for name in kinds} == kinds
+
+
+def test_a_fusion_is_what_is_inside() -> None:
+  text = """%made (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  ROOT %c = f32[2]{0} convolution(%p, %p), dim_labels=b01f
+}
+
+ENTRY %main (x: f32[2]) -> f32[2] {
+  %x = f32[2]{0} parameter(0)
+  ROOT %fusion.1 = f32[2]{0} fusion(%x), kind=kCustom, calls=%made
+}"""
+  inside = contents_of(text)
+  assert inside == {'fusion.1': 'parameter convolution'}
+  of = lambda name: kind_of(Kernel(name, name, 1.0), inside)
+  assert (of('fusion.1'), of('fusion.2')) == ('convolutions and products', 'fusions')
 
 
 def test_operations_of_a_compiled_program() -> None:
