@@ -2,7 +2,7 @@
 #
 # make demo        trains on real solar cells and evaluates; takes minutes on a CPU
 # make test        runs the fast tests
-# make test-slow   runs the slow tests (a minute or more each): `restore`, small versions of the
+# make test-slow   runs the slow tests (a minute or more each): small versions of the
 #                  paper's tables, faults, Ray
 # make lint        runs ruff, mypy and import-linter
 # make notebook    runs the notebook and stores its outputs, which the site shows

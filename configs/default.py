@@ -20,50 +20,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     'forgery.cutpaste': False,
     'forgery.cutout': False,
   },
-  # What `bands` replaced, and what `restore` builds on: only fits a density to band statistics.
-  'statistics': {
-    'train.epochs': 0,
-    'score.kind': 'map',
-    'score.map': 'density',
-    'density.channels': 'energy,colour + energy,colour,bands,directions',
-    'score.map_sigma': 0.0,
-    'forgery.validation': 'unseen',
-    'forgery.copies': 3,
-  },
-}
-# Beyond the paper: G restores forged images, D finds forged pixels, and the score is the distance
-# from a density fitted to band statistics and D's features.
-PRESETS['restore'] = {
-  **PRESETS['statistics'],
-  'density.channels': PRESETS['statistics']['density.channels'] + ' + pixels',
-  'model.width': 4,
-  'model.discriminator_width': 12,
-  'model.discriminator_head': 'pixels',
-  'model.dtype': 'float32',  # bfloat16 is measured for the paper's networks only
-  'model.deviations': True,
-  'loss.content': 10.0,
-  'loss.ssim': 1.0,
-  'loss.adversarial': 0.0,
-  'loss.latent': 0.0,
-  'forgery.cutpaste': False,
-  'forgery.cutout': False,
-  'forgery.mixtures': True,
-  'forgery.unforged': 0.3,
-  'train.generator_input': 'forged',
-  'train.steps': 1000,
-  'train.checkpoint_every': 25,  # every checkpoint fits its densities again, which takes time
-  'train.batch_size': 8,
-  'train.weight_decay': 0.0,
-  'train.beta1': 0.9,
-  'train.warmup': 50,
-  'train.decay': 'cosine',
-  'train.clip': 1.0,
-  'train.average': 0.995,
 }
 
 
 def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
   """Returns the default configuration with a preset applied (a key of PRESETS)."""
+  if preset in ('statistics', 'restore'):
+    raise ValueError(f'the recipe {preset} is gone: use bands, which finds more')
   if preset not in PRESETS:
     raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
   config = ml_collections.ConfigDict()
@@ -114,10 +77,6 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # Channels of D's first stage; follows model.width unless set. To narrow G alone, as the
   # paper's Fig. 11 does, set this to 64.
   model.discriminator_width = model.get_oneway_ref('width')
-  # D outputs one logit per 'image' (the paper), or one per pixel: 'pixels' (beyond the paper).
-  model.discriminator_head = 'image'
-  # With 'pixels': also give D each position's deviation from the density of band statistics.
-  model.deviations = False
   model.branches = 2  # N, the number of frequency bands (III-B, Table V)
   model.bands = 'all'  # 'all', or the bands to keep, e.g. '2' or '1,3'; 1 is the lowest (Table VI)
   # Computation in 'float32' or 'bfloat16'; 'auto': bfloat16 on accelerators that have it, else
@@ -130,17 +89,14 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   loss.adversarial = 1.0  # λ_adv
   loss.latent = 1.0  # λ_lat
   loss.adversarial_form = 'bce'  # 'bce', or 'expectation' for Eq. 10 as printed
-  loss.ssim = 0.0  # weight of 1 - SSIM in G's loss (beyond the paper)
   loss.discriminator_latent = 0.0  # weight of Eq. 11 in D's loss; the release uses 1
-  loss.defects = 0.1  # D's loss with 'pixels': weight of forged pixels; normal ones weigh 1
 
   config.forgery = forgery = ml_collections.ConfigDict()
   forgery.cutpaste = True  # CutPaste (III-D, Fig. 6, Table V)
   forgery.cutout = True  # CutOut
-  forgery.mixtures = False  # mixtures of frequency bands in irregular shapes (beyond the paper)
-  forgery.unforged = 0.0  # share of training images that stay unforged
   # The validation AUROC compares held-out images with forged copies of them: forged as in
-  # training ('same'), or by mixture families that training does not use ('unseen').
+  # training ('same'), or by mixtures of frequency bands in irregular shapes ('unseen', beyond the
+  # paper).
   forgery.validation = 'same'
   forgery.copies = 1  # forged copies of each held-out image
 
@@ -154,14 +110,10 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.weight_decay = 1e-4  # L2 penalty, added to the gradient (not decoupled as in AdamW)
   train.beta1 = 0.5  # Adam (IV-A2)
   train.beta2 = 0.999
-  # The next four are beyond the paper.
+  # The next three are beyond the paper.
   train.warmup = 0  # steps over which the learning rate rises from 0
   train.decay = 'none'  # 'none', or 'cosine': decay to 0 at the last step; needs train.steps
   train.clip = 0.0  # clip the gradient of each network to this norm; 0: no clipping
-  # Decay of the moving average of the weights, e.g. 0.995. Validation and scoring then use the
-  # averaged weights. 0: no average.
-  train.average = 0.0
-  train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
   train.checkpoint_every = 10  # epochs between checkpoints; each is validated and saved
   # Keep every checkpoint, not only the last and the best; --protocol=oracle needs them.
   train.keep_checkpoints = False
@@ -169,28 +121,12 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.pictures = True  # at each validation, show held-out images in TensorBoard
   train.log_every = 50  # steps per line of metrics.jsonl; a line holds their mean losses
 
-  # The density of normal images at each position (ocrgan_jax/density). It is used if score.kind
-  # is 'map' and score.map is 'density', or if model.deviations is set.
-  config.density = density = ml_collections.ConfigDict()
-  # Lists of statistics, separated by '+'. Each list gets its own density; their distances are
-  # averaged. Statistics: 'energy', 'colour', 'bands', 'directions', and 'pixels' (the last
-  # features of D with discriminator_head = 'pixels').
-  density.channels = PRESETS['statistics']['density.channels']
-  # Each position is judged in the context of its whole image: the mean statistics over
-  # regions × regions areas, reduced to this many principal components (0: no context).
-  density.regions = 2
-  density.context = 40
-  density.ridge = 0.05  # ridge penalty of that regression; the components have unit variance
-  density.covariance_smoothing = 0.5  # Gaussian sigma for smoothing covariances; cells of 2×2
-  density.shrinkage = 0.02  # shrinkage of each covariance towards its mean variance, 0 to 1
-
   config.score = score = ml_collections.ConfigDict()
-  # 'eq13' is the paper's score (III-E); 'map' is the mean of the anomaly map's largest values;
+  # 'eq13' is the paper's score (III-E); 'map' is the mean of the largest values of the
+  # anomaly map |I - Î|;
   # 'heads' is one score from several heads over the bands (ocrgan_jax/heads).
   score.kind = 'eq13'
   score.heads = 'energy,statistics,whole,bright,dark,looks'  # the heads that are on
-  # Anomaly map: 'difference' is |I - Î|; 'density' is the distance from the density.
-  score.map = 'difference'
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)
   score.content_distance = 'l1'  # 'l1' as in Eq. 13, or 'squared' as in the release
   # The next two are in pixels at image_size 256 and scale with the image size.

@@ -10,8 +10,7 @@ rest and all cells labelled defective (probability 1) for testing. Cells with a 
 between are left out. Set `data_dir` only for a copy of the dataset outside the package (the
 folder with `labels.csv`).
 
-The default recipe is `bands`, which trains nothing; `mono,restore` trains networks for minutes,
-`mono,paper` those of the paper.
+The default recipe is `bands`, which trains nothing; `mono,paper` trains the paper's networks.
 """
 
 import ml_collections

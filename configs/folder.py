@@ -5,8 +5,8 @@ r"""Your own photographs.
   ocrgan predict --workdir=runs/mine --maps new/photos
 
 The default recipe is `bands`, which trains nothing and takes about a minute on two CPU cores.
-`--config=folder:restore` trains networks for ten to fifteen minutes (docs/detection.md says what
-that brings); `folder:paper` trains the paper's networks.
+`--config=folder:paper` trains the paper's networks, which takes hours there and hardly detects
+(docs/results.md).
 
 `data_dir` is a folder of images of sound products, or one in MVTec AD's layout (train/good,
 test/good, test/<defect>). To add a test set to a plain folder, pass `--config.data.test_dir=…`:

@@ -7,7 +7,7 @@ Measures the most important things first and writes each result as soon as it is
 line each. Started again with the same file it goes on with what is missing, so it can be cut off
 at any point. Each section has its own time limit, which also ends the training that it is at.
 
-`--data_dir` holds the folders `mvtec_ad` and `dagm`. `--reference` is a command as that of
+`--data_dir` holds the folder `mvtec_ad`. `--reference` is a command as that of
 `experiments.benchmark`. `--quick` runs every section with tiny sizes, to see that it works.
 """
 
@@ -45,8 +45,6 @@ from experiments.benchmark.machine import benchmark_products, machine
 from experiments.benchmark.memory import benchmark_memory
 from experiments.benchmark.programs import Shape
 from experiments.benchmark.reference import benchmark_reference
-from experiments.benchmark.restore import benchmark_restore
-from experiments.benchmark.statistics import benchmark_statistics
 from experiments.benchmark.timing import REPEATS
 from experiments.paper import experiment
 from ocrgan_jax.core import command_line
@@ -63,10 +61,6 @@ MODES = ('compile', 'eager')  # of the reference
 LOSS_SHAPE, LOSS_STEPS = Shape(32, 16, 16), 20
 SEEDS = 5
 CATEGORIES = ('bottle', 'screw')
-DEVELOPMENT = (('mvtec', 'bottle'), ('dagm', 'Class1'))  # config and category
-# Times the steps, and times the width, of the preset `restore`.
-BUDGETS = ((1, 1), (4, 1), (1, 4), (4, 4), (16, 1), (16, 4))
-FOLDERS = {'mvtec': 'mvtec_ad', 'dagm': 'dagm'}
 AT_THE_END = 10**6  # epochs between validations: none but the last
 REFERENCE_SECONDS = 240.0  # that the reference may take at most
 COMPILED_AT_ONCE = 8  # of our own programs
@@ -305,18 +299,12 @@ def _profile(plan: Plan, programs: dict[Job, Any], job: Job) -> Row:
 
 
 def detector(plan: Plan) -> Iterator[Measurement]:
-  """The recipes beyond the paper: the pass over the images, fits, training and scoring."""
+  """The recipe `bands`: the pass over the images, the fit and scoring."""
   size, batch = (32, 8) if plan.quick else (256, 32)
   yield Measurement(
     'bands',
     lambda: _rates(benchmark_bands(Shape(size, 0, batch), 20 if plan.quick else 300)),
     Shape(size, 0, batch),
-  )
-  yield Measurement(
-    'statistics', lambda: _rates(benchmark_statistics(Shape(size, 0, batch))), Shape(size, 0, batch)
-  )
-  yield Measurement(
-    'restore', lambda: _rates(benchmark_restore(size, batch)), Shape(size, 0, batch)
   )
 
 
@@ -336,36 +324,20 @@ def table_1(plan: Plan) -> Iterator[Measurement]:
   cells = itertools.product(range(1 if plan.quick else SEEDS), CATEGORIES)
   for seed, category in itertools.islice(cells, 1 if plan.quick else None):
     fields = {'model.dtype': 'bfloat16', 'seed': seed}
-    take = functools.partial(_train_and_evaluate, plan, 'mvtec', category, 'release', fields)
+    take = functools.partial(_train_and_evaluate, plan, category, fields)
     yield Measurement(
       f'{category}, seed {seed}', take, None if plan.quick else SHAPES[0], 'bfloat16'
     )
 
 
-def restore(plan: Plan) -> Iterator[Measurement]:
-  """Whether more computing buys detection: `restore` with more steps and wider networks."""
-  preset = experiment.config_of(*DEVELOPMENT[0], 'restore')
-  for more_steps, wider in BUDGETS[:1] if plan.quick else BUDGETS:
-    fields = {
-      'train.steps': (3 if plan.quick else preset.train.steps) * more_steps,
-      'model.width': (2 if plan.quick else preset.model.width) * wider,
-      'model.discriminator_width': preset.model.discriminator_width * wider,
-    }
-    for name, category in DEVELOPMENT[1:] if plan.quick else DEVELOPMENT:
-      take = functools.partial(_train_and_evaluate, plan, name, category, 'restore', fields)
-      yield Measurement(f'{name} {category}, steps ×{more_steps}, width ×{wider}', take)
-
-
-def _train_and_evaluate(
-  plan: Plan, name: str, category: str, recipe: str, fields: dict[str, Any]
-) -> Row:
+def _train_and_evaluate(plan: Plan, category: str, fields: dict[str, Any]) -> Row:
   """Trains a model and evaluates its last checkpoint, the only one that is validated."""
   config = experiment.config_of(
-    name,
+    'mvtec',
     category,
-    recipe,
+    'release',
     {
-      'data_dir': str(Path(plan.data_dir, FOLDERS[name])),
+      'data_dir': str(Path(plan.data_dir, 'mvtec_ad')),
       'train.pictures': False,
       **(experiment.QUICK if plan.quick else {}),
       **fields,
@@ -419,7 +391,6 @@ SECTIONS: dict[str, tuple[Callable[[Plan], Iterator[Measurement]], float]] = {
   'shapes': (shapes, 10),
   'detector': (detector, 4),
   'table_1': (table_1, 15),
-  'restore': (restore, 30),
   'memory': (memory, 6),
 }
 

@@ -43,7 +43,7 @@ from ocrgan_jax.scoring.metrics import image_auroc, pixel_metrics
 from ocrgan_jax.training.log import read_lines
 from ocrgan_jax.training.train import train
 
-OURS = ('bands', 'restore', 'paper')
+OURS = ('bands', 'paper')
 SCRIPTS = {
   'PaDiM': 'compare_pretrained.py',
   'PatchCore': 'compare_pretrained.py',
@@ -99,9 +99,7 @@ def run_ours(recipe: str, root: Path, size: int, seed: int, workdir: Path, outpu
   if recipe == 'paper':
     fields |= {'model.width': 4, 'train.epochs': 60}
   if flags.FLAGS.quick:
-    fields |= {
-      k: v for k, v in QUICK.items() if recipe in ('paper', 'restore') or k != 'train.steps'
-    }
+    fields |= {k: v for k, v in QUICK.items() if recipe == 'paper' or k != 'train.steps'}
   config = config_of('mvtec', CATEGORY, recipe, fields)
   begun = time.perf_counter()
   train(config, workdir)

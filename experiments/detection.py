@@ -1,7 +1,7 @@
 """Measures recipes on the development sets: what they detect, and how many false alarms they give.
 
   python -m experiments.detection --data_dir=…
-  python -m experiments.detection --data_dir=… --recipes=bands,restore --sets=cookie --seeds=0,1,2
+  python -m experiments.detection --data_dir=… --recipes=bands,paper --sets=cookie --seeds=0,1,2
 
 `data_dir` contains the folders of SETS. Each run has its own folder under `--workdir`, and adds a
 line to `results.jsonl` when it is done. Finished runs are skipped, so an interrupted command can
@@ -34,14 +34,14 @@ from ocrgan_jax.data.images import Images
 from ocrgan_jax.heads.tails import combine
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.reports.evaluation import evaluate
-from ocrgan_jax.reports.trivial import BAND_STATISTICS, NEAREST
+from ocrgan_jax.reports.trivial import BANDS, NEAREST
 from ocrgan_jax.reports.twins import without_twins
 from ocrgan_jax.scoring.calibration import CONFIDENCE, Calibration
 from ocrgan_jax.scoring.metrics import image_auroc
 from ocrgan_jax.training.log import read_lines
 from ocrgan_jax.training.train import train
 
-RECIPES = ('bands', 'statistics', 'restore')
+RECIPES = ('bands', 'paper')
 # Metrics that go into a line of results.
 KEPT = (
   'image_auroc',
@@ -106,7 +106,7 @@ def run(workdir: Path, data_dir: str, name: str, recipe: str, size: int, seed: i
     **{name: metrics.get(name) for name in KEPT},
     'minutes': round(minutes, 2),
   }
-  trivial = {k: v for k, v in metrics['trivial'].items() if k not in (BAND_STATISTICS, NEAREST)}
+  trivial = {k: v for k, v in metrics['trivial'].items() if k not in (BANDS, NEAREST)}
   row['trivial'] = max(trivial.items(), key=lambda item: item[1])
   scorer, dataset, images = load_tested(folder)
   row['asked'] = round(1 - scorer.config.score.threshold_quantile, 6)

@@ -255,7 +255,7 @@ def _measure(name: str, config: ml_collections.ConfigDict, workdir: Path) -> Row
     if metrics and checkpoint.steps(folder, protocol) == checkpoint.steps(folder, 'last'):
       metrics[protocol] = metrics['last']
     else:
-      options: dict[str, Any] = {'pictures': False, 'statistics': not metrics}
+      options: dict[str, Any] = {'pictures': False, 'bands': not metrics}
       metrics[protocol] = evaluate(folder, protocol=protocol, **options)
   log = read_lines(folder / 'metrics.jsonl')
   validated = [line[VALIDATION] for line in log if VALIDATION in line]

@@ -29,7 +29,7 @@ def main() -> None:
   rule = scorer.model.score
   kind = {
     'eq13': 'Eq. 13',
-    'map': f"the largest values of the '{rule.map}' map",
+    'map': 'the largest values of the anomaly map',
     'heads': f'the heads {", ".join(rule.heads_on)}',
   }[rule.kind]
   print(f'score: {kind}; held-out normal images score 0 to 1')

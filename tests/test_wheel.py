@@ -51,7 +51,7 @@ def test_the_installed_wheel_trains_by_a_configs_name(
     )
 
   fields = [f'--config.data_dir={mvtec_folder}', '--config.image_size=32']
-  trained = ocrgan('train', '--config=mvtec:tile,statistics', '--workdir=run', *fields)
+  trained = ocrgan('train', '--config=mvtec:tile,bands', '--workdir=run', *fields)
   assert trained.returncode == 0, trained.stderr
   done = ocrgan('predict', '--workdir=run', str(mvtec_folder / 'tile/test'))
   assert done.returncode == 0 and '11 images' in done.stdout, done.stderr

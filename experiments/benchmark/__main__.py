@@ -24,8 +24,6 @@ from experiments.benchmark.memory import benchmark_memory
 from experiments.benchmark.model_groups import benchmark_group
 from experiments.benchmark.programs import Shape, first_device, model_of
 from experiments.benchmark.reference import benchmark_reference
-from experiments.benchmark.restore import benchmark_restore
-from experiments.benchmark.statistics import benchmark_statistics
 from experiments.benchmark.steps import benchmark_step
 from ocrgan_jax.core import command_line
 
@@ -34,8 +32,6 @@ PARTS = (
   'score',
   'profile',
   'bands',
-  'statistics',
-  'restore',
   'together',
   'memory',
   'checksums',
@@ -65,10 +61,6 @@ def main() -> None:
         rows.append(benchmark_profile(compiled, shape, values.dtype))
     if 'bands' in parts:
       rows += benchmark_bands(Shape(256, 0, 32))
-    if 'statistics' in parts:
-      rows += benchmark_statistics(Shape(256, 0, 32))
-    if 'restore' in parts:
-      rows += benchmark_restore(256, 32)
     if 'together' in parts:
       rows += benchmark_group(shapes[0], values.dtype, values.models)
     if 'memory' in parts:

@@ -14,9 +14,9 @@ import numpy as np
 from experiments import runner
 from experiments.configs import QUICK, config_of, parse_overrides
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.reports.trivial import BAND_STATISTICS
+from ocrgan_jax.reports.trivial import BANDS
 
-RECIPES = {'paper': "the paper's training", 'restore': '`restore`', 'bands': '`bands`'}
+RECIPES = {'paper': "the paper's training", 'bands': '`bands`'}
 MVTEC = {
   'textures': ('carpet', 'grid', 'leather', 'tile', 'wood'),
   'objects': (
@@ -34,14 +34,12 @@ class Row(NamedTuple):
   Attributes:
     reported: the paper's AUROC, 0 to 1; None if the paper gives none.
     category: the category it is about; '' for the mean over the chosen categories.
-    overrides: config fields that the row changes.
-    recipes: the recipes that can run it.
+    overrides: config fields that the row changes. Such a row is of the paper's training alone.
   """
 
   reported: float | None
   category: str = ''
   overrides: dict[str, Any] = {}  # noqa: RUF012
-  recipes: tuple[str, ...] = ('paper', 'restore')
 
 
 class Experiment(NamedTuple):
@@ -119,12 +117,12 @@ def value_of(outcome: runner.Row, field: str) -> float | None:
 
   Args:
     outcome: its line from the runner.
-    field: a protocol, BAND_STATISTICS, or 'trivial' for the best of the other trivial scores.
+    field: a protocol, BANDS, or 'trivial' for the best of the other trivial scores.
   """
   trivial: dict[str, float] = outcome.get('trivial') or {}
   if field == 'trivial':
-    return max((v for k, v in trivial.items() if k != BAND_STATISTICS), default=None)
-  value: float | None = trivial.get(field) if field == BAND_STATISTICS else outcome.get(field)
+    return max((v for k, v in trivial.items() if k != BANDS), default=None)
+  value: float | None = trivial.get(field) if field == BANDS else outcome.get(field)
   return value
 
 
@@ -170,7 +168,7 @@ def run(
   configs: dict[Cell, ml_collections.ConfigDict] = {}
   runs = itertools.product(experiment.rows.items(), recipes, seeds[: 1 if quick else None])
   for (label, row), recipe, seed in runs:
-    if recipe not in row.recipes:
+    if recipe != 'paper' and row.overrides:
       continue
     for category in [row.category] if row.category else experiment.categories:
       given = parse_overrides(overrides, config_of(experiment.config, category, recipe))

@@ -2,7 +2,7 @@
 
   python -m experiments.paper.figure_11 --data_dir=…/mvtec_ad
 
-D keeps its width: 64 in the paper's training, 12 in `restore`.
+D keeps its width, 64.
 """
 
 from pathlib import Path

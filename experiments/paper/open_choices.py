@@ -25,10 +25,7 @@ EXPERIMENT = Experiment(
   name='open_choices',
   title='What the paper leaves open',
   config='mvtec',
-  rows={
-    label: Row(None, overrides=overrides, recipes=('paper',))
-    for label, overrides in CHOICES.items()
-  },
+  rows={label: Row(None, overrides=overrides) for label, overrides in CHOICES.items()},
   common={'paper': {'forgery.validation': 'unseen'}},
   categories=MVTEC_ALL,
   by_validation=True,

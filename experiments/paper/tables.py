@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.paper.experiment import RECIPES, Results
 from ocrgan_jax.reports.several_runs import format_mean, mean_and_error
-from ocrgan_jax.reports.trivial import BAND_STATISTICS
+from ocrgan_jax.reports.trivial import BANDS
 from ocrgan_jax.runs.checkpoint import PROTOCOLS, VALIDATION
 
 Mean = tuple[float, float | None] | None  # with standard error; None if a value is missing
@@ -59,14 +59,14 @@ def columns_of(results: Results) -> list[tuple[str, str]]:
   return [
     *itertools.product(recipes, fields),
     (recipes[0], 'trivial'),
-    (recipes[0], BAND_STATISTICS),
+    (recipes[0], BANDS),
   ]
 
 
 def markdown(results: Results) -> str:
   """The table in Markdown, with its title and notes."""
   experiment, columns = results.experiment, columns_of(results)
-  heads = {'trivial': 'best trivial score', BAND_STATISTICS: 'band statistics'}
+  heads = {'trivial': 'best trivial score', BANDS: '`bands`'}
   shown_as = {VALIDATION: 'held-out against forged'}
   names = [
     heads.get(field) or f'{RECIPES[recipe]}: {shown_as.get(field, field)}'

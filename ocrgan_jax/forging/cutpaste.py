@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.core.checks import at_least, between, check, one_of
+from ocrgan_jax.core.checks import at_least, check, one_of
 from ocrgan_jax.core.platforms import cpu_barrier
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
@@ -76,17 +76,13 @@ class Forgery:
   Attributes:
     cutpaste: whether to apply CutPaste to training images (Table V).
     cutout: whether to apply CutOut.
-    mixtures: whether to apply mixtures of bands, see `mixtures.py` (beyond the paper).
-    unforged: share of training images that stay unforged.
-    validation: how the forged copies of held-out images are made: 'same' as in training, or by
-      mixture families that training does not use ('unseen').
+    validation: how the forged copies of held-out images are made: 'same' as in training, or in a
+      way that training does not use ('unseen'): by mixtures of bands, see `mixtures.py`.
     copies: forged copies of each held-out image.
   """
 
   cutpaste: bool
   cutout: bool
-  mixtures: bool
-  unforged: float = between(0, 1)
   validation: str = one_of('same', 'unseen')
   copies: int = at_least(1)
 
@@ -96,7 +92,7 @@ class Forgery:
   @property
   def is_off(self) -> bool:
     """Whether all forging in training is off."""
-    return not (self.mixtures or any(getattr(self, name) for name in FAMILIES))
+    return not any(getattr(self, name) for name in FAMILIES)
 
 
 def forge(key: jax.Array, images: jax.Array, **wanted: bool) -> jax.Array:

@@ -98,9 +98,6 @@ FAMILIES: dict[str, Callable[[jax.Array, int], Filling]] = {
   'noise': lambda key, n: _filling(n, 1.0, noise=log_uniform(jax.random.uniform(key), NOISE)),
   'shuffle': lambda key, n: _filling(n, source=1.0, shuffled=True),
 }
-# Training does not use these, so that validation measures generalisation.
-VALIDATION_FAMILIES = ('tint', 'noise', 'shuffle')
-TRAINING_FAMILIES = tuple(name for name in FAMILIES if name not in VALIDATION_FAMILIES)
 
 
 def forge_mixtures(

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ocrgan_jax.density.gaussian import whitening_of
 from ocrgan_jax.heads import maps as heads
 from ocrgan_jax.heads.maps import Detector
 from ocrgan_jax.heads.measurements import ENERGIES, Measurements, pool_mean
@@ -20,6 +19,9 @@ SHRINKAGE = 0.02  # of each covariance towards its mean variance; more for few i
 DETAIL_SMOOTHING = 1.5  # of the usual detail, in cells
 LEAST_DETAIL = 0.25  # the unit of detail is at least this share of its mean, and
 FAINTEST = 1e-4  # this, for images in [-1, 1]
+# Added to each variance, as a share of its mean over all positions. Without it, a grain of noise
+# would be a defect where normal images never change, as on an overexposed background.
+VARIANCE_FLOOR = 0.001
 PLACES = 2048  # in the memory of looks
 BATCH = 32  # images at a time
 
@@ -200,3 +202,21 @@ def _whitening(covariance: np.ndarray, count: int) -> np.ndarray:
   sigma = SMOOTHING * covariance.shape[0] / 32
   covariance = gaussian_filter(covariance.astype(np.float64), (sigma, sigma, 0, 0), mode='nearest')
   return whitening_of(covariance, max(SHRINKAGE, 1 / (count + 1))).astype(np.float32)
+
+
+def whitening_of(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+  """Inverts covariances, kept away from singular ones.
+
+  Args:
+    covariance: C, float64 [h, w, c, c], one for each position.
+    shrinkage: s of (1 - s) C + s v I, where v is the mean variance of C.
+
+  Returns:
+    W with W C W' = I, float64 [h, w, c, c], where C is the shrunk covariance plus VARIANCE_FLOOR.
+  """
+  width = covariance.shape[-1]
+  variance = np.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / width
+  least = np.finfo(np.float32).eps
+  covariance = (1 - shrinkage) * covariance + (shrinkage * variance + least) * np.eye(width)
+  covariance += VARIANCE_FLOOR * np.diag(np.einsum('hwii->hwi', covariance).mean((0, 1)))
+  return np.linalg.inv(np.linalg.cholesky(covariance))

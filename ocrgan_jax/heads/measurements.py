@@ -1,7 +1,8 @@
 """What the heads look at: local statistics of frequency bands, and the strongest fine detail.
 
-The statistics are those of `density/band_statistics.py`, with the bright and the dark side of each
-band apart, and with the energy of two colour differences.
+The paper's premise (Fig. 3a) is that normal and anomalous images differ in their frequencies. The
+bands are differences of Gaussian low-passes of the grey image, roughly an octave apart; the
+statistics measure the energy around a pixel of the bright and of the dark side of each band.
 """
 
 import itertools
@@ -9,25 +10,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-from ocrgan_jax.density.band_statistics import (
-  BAND_SMOOTHING,
-  DIRECTED_BANDS,
-  LOCAL,
-  LOG_OFFSET,
-  LOW_PASSES,
-  differences,
-  gaussian_matrix,
-  halved,
-)
-from ocrgan_jax.networks.filtering import filter_planes
+from ocrgan_jax.networks.filtering import filter_planes, repeat_border
 
 SIZE = 256  # larger images are averaged to this many pixels a side for the statistics
 POSITIONS, PIXELS = 32, 8  # positions a side, and pixels per position at least
 CELLS, CELL_PIXELS = 64, 4  # cells a side in which the strongest detail is kept, likewise
 # Fine detail: bands between low-passes, in pixels of the image itself; 0 is the image.
 FINE_BANDS = ((0.0, 1.0), (1.0, 2.0), (2.0, 4.0))
+# Standard deviations of the low-passes in pixels; a band is the difference of two neighbours.
+LOW_PASSES = (1.0, 1.9, 3.2, 5.2, 8.4)
 COLOUR_PASSES = (1.0, 1.9, 5.2)
+DIRECTED_BANDS = 4  # the finest bands, which are also measured in four directions
+LOCAL = 3.0  # standard deviation of the local mean, in pixels at 256; grows with √size
+BAND_SMOOTHING = 1.0  # sigma for smoothing the bands, in pixels at half size
+LOG_OFFSET = 0.006  # added before the logarithm, for images in [-1, 1]
 
 BANDS = len(LOW_PASSES)
 ENERGIES = 2 * BANDS  # the first channels: log energy of each side of each band
@@ -134,3 +133,26 @@ def _statistics(images: jax.Array) -> jax.Array:
   ]
   assert coarse.shape[1] == directions + 2 * (len(COLOUR_PASSES) - 1)
   return jnp.concatenate(channels, axis=1).transpose(0, 2, 3, 1)
+
+
+def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
+  """Returns the matrix [size, size] that filters one axis: filtered unit vectors."""
+  return gaussian_filter1d(np.eye(size), sigma, axis=0)
+
+
+def halved(matrix: np.ndarray) -> np.ndarray:
+  """Returns the matrix that filters, then averages pairs of pixels, [size / 2, size]."""
+  return (matrix[0::2] + matrix[1::2]) / 2
+
+
+def differences(planes: jax.Array) -> jax.Array:
+  """Central differences in four directions: [batch, p, n, n] → [batch, 4 p, n, n]."""
+  batch, count, height, width = planes.shape
+  padded = repeat_border(planes, (2, 3))
+
+  def at(down: int, right: int) -> jax.Array:
+    return padded[:, :, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
+
+  pairs = [((0, 1), (0, -1)), ((1, 0), (-1, 0)), ((1, 1), (-1, -1)), ((1, -1), (-1, 1))]
+  stacked = jnp.stack([at(*first) - at(*second) for first, second in pairs], axis=2)
+  return stacked.reshape(batch, 4 * count, height, width)

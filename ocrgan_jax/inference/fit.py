@@ -15,8 +15,8 @@ def fit(folder: str | Path, workdir: str | Path, *, recipe: str = 'bands') -> Sc
   Args:
     folder: the photographs, or a tree in MVTec AD's layout (`train/good`, `test/<defect>`).
     workdir: the run's folder. An interrupted run there is resumed.
-    recipe: 'bands', which trains nothing (about a minute on two cores), or 'restore', which trains
-      networks (about ten minutes); see `configs/default.py`.
+    recipe: 'bands', which trains nothing and takes about a minute on two cores, or another one of
+      `configs/default.py`.
 
   Returns:
     The model. `score_files(paths)` returns a score and a decision for each photograph;

@@ -125,7 +125,7 @@ def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) ->
   config = scorer.config.copy_and_resolve_references()
   config.score.update(_with_one_threshold(changes))
   model = build_model(config)
-  if model.stages.trains_discriminator and not scorer.model.stages.trains_discriminator:
+  if model.trains_discriminator and not scorer.model.trains_discriminator:
     raise InputError(
       'this score needs the discriminator, which the run did not train; '
       'use --score.kind=map or --score.content_weight=1'
@@ -135,24 +135,23 @@ def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) ->
   return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
 
 
-def fit_statistics(scorer: Scorer, normal: NormalImages) -> Scorer:
-  """Fits the preset `statistics`, which trains no network, to the images of a run.
+def fit_bands(scorer: Scorer, normal: NormalImages) -> Scorer:
+  """Fits the preset `bands`, which trains no network, to the images of a run.
 
   Args:
     scorer: of the run.
     normal: the normal images of the run.
 
   Returns:
-    The scorer of that preset, except that only held-out images set its threshold.
+    The scorer of that preset.
   """
-  config = default.get_config('statistics')
+  config = default.get_config('bands')
   fields = flat_fields(scorer.config)
-  same = ['seed', 'image_size', 'model.branches', 'model.bands', 'train.batch_size']
+  same = ['seed', 'image_size', 'train.batch_size']
   same += [name for name in fields if name.startswith('data.')]
   config.update_from_flattened_dict({name: fields[name] for name in same})
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))
-  validate = Validator(model, scorer.mesh, normal, scorer.batch_size, sets_threshold=False)
-  calibration = validate(state).calibration
+  calibration = Validator(model, scorer.mesh, normal, scorer.batch_size)(state).calibration
   return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)

@@ -1,4 +1,4 @@
 """The static description of a model, its state, and pure functions of both.
 
-`settings.py` turns a config into a model; `stages.py` decides what a recipe does.
+`settings.py` turns a config into a model.
 """

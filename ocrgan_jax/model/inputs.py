@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.density import gaussian
-from ocrgan_jax.density.band_statistics import band_statistics
 from ocrgan_jax.forging import mixtures
 from ocrgan_jax.forging.cutpaste import FAMILIES, forge
 from ocrgan_jax.forging.mixtures import forge_mixtures
@@ -51,34 +49,9 @@ def add_arrays(arrays: Sequence[jax.Array]) -> jax.Array:
   return functools.reduce(jnp.add, arrays)
 
 
-def density_deviations(model: OCRGAN, state: State, images: jax.Array) -> jax.Array | None:
-  """Deviations from the density as D's input, [batch, size / 2, size / 2, c], if D takes them."""
-  if not model.sees_deviations:
-    return None
-  return gaussian.deviations(state.density, band_statistics(images))
-
-
-def half_size(masks: jax.Array) -> jax.Array:
-  """Averages 2×2 pixels: [batch, size, size] → [batch, size / 2, size / 2]."""
-  batch, size, _ = masks.shape
-  return masks.reshape(batch, size // 2, 2, size // 2, 2).mean((2, 4))
-
-
 def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
   """Forges anomalies into float images, by the model's settings for training."""
-  settings = model.forgery
-  forged = forge(key, images, **{name: getattr(settings, name) for name in FAMILIES})
-  # Separate keys, so that the settings below do not change the paper's forgeries.
-  mixture_key, share_key = jax.random.split(jax.random.fold_in(key, 1))
-  if settings.mixtures:
-    bands = frequency_decoupling(forged, MIXED_BANDS)
-    mixed, changed = forge_mixtures(mixture_key, bands, mixtures.TRAINING_FAMILIES)
-    # Outside the change, keep the image: the sum of its bands differs by rounding.
-    forged = jnp.where(changed[..., None] > 0, mixed, forged)
-  if settings.unforged > 0:
-    left = jax.random.uniform(share_key, (len(images), 1, 1, 1)) < settings.unforged
-    forged = jnp.where(left, images, forged)
-  return forged
+  return forge(key, images, **{name: getattr(model.forgery, name) for name in FAMILIES})
 
 
 def forged_step(
@@ -98,9 +71,7 @@ def forged_step(
   real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
   if model.forgery.validation == 'unseen':
     bands = frequency_decoupling(real, MIXED_BANDS)
-    trained = mixtures.TRAINING_FAMILIES if model.forgery.mixtures else ()
-    unseen = tuple(name for name in mixtures.FAMILIES if name not in trained)
-    forged, _ = forge_mixtures(key, bands, unseen)
+    forged, _ = forge_mixtures(key, bands, tuple(mixtures.FAMILIES))
   else:
     forged = forge_batch(model, key, real)
   counts = counted_pixels(images)

@@ -8,8 +8,7 @@ from jax.sharding import Mesh
 from jax.stages import Wrapped
 
 from ocrgan_jax.core import sharding
-from ocrgan_jax.density.band_statistics import band_statistics
-from ocrgan_jax.density.gaussian import Gaussians
+from ocrgan_jax.heads.measurements import measure
 from ocrgan_jax.model.forward import forward
 from ocrgan_jax.model.inputs import counted_pixels, split, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
@@ -33,53 +32,46 @@ def score_step(
     float32 arrays:
     `score` [batch];
     `map` [batch, size, size], the anomaly map in map units;
-    `features` [batch, n], for figures: D's latent features, the mean features of a pixel-wise D,
-    or the mean band statistics if no network is trained;
-    `content` and `latent` [batch], the terms of Eq. 13: both only if networks are trained, and
-    `latent` only if D is image-wise;
+    `features` [batch, n], for figures: D's latent features, or the mean statistics if heads score;
+    `content` and `latent` [batch], the terms of Eq. 13, unless heads score;
     `heads` [batch, heads], only if heads score: what each says, see `Judgement`.
   """
   rule = model.score
   if rule.kind == anomaly_score.HEADS:
     real = to_float(images)
     judged = judge(reference.detector, real, counted_pixels(images))
-    features = band_statistics(real).mean((1, 2))
+    features = measure(real).statistics.mean((1, 2))
     return {'score': judged.score, 'map': judged.map, 'heads': judged.heads, 'features': features}
-  result = forward(model, state, reference, split(model, to_float(images)))
-  outputs = result.outputs._replace(counts=counted_pixels(images))
+  outputs = _outputs(state, images, model)
   maps = anomaly_score.anomaly_map(outputs, rule) / reference.map_unit
-  values = {'score': anomaly_score.SCORES[rule.kind](outputs, maps, rule), 'map': maps}
-  if not model.trains:
-    return {**values, 'features': band_statistics(outputs.images).mean((1, 2))}
-  distance = rule.content_distance
-  content = anomaly_score.content_error(
-    outputs.images, outputs.reconstructions, distance, outputs.counts
-  )
-  values['content'] = content
-  if model.judges_pixels:
-    return {**values, 'features': result.pixel_features.mean((1, 2))}
-  latent = anomaly_score.latent_error(outputs.latent, outputs.reconstructed_latent)
-  return {**values, 'latent': latent, 'features': outputs.latent}
+  return {
+    'score': anomaly_score.SCORES[rule.kind](outputs, maps, rule),
+    'map': maps,
+    'content': anomaly_score.content_error(
+      outputs.images, outputs.reconstructions, rule.content_distance, outputs.counts
+    ),
+    'latent': anomaly_score.latent_error(outputs.latent, outputs.reconstructed_latent),
+    'features': outputs.latent,
+  }
 
 
-def map_step(
-  state: State, fitted: tuple[Gaussians, ...] | None, images: jax.Array, *, model: OCRGAN
-) -> jax.Array:
+def map_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
   """Computes anomaly maps, not yet in map units.
 
   Args:
     state: the state.
-    fitted: the density, if the map uses one.
     images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
     float32 [batch, size, size].
   """
-  reference = anomaly_score.Reference(None, fitted)
-  result = forward(model, state, reference, split(model, to_float(images)))
-  outputs = result.outputs._replace(counts=counted_pixels(images))
-  return anomaly_score.anomaly_map(outputs, model.score)
+  return anomaly_score.anomaly_map(_outputs(state, images, model), model.score)
+
+
+def _outputs(state: State, images: jax.Array, model: OCRGAN) -> anomaly_score.Outputs:
+  result = forward(model, state, split(model, to_float(images)))
+  return result.outputs._replace(counts=counted_pixels(images))
 
 
 def explain_step(
@@ -102,7 +94,7 @@ def explain_step(
     If no network is trained, only `input`, `map` and `bands`.
   """
   bands, real = split(model, to_float(images))
-  result = forward(model, state, reference, (bands, real))
+  result = forward(model, state, (bands, real))
   outputs = result.outputs._replace(counts=counted_pixels(images))
   views = {
     'input': real,

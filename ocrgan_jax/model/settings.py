@@ -7,7 +7,6 @@ from ocrgan_jax.core.checks import flat_fields, read, require, seed_bound
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.framing import has_counts
 from ocrgan_jax.data.settings import DataSettings
-from ocrgan_jax.density.gaussian import Density
 from ocrgan_jax.forging.cutpaste import Forgery
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.networks.architecture import Architecture
@@ -41,11 +40,9 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     image_size=config.image_size,
     branches=networks.branches,
     bands=networks.kept_bands(),
-    generator_input=config.train.generator_input,
     trains=schedule.trains,
     loss=read(Loss, config.loss),
     forgery=read(Forgery, config.forgery),
-    density=read(Density, config.density),
     score=read(Score, config.score),
     has_counts=has_counts(config),
   )

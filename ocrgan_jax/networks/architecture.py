@@ -9,7 +9,6 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.platforms import dtype_of_computation
 from ocrgan_jax.networks.discriminator import Discriminator
 from ocrgan_jax.networks.generator import Generator
-from ocrgan_jax.networks.pixel_discriminator import PixelDiscriminator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,9 +18,6 @@ class Architecture:
   Attributes:
     width: w, channels of G's first stage.
     discriminator_width: channels of D's first stage.
-    discriminator_head: what D judges: the whole 'image', as in the paper, or 'pixels'.
-    deviations: whether a D that judges pixels gets the deviations from the density of
-      band statistics as input.
     branches: N, the number of frequency bands.
     bands: 'all', or the bands to keep, 1 being the lowest, e.g. '1,3'.
     dtype: of the computation, as in `platforms.dtype_of_computation`; parameters and losses
@@ -34,8 +30,6 @@ class Architecture:
 
   width: int = at_least(1)
   discriminator_width: int = at_least(1)
-  discriminator_head: str = one_of('image', 'pixels')
-  deviations: bool
   branches: int = at_least(1)
   bands: str
   dtype: str = one_of('auto', 'float32', 'bfloat16')
@@ -49,12 +43,9 @@ class Architecture:
     """Builds G."""
     return Generator(self.width, channel_selection=self.channel_selection, dtype=self._jax_dtype())
 
-  def discriminator(self) -> Discriminator | PixelDiscriminator:
+  def discriminator(self) -> Discriminator:
     """Builds D."""
-    width, dtype = self.discriminator_width, self._jax_dtype()
-    if self.discriminator_head == 'image':
-      return Discriminator(width, dtype=dtype)
-    return PixelDiscriminator(width, deviations=self.deviations, dtype=dtype)
+    return Discriminator(self.discriminator_width, dtype=self._jax_dtype())
 
   def _jax_dtype(self) -> jnp.dtype:
     return jnp.dtype(dtype_of_computation(self.dtype))

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from ocrgan_jax.core.checks import at_least, check, one_of
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.scoring.similarity import ssim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,11 +24,9 @@ class Loss:
     content: λ_con, the weight of Eq. 9.
     adversarial: λ_adv, the weight of the adversarial term for G.
     latent: λ_lat, the weight of Eq. 11.
-    ssim: the weight of 1 - SSIM, averaged over windows and colours.
     adversarial_form: 'bce', binary cross-entropy on logits with real = 1, non-saturating for G
       (as in the release and Skip-GANomaly), or 'expectation', Eq. 10 as printed.
     discriminator_latent: weight of Eq. 11 in D's loss; the release uses 1.
-    defects: weight of defective pixels in the loss of a pixel-wise D; normal pixels weigh 1.
 
   Raises:
     InputError: if a field is out of bounds, or all of G's terms have weight 0.
@@ -38,10 +35,8 @@ class Loss:
   content: float = at_least(0)
   adversarial: float = at_least(0)
   latent: float = at_least(0)
-  ssim: float = at_least(0)
   adversarial_form: str = one_of('bce', 'expectation')
   discriminator_latent: float = at_least(0)
-  defects: float = at_least(0)
 
   def __post_init__(self) -> None:
     check(self, 'loss')
@@ -86,7 +81,6 @@ def generator_terms(loss: Loss) -> dict[str, Term]:
   """The terms of G's loss, Eq. 12, by their names in the log."""
   return {
     'content': Term(loss.content, lambda x: content_loss(x.real, x.fake)),
-    'ssim': Term(loss.ssim, lambda x: 1 - ssim(x.real, x.fake).mean()),
     'adversarial': Term(
       loss.adversarial,
       lambda x: generator_adversarial_loss(x.fake_logits, loss.adversarial_form),
@@ -137,23 +131,6 @@ def discriminator_adversarial_loss(
       cross_entropy(logits, real=False) for logits in fake_logits
     )
   return real_logits.mean() - sum(logits.mean() for logits in fake_logits)
-
-
-def pixel_loss(logits: jax.Array, mask: jax.Array, defects: float) -> jax.Array:
-  """The loss of a pixel-wise D: balanced cross-entropy with a soft mask.
-
-  Args:
-    logits: [batch, h, w], high for defects (unlike those of an image-wise D).
-    mask: 0 for normal to 1 for forged pixels, shaped like `logits`.
-    defects: weight of defective pixels.
-
-  Returns:
-    The mean over normal pixels plus `defects` times the mean over defective ones.
-  """
-  normal = jax.nn.softplus(logits) * (1 - mask)
-  defective = jax.nn.softplus(-logits) * mask
-  # The + 1 avoids a division by 0 in batches without forgeries.
-  return normal.sum() / (1 - mask).sum() + defects * defective.sum() / (mask.sum() + 1)
 
 
 def cross_entropy(logits: jax.Array, *, real: bool) -> jax.Array:

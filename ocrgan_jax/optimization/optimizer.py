@@ -4,7 +4,7 @@ import dataclasses
 
 import optax
 
-from ocrgan_jax.core.checks import at_least, between, check, one_of
+from ocrgan_jax.core.checks import at_least, check, one_of
 from ocrgan_jax.core.errors import InputError
 
 
@@ -21,8 +21,6 @@ class Optimizer:
     decay: 'none', or 'cosine' for a decay to 0 at the last step.
     steps: length of the run, for the cosine.
     clip: largest gradient norm of each network; 0 for no clipping.
-    average: decay of the moving average of the weights, with which validation and scoring work; 0
-      for no average.
 
   Raises:
     InputError: if a field is out of bounds, or 'cosine' is set without `steps`.
@@ -36,7 +34,6 @@ class Optimizer:
   decay: str = one_of('none', 'cosine')
   steps: int = at_least(0)
   clip: float = at_least(0)
-  average: float = between(0, 1)
 
   def __post_init__(self) -> None:
     check(self, 'train')

@@ -18,7 +18,7 @@ from ocrgan_jax.data.images import Images, hold_out, load_images, load_normal_im
 from ocrgan_jax.data.inspection import print_warnings
 from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.inference.loading import load_each
-from ocrgan_jax.inference.recalibration import fit_statistics, with_score
+from ocrgan_jax.inference.recalibration import fit_bands, with_score
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.optimization.schedule import Schedule
 from ocrgan_jax.reports import several_runs
@@ -26,7 +26,7 @@ from ocrgan_jax.reports.leaks import count_leaked
 from ocrgan_jax.reports.report import write_report
 from ocrgan_jax.reports.scored_test_set import score_test_set
 from ocrgan_jax.reports.summary import scores_table, summarize
-from ocrgan_jax.reports.trivial import BAND_STATISTICS, NEAREST
+from ocrgan_jax.reports.trivial import BANDS, NEAREST
 from ocrgan_jax.reports.twins import TWINS_UNKNOWN, without_twins
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.scoring.metrics import image_auroc
@@ -47,7 +47,7 @@ def evaluate(
   score: dict[str, Any] | None = None,
   output: str | Path = '',
   pictures: bool = True,
-  statistics: bool = True,
+  bands: bool = True,
 ) -> dict[str, Any]:
   """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
 
@@ -63,7 +63,7 @@ def evaluate(
     output: folder for the results. By default the run's folder, or its subfolder `validation` or
       `oracle` for these protocols.
     pictures: whether to draw figures and the report.
-    statistics: whether to also fit and score band statistics, for comparison.
+    bands: whether to also fit the recipe `bands`, for comparison, if networks were trained.
 
   Returns:
     The content of `metrics.json`.
@@ -102,8 +102,7 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     run_folder.check_training_set(workdir, dataset.train.digests)
-  # Without trained networks, the run itself scores with band statistics.
-  normal, compares = None, statistics and read(Schedule, config.train).trains
+  normal, compares = None, bands and read(Schedule, config.train).trains
   if (score or compares) and trained_on == dataset.train.digests:
     chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
     normal = load_normal_images(
@@ -113,7 +112,7 @@ def evaluate(
     change = run_folder.describe_change(trained_on, dataset.train.digests)
     print(
       f'warning: the training images have changed since training ({change}); '
-      'leaving out the comparison with band statistics',
+      'leaving out the comparison with the recipe bands',
       file=sys.stderr,
     )
   if score and normal:
@@ -126,7 +125,7 @@ def evaluate(
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
   if normal and compares:
-    tested.trivial[BAND_STATISTICS] = fit_statistics(scorer, normal).score(images)
+    tested.trivial[BANDS] = fit_bands(scorer, normal).score(images)
   if test.similarity is not None:
     tested.trivial[NEAREST] = -test.similarity
   scaled = scorer.scale(tested.scores.astype(np.float64))
@@ -165,7 +164,7 @@ def _tell_what_is_skipped(data_dir: str, *, needs_training: bool) -> None:
     )
   print(
     f'warning: no training photographs in {data_dir} (--data_dir says where else): leaving out the '
-    'comparison with band statistics and the search for parts that training shows, too; copies of '
+    'comparison with the recipe bands and the search for parts that training shows, too; copies of '
     'training photographs are found all the same',
     file=sys.stderr,
   )

@@ -11,9 +11,9 @@ from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.scoring.metrics import image_auroc
 
 # These are fitted to normal images, so their direction is fixed: high is anomalous.
-BAND_STATISTICS = 'band_statistics'
+BANDS = 'bands'  # the recipe that trains nothing, beside trained networks
 NEAREST = 'nearest_training_image'  # minus the similarity to it, from `data/grouping.py`
-FITTED = (BAND_STATISTICS, NEAREST)
+FITTED = (BANDS, NEAREST)
 
 
 @jax.jit

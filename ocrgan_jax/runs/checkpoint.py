@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `checkpoints/<step>` with five items: `state` (the arrays), `batches`
 (the position of the data iterator), `calibration` (the scale and threshold of the scores, the
-units of the anomaly map, the density), `config`, and `digests` (checksums that are verified when
+units of the anomaly map, the heads), `config`, and `digests` (checksums that are verified when
 the others are read). The last two checkpoints and the best by validation are kept; with
 `train.keep_checkpoints` all are. `calibrations/<n>` holds what `ocrgan calibrate` set later.
 """
@@ -318,18 +318,12 @@ def _verify(folder: Path, restored: Any) -> None:
 
 
 def _to_fields(state: State) -> dict[str, Any]:
-  """A state as nested dicts; omits empty fields that earlier versions lacked."""
-  fields = flax.serialization.to_state_dict(state)
-  for part in (fields, fields['generator'], fields['discriminator']):
-    for name in ('average', 'density'):
-      if not part.get(name, True):
-        del part[name]
+  fields: dict[str, Any] = flax.serialization.to_state_dict(state)
   return fields
 
 
 def _to_state(like: State, fields: dict[str, Any]) -> State:
-  networks = {name: {'average': {}, **fields[name]} for name in ('generator', 'discriminator')}
-  state: State = flax.serialization.from_state_dict(like, {'density': {}, **fields, **networks})
+  state: State = flax.serialization.from_state_dict(like, fields)
   return state
 
 

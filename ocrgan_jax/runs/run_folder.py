@@ -34,13 +34,22 @@ CHANGEABLE = (
 
 # Settings of earlier versions that are gone, and the value at which each did nothing.
 REMOVED = {
+  'score.map': 'difference',
+  'model.discriminator_head': 'image',
+  'model.deviations': False,
+  'forgery.mixtures': False,
+  'forgery.unforged': 0.0,
+  'loss.ssim': 0.0,
+  'train.average': 0.0,
+  'train.generator_input': 'normal',
   'augmentation.shift': 0.0,
   'augmentation.brightness': 0.0,
-  'density.mean_smoothing': 0.0,
   'loss.pixels': 0.0,
   'model.withhold_low': False,
   'score.map_units': 'overall',
 }
+# These did nothing unless one of those above was in use.
+REMOVED_WITH_THEM = ('density.', 'loss.defects')
 
 # Settings that came later and whose default changes a run, and the value without effect.
 ADDED = {'data.groups': 'none'}
@@ -241,6 +250,11 @@ def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     if fields.get(name, unused) != unused:
       raise InputError(
         f'{path}: {name} is {fields[name]!r}, and this version has no such setting; use '
-        'ocrgan_jax 0.1.0 for this run, or train again'
+        'ocrgan_jax 0.1.0 for this run, or train again (the recipe bands replaces statistics and '
+        'restore)'
       )
-  return {name: value for name, value in fields.items() if name not in REMOVED}
+  return {
+    name: value
+    for name, value in fields.items()
+    if name not in REMOVED and not name.startswith(REMOVED_WITH_THEM)
+  }

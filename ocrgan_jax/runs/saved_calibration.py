@@ -11,7 +11,6 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.core.errors import Damaged
-from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.heads.maps import Detector
 from ocrgan_jax.heads.tails import Tails
 from ocrgan_jax.runs import run_folder
@@ -95,28 +94,24 @@ def _open_calibrations(workdir: Path) -> CheckpointManager:
 
 
 def to_arrays(calibration: Calibration) -> dict[str, Any]:
-  """A calibration as nested dicts of arrays; omits a missing density and missing heads."""
+  """A calibration as nested dicts of arrays; omits missing heads."""
   fields = calibration._asdict()
-  fitted = fields.pop('density')
   detector = fields.pop('detector')
   if detector is not None:
     arrays = {name: x for name, x in detector._asdict().items() if x is not None}
     fields['detector'] = {**arrays, 'tails': detector.tails._asdict()}
-  if fitted is not None:
-    fields['density'] = {str(i): part._asdict() for i, part in enumerate(fitted)}
   return jax.tree.map(np.asarray, fields)
 
 
 def to_calibration(fields: dict[str, Any]) -> Calibration:
   """The reverse of `to_arrays`."""
   fields = jax.tree.map(np.asarray, fields)
-  fitted, found = fields.pop('density', None), fields.pop('detector', None)
+  found = fields.pop('detector', None)
   if fields['map_unit'].ndim == 2:  # from a version with a single map
     fields['map_unit'] = fields['map_unit'][None]
   values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
-  parts = tuple(Gaussians(**fitted[str(i)]) for i in range(len(fitted))) if fitted else None
   detector = None
   if found:
     arrays = {**dict.fromkeys(Detector._fields), **found, 'tails': Tails(**found['tails'])}
     detector = Detector(**arrays)
-  return Calibration(**values, density=parts, detector=detector)
+  return Calibration(**values, detector=detector)

@@ -16,7 +16,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.heads.maps import SHARES, on
 
 # `map_sigma` and `map_top` are given at this image size and scale with it.
@@ -31,7 +30,6 @@ class Outputs(NamedTuple):
     reconstructions: shaped like `images`; None, like both latents, if no network was trained.
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
-    distance: from the density, [batch, h, w]; None if none was fitted.
     counts: bool [batch, size, size], False for pixels to ignore; None if all count.
   """
 
@@ -39,7 +37,6 @@ class Outputs(NamedTuple):
   reconstructions: Any = None
   latent: Any = None
   reconstructed_latent: Any = None
-  distance: Any = None
   counts: Any = None
 
 
@@ -127,11 +124,6 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
 
 
 HEADS = 'heads'  # the kind of score that `scoring/heads_score.py` computes
-# Kinds of anomaly map: name → function of the outputs, [batch, size, size].
-MAPS: dict[str, Callable[[Outputs], jax.Array]] = {
-  'difference': lambda x: difference_map(x.images, x.reconstructions),
-  'density': lambda x: resize_maps(x.distance, x.images.shape[1]),
-}
 # Kinds of score: name → function of the outputs, the finished maps and the rule, [batch].
 SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
   'eq13': eq13_score,
@@ -150,7 +142,6 @@ class Score:
     content_weight: λ of Eq. 13, the weight of the content error; the latent error has 1 - λ.
     content_distance: 'l1', the mean absolute difference (Eq. 13), or 'squared', the mean squared
       difference (the release).
-    map: the kind of anomaly map, a key of MAPS.
     map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at size 256.
     map_top: k, the number of largest map values to average, in pixels at size 256 (the same share
       of the pixels at other sizes).
@@ -166,7 +157,6 @@ class Score:
   content_weight: float = between(0, 1)
   content_distance: str = one_of('l1', 'squared')
   heads: str
-  map: str = one_of(*MAPS)
   map_sigma: float = at_least(0)
   map_top: int = at_least(1)
   threshold_quantile: float = between(0, 1)
@@ -189,8 +179,8 @@ class Score:
 
   @property
   def needs_networks(self) -> bool:
-    """Whether the score uses outputs of G or D directly, not through a density."""
-    return self.kind == 'eq13' or (self.kind == 'map' and self.map != 'density')
+    """Whether the score uses outputs of G or D."""
+    return self.kind != HEADS
 
   @property
   def heads_on(self) -> tuple[str, ...]:
@@ -201,11 +191,6 @@ class Score:
   def is_on_map(self) -> bool:
     """Whether the score is a value of the anomaly map, so that its threshold is the map's, too."""
     return self.kind != 'eq13'
-
-  @property
-  def needs_density(self) -> bool:
-    """Whether the score uses a density."""
-    return self.kind == 'map' and self.map == 'density'
 
   @property
   def needs_latent(self) -> bool:
@@ -223,7 +208,7 @@ def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
   Returns:
     float32 [batch, size, size].
   """
-  maps = smooth(MAPS[rule.map](outputs), rule.map_sigma)
+  maps = smooth(difference_map(outputs.images, outputs.reconstructions), rule.map_sigma)
   return maps if outputs.counts is None else maps * outputs.counts
 
 
@@ -232,12 +217,10 @@ class Reference(NamedTuple):
 
   Attributes:
     map_unit: float32 [1, size, size], by which anomaly maps are divided.
-    density: of normal images, if the map is the distance from it.
     detector: the heads, if they score.
   """
 
   map_unit: Any
-  density: tuple[Gaussians, ...] | None = None
   detector: Any = None
 
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betaincinv
 
-from ocrgan_jax.density.gaussian import Gaussians
 from ocrgan_jax.heads.maps import Detector
 from ocrgan_jax.scoring.anomaly_score import Reference, Score
 
@@ -18,7 +17,7 @@ CONFIDENCE = 0.95
 
 
 class Calibration(NamedTuple):
-  """The scale, the threshold and the density of a trained model.
+  """The scale and the threshold of a trained model, and its heads.
 
   Attributes:
     minimum: lowest raw score of the held-out normal images, 0 in Eq. 14.
@@ -27,7 +26,6 @@ class Calibration(NamedTuple):
     num_images: number of images whose scores set the threshold.
     map_unit: float32 [1, size, size], by which anomaly maps are divided.
     map_maximum: highest value of the held-out images' maps, in map units.
-    density: what normal images show, see `anomaly_score.Reference`; None if the score uses none.
     held_out: raw scores of the held-out images, ascending, float32 [num_images]; empty for runs
       of earlier versions.
     num_groups: number of groups among those images (`data/groups.py`); 0 in runs of earlier
@@ -41,7 +39,6 @@ class Calibration(NamedTuple):
   num_images: int
   map_unit: np.ndarray
   map_maximum: float
-  density: tuple[Gaussians, ...] | None = None
   held_out: np.ndarray = np.zeros(0, np.float32)
   num_groups: int = 0
   detector: Detector | None = None
@@ -49,7 +46,7 @@ class Calibration(NamedTuple):
   @property
   def reference(self) -> Reference:
     """The part that scoring needs on the device."""
-    return Reference(self.map_unit, self.density, self.detector)
+    return Reference(self.map_unit, self.detector)
 
   @property
   def width(self) -> float:
@@ -68,7 +65,6 @@ def calibrate(
   *,
   map_unit: np.ndarray,
   map_maximum: float,
-  density: tuple[Gaussians, ...] | None = None,
   num_groups: int = 0,
   detector: Detector | None = None,
 ) -> Calibration:
@@ -79,7 +75,6 @@ def calibrate(
     rule: how to set the threshold.
     map_unit: from `anomaly_score.map_unit`.
     map_maximum: highest value of their maps.
-    density: the one behind the maps, if any.
     num_groups: number of groups that the scores are from; 0 if each is of its own.
     detector: the heads, if they score.
 
@@ -93,7 +88,6 @@ def calibrate(
     num_images=len(scores),
     map_unit=map_unit,
     map_maximum=map_maximum,
-    density=density,
     held_out=np.sort(scores).astype(np.float32),
     num_groups=num_groups or len(scores),
     detector=detector,

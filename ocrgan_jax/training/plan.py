@@ -48,8 +48,6 @@ def describe(
   on = f'{count} × {kind}' if count > 1 else kind
   if fits_all:
     return f'on {on}: fitting the heads to {num_images + num_held_out} images; none are held out'
-  if not num_steps:
-    return f'on {on}: fitting band statistics of {images}'
   sizes = [
     sum(int(np.prod(x.shape)) for x in jax.tree.leaves(network.params))
     for network in (state.generator, state.discriminator)
@@ -98,7 +96,7 @@ def describe_time(seconds: float, mesh: Mesh) -> str:
   if seconds > LONG_SECONDS and mesh.devices.flat[0].platform == 'cpu':
     text += (
       '; on a CPU, lower model.width, image_size or train.epochs to be faster, or use the recipe '
-      '`restore` (minutes) or `bands` (seconds)'
+      '`bands`, which takes a minute'
     )
   return text
 

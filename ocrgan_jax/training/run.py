@@ -38,7 +38,7 @@ from ocrgan_jax.training.image_size import choose_image_size
 from ocrgan_jax.training.log import TrainingLog, read_lines
 from ocrgan_jax.training.step import train_step
 from ocrgan_jax.training.tracking import open_tracker
-from ocrgan_jax.training.validation import Validator, fit_before_training, uses_cross_conformal
+from ocrgan_jax.training.validation import Validator
 
 SIGNAL_SECONDS = 0.5  # wait this long for a signal that has already reached another process
 
@@ -87,14 +87,12 @@ class TrainingRun:
     self.step = int(self.state.step)
     if last is None and read_lines(workdir / 'metrics.jsonl'):
       print(f'warning: no checkpoint is left in {workdir}: training starts over', file=sys.stderr)
-    if last is None and model.sees_deviations:
-      self.state = fit_before_training(model, mesh, self.state, images, self.batch_size)
     self._config, self._workdir, self._checkpoints = config, workdir, checkpoints
     self._mesh, self._model, self._data = mesh, model, data
     # Counts photographs, not tiles, because the threshold is set from scores of photographs.
     self._num_held_out = len(tile_indices(held_out))
     self._num_for_threshold = data.normal.num_held_out_groups
-    if uses_cross_conformal(model, images):
+    if model.score.heads_on:
       self._num_for_threshold += len(np.unique(data.normal.groups))
     self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
@@ -243,7 +241,7 @@ class TrainingRun:
     count = min(snapshots.COUNT, len(self._data.normal.held_out))
     images = self._data.normal.held_out[np.arange(count)]
     parts = {'held_out': images}
-    if self._model.stages.validates_on_forgeries:
+    if self._model.validates_on_forgeries:
       parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
     explain = jit_explain_step(self._model, self._mesh)
     limit = map_limit(calibration, self._model.score, calibration.limit)

@@ -9,13 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ocrgan_jax.forging.mixtures import visible_change
 from ocrgan_jax.model.inputs import (
   add_arrays,
   counted_pixels,
-  density_deviations,
   forge_batch,
-  half_size,
   split,
   to_float,
 )
@@ -31,16 +28,11 @@ class Batch(NamedTuple):
     real: normal images, G's target, float [batch, size, size, 3].
     bands: G's input, one array shaped like `real` per branch.
     forged: forged images, shaped like `real`; None if nothing is forged.
-    mask: visible change in them, [batch, size / 2, size / 2]; None unless D is pixel-wise.
-    deviations: how far the forged images are from the density in the state,
-      [batch, size / 2, size / 2, c]; None if D does not use it.
   """
 
   real: jax.Array
   bands: list[jax.Array]
   forged: Any = None
-  mask: Any = None
-  deviations: Any = None
 
 
 def train_step(
@@ -63,7 +55,7 @@ def train_step(
   batch = prepare_batch(state, images, model=model)
   generator, fake, metrics = update_generator(state, batch, model=model)
   discriminator = state.discriminator
-  if model.stages.trains_discriminator:
+  if model.trains_discriminator:
     discriminator, more = update_discriminator(state, batch, fake, model=model)
     metrics |= more
   state = state.replace(step=state.step + 1, generator=generator, discriminator=discriminator)
@@ -84,18 +76,12 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   key = state.random_key(state.step)
   normal = to_float(images)
   normal_bands, real = split(model, normal)
-  if not model.stages.forges:
+  if model.forgery.is_off:
     return Batch(real, normal_bands)
   forged = forge_batch(model, key, normal)
   if (counts := counted_pixels(images)) is not None:  # no forgeries in ignored pixels
     forged = jnp.where(counts[..., None], forged, normal)
-  forged_bands, forged = split(model, forged)
-  mask, deviations = None, None
-  if model.judges_pixels:
-    mask = half_size(visible_change(real, forged))
-    deviations = density_deviations(model, state, forged)
-  bands = forged_bands if model.stages.restores else normal_bands
-  return Batch(real, bands, forged, mask, deviations)
+  return Batch(real, normal_bands, split(model, forged)[1])
 
 
 def update_generator(
@@ -113,13 +99,13 @@ def update_generator(
   """
   gradients = jax.grad(_generator_loss, has_aux=True)
   gradient, (fake, batch_stats, metrics) = gradients(state.generator.params, state, batch, model)
-  return _update(model, state.step, state.generator, gradient, batch_stats), fake, metrics
+  return _update(model, state.generator, gradient, batch_stats), fake, metrics
 
 
 def update_discriminator(
   state: State, batch: Batch, fake: jax.Array, *, model: OCRGAN
 ) -> tuple[NetworkState, dict[str, jax.Array]]:
-  """Updates D, by its side of Eq. 10 or, if it is pixel-wise, by `losses.pixel_loss`.
+  """Updates D by its side of Eq. 10.
 
   Args:
     state: the state before the step.
@@ -130,11 +116,10 @@ def update_discriminator(
   Returns:
     D after the update, and its loss.
   """
-  loss = _pixel_discriminator_loss if model.judges_pixels else _discriminator_loss
-  gradient, (batch_stats, metrics) = jax.grad(loss, has_aux=True)(
+  gradient, (batch_stats, metrics) = jax.grad(_discriminator_loss, has_aux=True)(
     state.discriminator.params, state, batch, fake, model
   )
-  return _update(model, state.step, state.discriminator, gradient, batch_stats), metrics
+  return _update(model, state.discriminator, gradient, batch_stats), metrics
 
 
 def _judge(
@@ -146,13 +131,6 @@ def _judge(
     variables, *inputs, train=True, mutable=['batch_stats']
   )
   return outputs, changes.get('batch_stats', batch_stats)
-
-
-def _judge_pixels(
-  model: OCRGAN, params: Any, batch_stats: Any, batch: Batch, fake: jax.Array
-) -> tuple[tuple[jax.Array, jax.Array], Any]:
-  """Runs a pixel-wise D on the forged images and their reconstructions, as `_judge`."""
-  return _judge(model, params, batch_stats, batch.forged, fake, batch.deviations)
 
 
 def _generator_loss(
@@ -198,26 +176,8 @@ def _discriminator_loss(
   return total, (batch_stats, {'discriminator': total})
 
 
-def _pixel_discriminator_loss(
-  params: Any, state: State, batch: Batch, fake: jax.Array, model: OCRGAN
-) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-  """The loss of a pixel-wise D, and (its new running statistics, the loss by name)."""
-  batch_stats = state.discriminator.batch_stats
-  (logits, _), batch_stats = _judge_pixels(model, params, batch_stats, batch, fake)
-  loss = losses.pixel_loss(logits, batch.mask, model.loss.defects)
-  return loss, (batch_stats, {'discriminator': loss})
-
-
-def _update(
-  model: OCRGAN, step: jax.Array, network: NetworkState, gradient: Any, batch_stats: Any
-) -> NetworkState:
+def _update(model: OCRGAN, network: NetworkState, gradient: Any, batch_stats: Any) -> NetworkState:
   optimizer = model.optimizer.transformation()
   updates, opt_state = optimizer.update(gradient, network.opt_state, network.params)
   params = optax.apply_updates(network.params, updates)
-  average = network.average
-  if model.optimizer.average > 0:
-    # A shorter average at the start, so that the initial weights fade quickly.
-    kept = jnp.minimum(model.optimizer.average, (1 + step) / (10 + step))
-    new = {'params': params, 'batch_stats': batch_stats}
-    average = optax.incremental_update(new, average, 1 - kept)
-  return NetworkState(params, batch_stats, opt_state, average)
+  return NetworkState(params, batch_stats, opt_state)

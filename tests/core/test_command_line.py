@@ -62,8 +62,9 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     (
       'mvtec.py:tile,fast',
       [],
-      r"^error: unknown preset 'fast': use one of paper, release, bands, statistics, restore$",
+      r"^error: unknown preset 'fast': use one of paper, release, bands$",
     ),
+    ('mvtec.py:tile,restore', [], '^error: the recipe restore is gone: use bands, which '),
     ('mvtec.py:tile', ['--config.image_size=100'], r'image_size is 100; .*power of two'),
     (
       'mvtec.py:tile',

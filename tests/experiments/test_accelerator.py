@@ -31,10 +31,10 @@ MEASURED = {
   'shapes': 6,
   'losses': 5,
   'profile': 1,
-  'detector': 3,
+  'detector': 1,
   'memory': 3,
 }
-TRAINED = {'table_1': 1, 'restore': 1}
+TRAINED = {'table_1': 1}
 
 
 def read(path: Path) -> list[dict[str, Any]]:

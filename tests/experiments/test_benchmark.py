@@ -10,7 +10,6 @@ from experiments.benchmark.memory import memory_shares, step_memory
 from experiments.benchmark.model_groups import benchmark_group
 from experiments.benchmark.programs import Shape
 from experiments.benchmark.reference import benchmark_reference
-from experiments.benchmark.statistics import benchmark_statistics
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.model.score_step import score_step
 from ocrgan_jax.model.settings import build_model
@@ -69,10 +68,4 @@ def test_a_group_reports_each_way_to_train_it() -> None:
 def test_the_recipe_bands_is_timed() -> None:
   rows = benchmark_bands(Shape(32, 0, 8), 20)
   assert [row['name'].split()[0] for row in rows] == ['bands', 'fit', 'score', 'map']
-  assert all(row.get('images_per_second', 1) > 0 for row in rows)
-
-
-def test_the_recipe_statistics_is_timed() -> None:
-  rows = benchmark_statistics(Shape(32, 0, 8))
-  assert [row['name'].split()[0] for row in rows] == ['statistics', 'fit', 'score', 'forge']
   assert all(row.get('images_per_second', 1) > 0 for row in rows)

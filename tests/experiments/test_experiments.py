@@ -61,7 +61,7 @@ def test_table_1_names_an_absent_category_for_both_recipes(
     experiment_of('table_1'),
     workdir,
     str(mvtec_folder),
-    recipes=('paper', 'restore'),
+    recipes=('paper', 'bands'),
     categories=['tile', 'wood'],
     overrides=['train.checkpoint_every=2'],
     quick=True,

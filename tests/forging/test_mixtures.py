@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from ocrgan_jax.forging import mixtures
-from ocrgan_jax.forging.mixtures import (
-  FAMILIES,
-  TRAINING_FAMILIES,
-  VALIDATION_FAMILIES,
-  forge_mixtures,
-)
+from ocrgan_jax.forging.mixtures import FAMILIES, forge_mixtures
 from ocrgan_jax.forging.shapes import draw_shapes
-from ocrgan_jax.model.inputs import forge_batch, forged_step
+from ocrgan_jax.model.inputs import forged_step
 from ocrgan_jax.model.state import create_state
 from ocrgan_jax.networks import frequency_decoupling
 from tests.conftest import tiny_model
@@ -68,12 +63,6 @@ def test_grey_images_stay_grey() -> None:
   assert np.abs(coloured - np.asarray(images(64))).max() > 0.5
 
 
-def test_training_and_validation_use_different_families() -> None:
-  assert len(VALIDATION_FAMILIES) >= 2
-  assert not set(VALIDATION_FAMILIES) & set(TRAINING_FAMILIES)
-  assert set(VALIDATION_FAMILIES) | set(TRAINING_FAMILIES) == set(FAMILIES)
-
-
 def test_shapes_vary_in_size() -> None:
   keys = jax.random.split(jax.random.key(0), 200)
   masks = np.asarray(jax.jit(jax.vmap(lambda key: draw_shapes(key, 128)))(keys))
@@ -83,37 +72,12 @@ def test_shapes_vary_in_size() -> None:
   assert np.quantile(areas, 0.1) < 0.003 and 0.05 < np.quantile(areas, 0.95) < 0.4
 
 
-def test_training_forges_mixtures_and_leaves_a_share_unforged() -> None:
-  model = tiny_model(
-    forgery__cutpaste=False,
-    forgery__cutout=False,
-    forgery__mixtures=True,
-    forgery__unforged=0.5,
-    train__generator_input='forged',
-  )
-  x = images(64, 32)
-  forged = jax.jit(functools.partial(forge_batch, model))(jax.random.key(0), x)
-  untouched = (np.asarray(forged) == np.asarray(x)).all((1, 2, 3))
-  assert 16 < untouched.sum() < 48
-  # What the paper forges does not depend on these settings.
-  paper, mixed = tiny_model(), tiny_model(forgery__unforged=0.5)
-  first, second = (forge_batch(m, jax.random.key(0), x) for m in (paper, mixed))
-  same = (np.asarray(first) == np.asarray(second)).all((1, 2, 3))
-  assert 16 < same.sum() < 48
-
-
-@pytest.mark.slow
-def test_validation_sees_families_that_training_does_not_use() -> None:
-  """Of an image that only swapped cells would change: noise and tints change it, others not."""
-  plain = jnp.full((8, 32, 32, 3), 128, jnp.uint8)
-  changed = {}
-  for trains_on_mixtures in (False, True):
-    model = tiny_model(forgery__validation='unseen', forgery__mixtures=trains_on_mixtures)
-    state = jax.jit(functools.partial(create_state, model))(0)
-    step = jax.jit(functools.partial(forged_step, model=model))
-    copies = np.concatenate([step(state, np.uint32(n), plain) for n in range(8)])
-    grey = copies.mean((1, 2, 3))
-    changed[trains_on_mixtures] = (copies != 128).any((1, 2, 3)).mean()
-    assert len(np.unique(grey)) > 4  # copies differ
-  # Of all families, most leave a plain image as it is; of the unseen ones two in three change it.
-  assert changed[True] > 0.5 > changed[False]
+def test_validation_by_mixtures_has_the_same_copies_each_time() -> None:
+  model, images_ = tiny_model(forgery__validation='unseen'), (images(8, 32) + 1) * 127.5
+  state = jax.jit(functools.partial(create_state, model))(0)
+  step = jax.jit(functools.partial(forged_step, model=model))
+  real = np.asarray(images_).astype(np.uint8)
+  first, second = (np.asarray(step(state, np.uint32(n), real)) for n in (0, 1))
+  assert (first == np.asarray(step(state, np.uint32(0), real))).all()
+  assert (first != second).any()
+  assert (first != real).any((1, 2, 3)).mean() > 0.5

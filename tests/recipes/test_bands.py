@@ -1,5 +1,6 @@
 """The recipe `bands`, from photographs to reports."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -15,7 +16,12 @@ from ocrgan_jax.inference.export import export
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.predict_files import find_images
 from ocrgan_jax.inference.recalibration import calibrate
+from ocrgan_jax.model.score_step import score_step
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import create_state
 from ocrgan_jax.reports.evaluation import evaluate
+from ocrgan_jax.scoring.anomaly_score import Reference
+from ocrgan_jax.training.group import train_several
 from ocrgan_jax.training.image_size import choose_image_size
 from ocrgan_jax.training.run import load_training_images, resolve
 from ocrgan_jax.training.train import train
@@ -138,3 +144,27 @@ def test_onnx_runtime_scores_by_the_heads(run: Path, tmp_path: Path) -> None:
   export(run, tmp_path / 'out', onnx=True)
   description = json.loads((tmp_path / 'out/scorer.json').read_text())
   assert description['files']['scorer.onnx']['images_compared'] == 11
+
+
+def test_runs_fitted_in_a_group_equal_runs_alone(
+  run: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  configs = [tiny_config(mvtec_folder, **BANDS, seed=seed) for seed in (0, 1)]
+  train_several(configs, [tmp_path / 'a', tmp_path / 'b'])
+  together, alone = load(tmp_path / 'a').calibration, load(run).calibration
+  np.testing.assert_allclose(together.held_out, alone.held_out, rtol=1e-5)
+  assert load(tmp_path / 'b').config.seed == 1
+
+
+def test_a_trained_model_can_be_scored_by_the_heads(trained: Path, tmp_path: Path) -> None:
+  metrics = evaluate(trained, score={'kind': 'heads'}, output=tmp_path, pictures=False)
+  assert metrics['image_auroc'] == pytest.approx(metrics['trivial']['bands'], abs=1e-6)
+
+
+def test_the_papers_score_computes_no_statistics() -> None:
+  model = build_model(tiny_config(''))
+  state = jax.eval_shape(functools.partial(create_state, model), 0)
+  images = np.zeros((4, 32, 32, 3), np.uint8)
+  score = lambda s, r, x: score_step(s, r, x, model=model)['score']
+  text = jax.jit(score).lower(state, Reference(np.ones((32, 32), np.float32)), images).as_text()
+  assert 'stablehlo.log ' not in text and 'stablehlo.convolution' in text

@@ -26,7 +26,7 @@ def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
   assert (metrics['num_normal'], metrics['num_anomalous']) == (5, 6)
   assert 0 <= metrics['image_auroc'] <= 1
   trivial = {'mean_brightness', 'mean_energy', 'largest_high_frequency'}
-  assert set(metrics['trivial']) == trivial | {'band_statistics'}
+  assert set(metrics['trivial']) == trivial | {'bands'}
   assert all(0.5 <= auroc <= 1 for auroc in metrics['trivial'].values())
   # White bars on smooth images: the high band alone tells them apart.
   assert metrics['trivial']['largest_high_frequency'] == 1
@@ -145,9 +145,9 @@ def test_test_images_are_enough_to_evaluate(
   # The warnings of the check are printed, so that it is plain why a mask is missing.
   assert 'warning: 1 mask left out, not an image by extension: ground_truth/scratch/005.txt' in told
   assert 'warning: 1 anomalous image without a mask: scratch/005.png' in told
-  expected = evaluate(trained, pictures=False, statistics=False)
+  expected = evaluate(trained, pictures=False, bands=False)
   assert metrics['image_auroc'] == expected['image_auroc'] and metrics['num_masks'] == 5
-  assert metrics['num_normal_twins'] is None and 'band_statistics' not in metrics['trivial']
+  assert metrics['num_normal_twins'] is None and 'bands' not in metrics['trivial']
   assert 'image AUROC: ' in summary_text(metrics)
   with pytest.raises(InputError, match=r'--score fits the scale to the training photographs'):
     evaluate(run, test_dir=str(tile / 'test'), score={'kind': 'map'}, output=tmp_path / 'out')

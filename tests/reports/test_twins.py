@@ -54,7 +54,7 @@ def test_evaluate_tells_twins_and_scores_by_the_nearest_training_image(tmp_path:
   again = [(known[i][:, ::-1] * 0.8).astype(np.uint8) for i in range(4)]
   write_images(root / 'tile/test/good', [*again, *(noise() for _ in range(5))])
   write_images(root / 'tile/test/scratch', [noise() for _ in range(5)])
-  config = mvtec.get_config('tile,statistics')
+  config = mvtec.get_config('tile,bands')
   config.data_dir, config.image_size = str(root), 32
   train(config, tmp_path / 'run')
   metrics = evaluate(tmp_path / 'run')

@@ -108,12 +108,12 @@ def test_a_run_of_an_earlier_version_is_read_with_todays_defaults(
   shutil.copytree(trained, tmp_path / 'run')
   path = tmp_path / 'run/config.json'
   config = json.loads(path.read_text())
-  del config['score']['map'], config['train']['log_every']
+  del config['score']['map_top'], config['train']['log_every']
   path.write_text(json.dumps(config))
-  assert load(tmp_path / 'run').config.score.map == 'difference'
+  assert load(tmp_path / 'run').config.score.map_top == 200
   # It also resumes.
   assert int(train(tiny_config(mvtec_folder), tmp_path / 'run').step) == 5
-  config['score']['mapp'] = 'difference'
+  config['score']['mapp'] = 50
   path.write_text(json.dumps(config))
   with pytest.raises(InputError, match=r"config.json has an unknown field 'score.mapp'"):
     load(tmp_path / 'run')
@@ -130,9 +130,16 @@ def nested(fields: dict[str, object]) -> dict[str, dict[str, object]]:
 
 # Removed setting → its value in version 0.1 that did nothing, and one that did something.
 REMOVED = {
+  'score.map': ('difference', 'density'),
+  'model.discriminator_head': ('image', 'pixels'),
+  'model.deviations': (False, True),
+  'forgery.mixtures': (False, True),
+  'forgery.unforged': (0.0, 0.3),
+  'loss.ssim': (0.0, 1.0),
+  'train.average': (0.0, 0.995),
+  'train.generator_input': ('normal', 'forged'),
   'augmentation.shift': (0.0, 0.1),
   'augmentation.brightness': (0.0, 0.2),
-  'density.mean_smoothing': (0.0, 0.5),
   'loss.pixels': (0.0, 1.0),
   'model.withhold_low': (False, True),
   'score.map_units': ('overall', 'pixel'),
@@ -145,7 +152,9 @@ def test_removed_settings_are_ignored_where_they_did_nothing(
   """The config.json of version 0.1 has all of them."""
   workdir = Path(shutil.copytree(trained, tmp_path / 'run'))
   config = json.loads((workdir / 'config.json').read_text())
-  for section, values in nested({name: unused for name, (unused, _) in REMOVED.items()}).items():
+  unused = {name: nothing for name, (nothing, _) in REMOVED.items()}
+  without_them = {'density.context': 40, 'density.channels': 'energy', 'loss.defects': 0.1}
+  for section, values in nested({**unused, **without_them}).items():
     config.setdefault(section, {}).update(values)
   (workdir / 'config.json').write_text(json.dumps(config))
   assert load_config(workdir) == load_config(trained)

@@ -27,7 +27,7 @@ from ocrgan_jax.inference.loading import load
 from ocrgan_jax.serving.run_server import serve
 from ocrgan_jax.training.train import train
 from tests.conftest import REPOSITORY, run_module, tiny_config
-from tests.recipes.test_statistics import STATISTICS
+from tests.recipes.test_bands import BANDS
 from tests.reports.test_report import CHROMIUM
 
 
@@ -35,7 +35,7 @@ from tests.reports.test_report import CHROMIUM
 def run(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
   workdir = tmp_path_factory.mktemp('served') / 'run'
   fields = {'data__validation_share': 0.4, 'data__thumbnails': True}
-  train(tiny_config(mvtec_folder, **STATISTICS, **fields), workdir)
+  train(tiny_config(mvtec_folder, **BANDS, **fields), workdir)
   return workdir
 
 

@@ -1,4 +1,0 @@
-"""Models normal images at each position by a Gaussian of frequency-band statistics.
-
-Beyond the paper.
-"""
