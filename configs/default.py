@@ -110,10 +110,11 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.weight_decay = 1e-4  # L2 penalty, added to the gradient (not decoupled as in AdamW)
   train.beta1 = 0.5  # Adam (IV-A2)
   train.beta2 = 0.999
-  # The next three are beyond the paper.
+  # The next four are beyond the paper.
   train.warmup = 0  # steps over which the learning rate rises from 0
   train.decay = 'none'  # 'none', or 'cosine': decay to 0 at the last step; needs train.steps
   train.clip = 0.0  # clip the gradient of each network to this norm; 0: no clipping
+  train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
   train.checkpoint_every = 10  # epochs between checkpoints; each is validated and saved
   # Keep every checkpoint, not only the last and the best; --protocol=oracle needs them.
   train.keep_checkpoints = False

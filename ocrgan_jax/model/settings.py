@@ -40,6 +40,7 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     image_size=config.image_size,
     branches=networks.branches,
     bands=networks.kept_bands(),
+    generator_input=config.train.generator_input,
     trains=schedule.trains,
     loss=read(Loss, config.loss),
     forgery=read(Forgery, config.forgery),

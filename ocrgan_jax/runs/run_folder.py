@@ -41,7 +41,6 @@ REMOVED = {
   'forgery.unforged': 0.0,
   'loss.ssim': 0.0,
   'train.average': 0.0,
-  'train.generator_input': 'normal',
   'augmentation.shift': 0.0,
   'augmentation.brightness': 0.0,
   'loss.pixels': 0.0,

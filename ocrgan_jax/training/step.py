@@ -81,7 +81,8 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   forged = forge_batch(model, key, normal)
   if (counts := counted_pixels(images)) is not None:  # no forgeries in ignored pixels
     forged = jnp.where(counts[..., None], forged, normal)
-  return Batch(real, normal_bands, split(model, forged)[1])
+  forged_bands, forged = split(model, forged)
+  return Batch(real, forged_bands if model.generator_input == 'forged' else normal_bands, forged)
 
 
 def update_generator(

@@ -137,7 +137,6 @@ REMOVED = {
   'forgery.unforged': (0.0, 0.3),
   'loss.ssim': (0.0, 1.0),
   'train.average': (0.0, 0.995),
-  'train.generator_input': ('normal', 'forged'),
   'augmentation.shift': (0.0, 0.1),
   'augmentation.brightness': (0.0, 0.2),
   'loss.pixels': (0.0, 1.0),
