@@ -41,7 +41,7 @@ from ocrgan_jax.data.groups import take_groups
 from ocrgan_jax.data.images import load_images
 from ocrgan_jax.forging.mixtures import FAMILIES, forge_mixtures
 from ocrgan_jax.heads import maps as heads
-from ocrgan_jax.heads.fitting import fit, fit_whitenings
+from ocrgan_jax.heads.fitting import deal_folds, fit, fit_whitenings
 from ocrgan_jax.heads.maps import Detector
 from ocrgan_jax.heads.measurements import CHANNELS, measure, pool_max, pool_mean
 from ocrgan_jax.heads.regression import fit_regression
@@ -237,9 +237,7 @@ def try_generator(opened: Opened) -> dict[str, Any]:
   """
   known, test = (in_batches(measured, x).statistics for x in (opened.train, opened.test))
   blank = Detector(known.mean(0), *[None] * (len(Detector._fields) - 1))
-  names, place = np.unique(opened.groups, return_inverse=True)
-  folds = min(FOLDS, len(names))
-  fold = (np.random.default_rng(SEED).permutation(len(names)) % folds)[place]
+  fold = deal_folds(opened.groups, FOLDS)
   plain = fit_whitenings(blank, known - blank.mean, fold, JUDGES)[0]
   whiten = jax.jit(lambda x: heads.whiten(plain.statistics, x - blank.mean))
   pooled = lambda x: heads.whiten(plain.whole, pool_mean(x - blank.mean, len(plain.whole)))

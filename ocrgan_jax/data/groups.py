@@ -152,27 +152,3 @@ def take_groups(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
   taken = int(np.abs(total - count).argmin()) + 1
   taken = max(1, min(taken, len(names) - 1))
   return np.isin(groups, names[order[:taken]])
-
-
-def deal_folds(groups: np.ndarray, folds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-  """Deals whole groups to folds in random order, to each fold in turn until it has a batch more.
-
-  Args:
-    groups: int [images].
-    folds: number of folds, at most; fewer if there are too few groups.
-    size: images per batch.
-
-  Returns:
-    The order of the images, int [images], and the fold of each image in that order, from 0.
-  """
-  names, place, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-  rank = np.empty(len(names), int)
-  fold_of_group = np.empty(len(names), int)
-  fold = filled = 0
-  for i, group in enumerate(np.random.default_rng(0).permutation(len(names))):
-    rank[group], fold_of_group[group] = i, fold
-    filled += sizes[group]
-    if filled >= size:
-      fold, filled = (fold + 1) % folds, 0
-  order = np.argsort(rank[place], kind='stable')
-  return order, np.unique(fold_of_group[place[order]], return_inverse=True)[1]

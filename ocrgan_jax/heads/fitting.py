@@ -86,7 +86,7 @@ def _fit_residuals(
   deviations = statistics - detector.mean
   n, side = len(deviations), heads.input_side(deviations.shape[1])
   inputs = np.asarray(pool_mean(deviations, side))
-  fold = _folds(groups)
+  fold = deal_folds(groups)
   whitening = _whitening(_covariances(inputs, np.zeros(n, int))[0] / n, n)
   inputs = np.asarray(heads.whiten(whitening, inputs)).reshape(n, -1)
   regression = fit_regression(inputs, groups)
@@ -174,10 +174,10 @@ def _fit_looks(
   return detector, [np.concatenate(found)]
 
 
-def _folds(groups: np.ndarray) -> np.ndarray:
-  """Deals whole groups to at most FOLDS folds, in random order."""
+def deal_folds(groups: np.ndarray, folds: int = FOLDS) -> np.ndarray:
+  """Deals whole groups to at most so many folds, always the same: int [n] → int [n], from 0."""
   names, place = np.unique(groups, return_inverse=True)
-  fold = np.random.default_rng(0).permutation(len(names)) % min(FOLDS, len(names))
+  fold = np.random.default_rng(0).permutation(len(names)) % min(folds, len(names))
   return fold[place]
 
 

@@ -8,8 +8,9 @@ from PIL import Image
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import NORMAL, NORMAL_TYPE, Example
-from ocrgan_jax.data.groups import check_rule, deal_folds, read_groups, take_groups
+from ocrgan_jax.data.groups import check_rule, read_groups, take_groups
 from ocrgan_jax.data.images import hold_out
+from ocrgan_jax.heads.fitting import deal_folds
 from ocrgan_jax.runs.training_images import load_training_images
 from tests.conftest import smooth_image, tiny_config
 
@@ -77,10 +78,10 @@ def test_a_group_never_lies_on_both_sides() -> None:
     assert not {*groups[train]} & {*groups[held]} and sorted([*train, *held]) == [*range(60)]
     np.testing.assert_array_equal(hold_out(groups, 0.2, seed)[1], held)
     assert 2 <= len(held) <= 25
-  order, fold = deal_folds(groups, 5, 4)
-  assert sorted(order) == [*range(60)] and {*fold} == {0, 1, 2, 3, 4}
+  fold = deal_folds(groups)
+  assert {*fold} == {0, 1, 2, 3, 4}
   for group in range(12):
-    assert len({*fold[groups[order] == group]}) == 1
+    assert len({*fold[groups == group]}) == 1
 
 
 def test_few_groups_are_handled_and_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,18 +90,13 @@ def test_few_groups_are_handled_and_told(capsys: pytest.CaptureFixture[str]) -> 
   train, held = hold_out(np.zeros(10, int), 0.1, 0)
   assert (len(train), len(held)) == (9, 1)
   assert 'all 10 training images show one part' in capsys.readouterr().err
-  _, fold = deal_folds(np.array([0, 0, 1, 1, 1]), 5, 1)
-  assert {*fold} == {0, 1}
+  assert {*deal_folds(np.array([0, 0, 1, 1, 1]))} == {0, 1}
 
 
 def test_drawing_single_images_is_as_it_was_before_there_were_groups() -> None:
   order = np.random.default_rng(3).permutation(50)
   np.testing.assert_array_equal(hold_out(np.arange(50), 0.1, 3)[1], np.sort(order[:5]))
   np.testing.assert_array_equal(take_groups(np.arange(50), 40, 3).nonzero()[0], np.sort(order[:40]))
-  # Folds by batch, in turn.
-  order, fold = deal_folds(np.arange(50), 5, 4)
-  np.testing.assert_array_equal(order, np.random.default_rng(0).permutation(50))
-  np.testing.assert_array_equal(fold, np.arange(50) // 4 % 5)
 
 
 def test_a_run_holds_out_whole_groups_and_splits_by_them(tmp_path: Path) -> None:

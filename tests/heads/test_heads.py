@@ -121,7 +121,7 @@ def test_left_out_scores_are_those_of_detectors_that_never_saw_the_group() -> No
   rows = np.asarray(maps.look_places(at.statistics))
   standard = lambda x: (x - whole.memory_mean) / whole.memory_scale
   own_rows = [standard(rows[groups == g]).reshape(-1, rows.shape[-1]) for g in groups]
-  fold, voices = fitting._folds(groups), []
+  fold, voices = fitting.deal_folds(groups), []
   for i in range(n):
     others, rest_of_others = groups != groups[i], rest[fold != fold[i]]
     covariance = lambda x: np.einsum('nhwi,nhwj->hwij', x, x) / len(x)
