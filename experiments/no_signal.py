@@ -23,10 +23,7 @@ NUM_TRAIN, NUM_NORMAL, NUM_ANOMALOUS = 200, 93, 22
 SIZE = 32
 SETTINGS = ('image_size=32', 'model.width=8', 'train.checkpoint_every=1')
 LENGTH = {'paper': ('train.epochs=40',), 'bands': ()}
-QUICK_LENGTH = {
-  'paper': ('train.epochs=1',),
-  'bands': (),
-}
+QUICK_LENGTH = {'paper': ('train.epochs=1',), 'bands': ()}
 # Of an AUROC whose true value is 0.5, after Mann and Whitney.
 STANDARD_ERROR = math.sqrt((NUM_NORMAL + NUM_ANOMALOUS + 1) / (12 * NUM_NORMAL * NUM_ANOMALOUS))
 WIDTH = 2.58  # 99 of 100 means lie within so many standard errors

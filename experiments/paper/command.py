@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.paper import tables
-from experiments.paper.experiment import RECIPES, Experiment, Results, run
+from experiments.paper.experiment import Experiment, Results, run
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, write_text
@@ -27,7 +27,6 @@ def main(experiment: Experiment, draw: Draw | None = None) -> None:
   name = experiment.name
   flags.DEFINE_string('data_dir', None, "the dataset's folder, as in the config's data_dir")
   flags.DEFINE_string('workdir', 'runs/experiments', f'folder for all runs and for {name}.md')
-  flags.DEFINE_enum('recipe', 'paper', [*RECIPES, 'both'], 'how the models are trained')
   flags.DEFINE_list('seeds', ['0', '1', '2', '3', '4'], 'seeds of each run')
   flags.DEFINE_list('categories', [], "categories to run; by default all of the paper's")
   flags.DEFINE_multi_string('override', [], 'change a field of all configs: model.width=4')
@@ -54,7 +53,6 @@ def _run(experiment: Experiment, draw: Draw | None) -> int:
     experiment,
     Path(values.workdir),
     values.data_dir,
-    recipes=[*RECIPES] if values.recipe == 'both' else [values.recipe],
     seeds=command_line.parse_ints('seeds', values.seeds),
     categories=values.categories,
     overrides=values.override,
