@@ -57,5 +57,5 @@ def make_photographs(root: Path, count: int) -> Split:
     pixels = np.clip(np.asarray(smooth) + noise, 0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(root / f'{i:03}.png', compress_level=1)
   config = folder.get_config()
-  config.data.prepared_dir = str(root / 'prepared')
+  config.data.prepared_dir, config.data.groups = str(root / 'prepared'), 'none'
   return prepare_dataset(str(root), config.data).train

@@ -54,24 +54,12 @@ def command(path: Path, *flags: str) -> list[str]:
 
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-  """Small datasets in the layouts of MVTec AD's bottle and screw and of DAGM's first class."""
+  """Small datasets in the layout of MVTec AD's bottle and screw."""
   root, rng = tmp_path_factory.mktemp('data'), np.random.default_rng(0)
   draw = lambda count: [smooth_image(rng, 40) for _ in range(count)]
   for category in accelerator.CATEGORIES:
     for folder, count in (('train/good', 20), ('test/good', 5), ('test/scratch', 5)):
       write_images(root / 'mvtec_ad' / category / folder, draw(count))
-  for half in ('Train', 'Test'):
-    folder = root / 'dagm/Class1' / half
-    write_images(folder, draw(20))
-    write_images(folder / 'Label', [np.full((40, 40), 255, np.uint8)] * 20)
-    rows = ['1']
-    for path in sorted(folder.glob('*.png')):
-      path.rename(path.with_suffix('.PNG'))
-      mask = path.with_name(f'{path.stem}_label.PNG').name
-      (folder / 'Label' / path.name).rename(folder / 'Label' / mask)
-      bad = half == 'Test' and int(path.stem) < 5
-      rows.append(f'{path.stem}\t{int(bad)}\t{path.stem}.PNG\t0\t{mask if bad else 0}\t')
-    (folder / 'Label/Labels.txt').write_text('\n'.join(rows))
   return root
 
 
