@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
   """Returns the default configuration with a preset applied (a key of PRESETS)."""
   if preset in ('statistics', 'restore'):
-    raise ValueError(f'the recipe {preset} is gone: use bands, which finds more')
+    raise ValueError(f'the recipe {preset} is gone: use bands, which replaces it (docs/recipes.md)')
   if preset not in PRESETS:
     raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
   config = ml_collections.ConfigDict()
