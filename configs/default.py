@@ -123,9 +123,8 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.log_every = 50  # steps per line of metrics.jsonl; a line holds their mean losses
 
   config.score = score = ml_collections.ConfigDict()
-  # 'eq13' is the paper's score (III-E); 'map' is the mean of the largest values of the
-  # anomaly map |I - Î|;
-  # 'heads' is one score from several heads over the bands (ocrgan_jax/heads).
+  # 'eq13' is the paper's score (III-E); 'map' is the mean of the largest values of the anomaly map
+  # |I - Î|; 'heads' is one score from several heads over the bands (ocrgan_jax/heads).
   score.kind = 'eq13'
   score.heads = 'energy,statistics,whole,bright,dark,looks'  # the heads that are on
   score.content_weight = 0.9  # λ of Eq. 13 (Fig. 7b)

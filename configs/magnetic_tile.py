@@ -7,8 +7,8 @@ r"""Magnetic tile defects (not in the paper): grey images of many sizes, with ma
 `data_dir` is the folder that contains `MT_Free`, `MT_Crack`, … (tiles with 80 % of the
 normal images are drawn for training), or the same images in MVTec AD's layout, already split.
 Protocol: as for MVTec AD, size 256. The default recipe is `bands`, which trains nothing;
-`magnetic_tile:paper` trains
-the paper's networks.
+`magnetic_tile:paper`
+trains the paper's networks.
 """
 
 import ml_collections

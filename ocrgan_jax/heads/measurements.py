@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
-from ocrgan_jax.networks.filtering import filter_planes, repeat_border
+from ocrgan_jax.networks.filtering import (
+  filter_planes,
+  gaussian_matrix,
+  halved,
+  repeat_border,
+)
 
 SIZE = 256  # larger images are averaged to this many pixels a side for the statistics
 POSITIONS, PIXELS = 32, 8  # positions a side, and pixels per position at least
@@ -133,16 +136,6 @@ def _statistics(images: jax.Array) -> jax.Array:
   ]
   assert coarse.shape[1] == directions + 2 * (len(COLOUR_PASSES) - 1)
   return jnp.concatenate(channels, axis=1).transpose(0, 2, 3, 1)
-
-
-def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
-  """Returns the matrix [size, size] that filters one axis: filtered unit vectors."""
-  return gaussian_filter1d(np.eye(size), sigma, axis=0)
-
-
-def halved(matrix: np.ndarray) -> np.ndarray:
-  """Returns the matrix that filters, then averages pairs of pixels, [size / 2, size]."""
-  return (matrix[0::2] + matrix[1::2]) / 2
 
 
 def differences(planes: jax.Array) -> jax.Array:

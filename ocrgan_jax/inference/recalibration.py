@@ -20,6 +20,7 @@ from ocrgan_jax.model.state import create_state
 from ocrgan_jax.runs import run_folder, saved_calibration
 from ocrgan_jax.runs.training_images import load_training_images
 from ocrgan_jax.scoring.calibration import with_threshold
+from ocrgan_jax.training.heads import fit_heads
 from ocrgan_jax.training.validation import Validator
 
 # The fields of `config.score` that only set the threshold. Changing them needs no images.
@@ -153,5 +154,5 @@ def fit_bands(scorer: Scorer, normal: NormalImages) -> Scorer:
   model = build_model(config)
   state = jax.jit(functools.partial(create_state, model))(config.seed)
   state = jax.device_put(state, sharding.replicated(scorer.mesh))
-  calibration = Validator(model, scorer.mesh, normal, scorer.batch_size)(state).calibration
+  calibration = fit_heads(model, scorer.mesh, normal, scorer.batch_size)
   return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)

@@ -8,7 +8,6 @@ from jax.sharding import Mesh
 from jax.stages import Wrapped
 
 from ocrgan_jax.core import sharding
-from ocrgan_jax.heads.measurements import measure
 from ocrgan_jax.model.forward import forward
 from ocrgan_jax.model.inputs import counted_pixels, split, to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
@@ -38,10 +37,7 @@ def score_step(
   """
   rule = model.score
   if rule.kind == anomaly_score.HEADS:
-    real = to_float(images)
-    judged = judge(reference.detector, real, counted_pixels(images))
-    features = measure(real).statistics.mean((1, 2))
-    return {'score': judged.score, 'map': judged.map, 'heads': judged.heads, 'features': features}
+    return judge(reference.detector, to_float(images), counted_pixels(images))._asdict()
   outputs = _outputs(state, images, model)
   maps = anomaly_score.anomaly_map(outputs, rule) / reference.map_unit
   return {

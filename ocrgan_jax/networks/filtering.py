@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from scipy.ndimage import gaussian_filter1d
 
 
 def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
@@ -13,6 +14,16 @@ def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
   transposed = jnp.asarray(matrix.T, jnp.float32)
   product = lambda rows: jnp.matmul(rows, transposed, precision='highest').swapaxes(2, 3)
   return product(product(planes))
+
+
+def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
+  """Returns the matrix [size, size] that filters one axis: filtered unit vectors."""
+  return gaussian_filter1d(np.eye(size), sigma, axis=0)
+
+
+def halved(matrix: np.ndarray) -> np.ndarray:
+  """Returns the matrix that filters, then averages pairs of pixels, [size / 2, size]."""
+  return (matrix[0::2] + matrix[1::2]) / 2
 
 
 def repeat_border(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:

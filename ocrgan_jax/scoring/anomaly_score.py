@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from scipy.ndimage import gaussian_filter1d
 
 from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.heads.maps import SHARES, on
+from ocrgan_jax.networks.filtering import gaussian_matrix
 
 # `map_sigma` and `map_top` are given at this image size and scale with it.
 REFERENCE_SIZE = 256
@@ -88,8 +88,7 @@ def smooth(maps: jax.Array, sigma: float) -> jax.Array:
     return maps
   size = maps.shape[1]
   # Filtering an axis is a product with the matrix whose columns are the filtered unit vectors.
-  filtered = gaussian_filter1d(np.eye(size), sigma * size / REFERENCE_SIZE, axis=0)
-  matrix = jnp.asarray(filtered, jnp.float32)
+  matrix = jnp.asarray(gaussian_matrix(size, sigma * size / REFERENCE_SIZE), jnp.float32)
   return jnp.einsum('ij,bjk,lk->bil', matrix, maps, matrix, precision='highest')
 
 

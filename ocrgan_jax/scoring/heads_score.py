@@ -19,11 +19,13 @@ class Judgement(NamedTuple):
     map: float32 [batch, size, size]. The score's formula at each place, moved so that the highest
       value of an image is its score: verdict and picture agree.
     heads: -log p of each head, float32 [batch, heads].
+    features: mean statistics, for figures, float32 [batch, CHANNELS].
   """
 
   score: jax.Array
   map: jax.Array
   heads: jax.Array
+  features: jax.Array
 
 
 def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None) -> Judgement:
@@ -56,4 +58,4 @@ def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None
   maps = jnp.where(maps > low, maps, low * jnp.exp(jnp.minimum(maps - low, 0.0) / low))
   if counts is not None:
     maps = maps * counts
-  return Judgement(together, maps, said.T)
+  return Judgement(together, maps, said.T, measured.statistics.mean((1, 2)))
