@@ -17,9 +17,9 @@ from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
-  """The configuration for `protocol-class` or `protocol-class,preset`."""
-  category, preset = default.split_argument(argument, 's1-plane')
-  config = default.get_config(preset, batch_size=64)
+  """The configuration for `protocol-class` or `protocol-class,recipe`."""
+  category, recipe = default.split_argument(argument, 's1-plane')
+  config = default.get_config(recipe, batch_size=64)
   config.data.dataset = 'cifar10'
   config.data.category = category
   config.data.groups = 'none'  # animals and vehicles, not parts

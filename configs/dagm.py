@@ -14,9 +14,9 @@ from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
-  """The configuration for `class` or `class,preset`."""
-  category, preset = default.split_argument(argument, 'Class1')
-  config = default.get_config(preset, batch_size=64)
+  """The configuration for `class` or `class,recipe`."""
+  category, recipe = default.split_argument(argument, 'Class1')
+  config = default.get_config(recipe, batch_size=64)
   config.data.dataset = 'dagm'
   config.data.category = category
   return config

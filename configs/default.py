@@ -8,8 +8,8 @@ from typing import Any
 
 import ml_collections
 
-# Recipes: the fields that each one changes. Select one as in `configs/mvtec.py:bottle,release`.
-PRESETS: dict[str, dict[str, Any]] = {
+# The fields that each recipe changes. Select one as in `configs/mvtec.py:bottle,release`.
+RECIPES: dict[str, dict[str, Any]] = {
   # The optimiser settings of the paper (IV-A2) and of its official code differ.
   'paper': {'train.learning_rate': 2e-3, 'train.weight_decay': 1e-4},
   'release': {'train.learning_rate': 2e-4, 'train.weight_decay': 0.0},
@@ -23,12 +23,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
-  """Returns the default configuration with a preset applied (a key of PRESETS)."""
-  if preset in ('statistics', 'restore'):
-    raise ValueError(f'the recipe {preset} is gone: use bands, which replaces it (docs/recipes.md)')
-  if preset not in PRESETS:
-    raise ValueError(f'unknown preset {preset!r}: use one of {", ".join(PRESETS)}')
+def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
+  """Returns the default configuration with a recipe applied (a key of RECIPES)."""
+  if recipe in ('statistics', 'restore'):
+    raise ValueError(f'the recipe {recipe} is gone: use bands, which replaces it (docs/recipes.md)')
+  if recipe not in RECIPES:
+    raise ValueError(f'unknown recipe {recipe!r}: use one of {", ".join(RECIPES)}')
   config = ml_collections.ConfigDict()
   config.seed = 0  # for initial weights, shuffling, forging and the held-out split
   config.data_dir = ''  # the dataset's folder
@@ -94,11 +94,6 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   config.forgery = forgery = ml_collections.ConfigDict()
   forgery.cutpaste = True  # CutPaste (III-D, Fig. 6, Table V)
   forgery.cutout = True  # CutOut
-  # The validation AUROC compares held-out images with forged copies of them: forged as in
-  # training ('same'), or by mixtures of frequency bands in irregular shapes ('unseen', beyond the
-  # paper).
-  forgery.validation = 'same'
-  forgery.copies = 1  # forged copies of each held-out image
 
   config.train = train = ml_collections.ConfigDict()
   # Passes over the training images. The paper states no number; the release uses 200. If both
@@ -110,15 +105,9 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   train.weight_decay = 1e-4  # L2 penalty, added to the gradient (not decoupled as in AdamW)
   train.beta1 = 0.5  # Adam (IV-A2)
   train.beta2 = 0.999
-  # The next four are beyond the paper.
-  train.warmup = 0  # steps over which the learning rate rises from 0
-  train.decay = 'none'  # 'none', or 'cosine': decay to 0 at the last step; needs train.steps
-  train.clip = 0.0  # clip the gradient of each network to this norm; 0: no clipping
-  train.generator_input = 'normal'  # or 'forged': G restores forged images (beyond the paper)
   train.checkpoint_every = 10  # epochs between checkpoints; each is validated and saved
   # Keep every checkpoint, not only the last and the best; --protocol=oracle needs them.
   train.keep_checkpoints = False
-  train.track = 'none'  # also send the log to 'wandb' or 'mlflow'
   train.pictures = True  # at each validation, show held-out images in TensorBoard
   train.log_every = 50  # steps per line of metrics.jsonl; a line holds their mean losses
 
@@ -138,11 +127,11 @@ def get_config(preset: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # or a fixed score, where 1 is the highest score of held-out normal images (None: not fixed).
   score.threshold = ml_collections.config_dict.placeholder(float)
 
-  config.update_from_flattened_dict(PRESETS[preset])
+  config.update_from_flattened_dict(RECIPES[recipe])
   return config
 
 
-def split_argument(argument: str, default: str, recipe: str = 'paper') -> tuple[str, str]:
-  """Splits a config argument, `category` or `category,preset`, into category and preset."""
-  category, _, preset = argument.partition(',')
-  return category or default, preset or recipe
+def split_argument(argument: str, category: str, recipe: str = 'paper') -> tuple[str, str]:
+  """Splits a config argument, `category,recipe`; what is left out has the given default."""
+  given_category, _, given_recipe = argument.partition(',')
+  return given_category or category, given_recipe or recipe

@@ -19,9 +19,9 @@ from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
-  """The configuration for `kind` or `kind,preset`."""
-  kind, preset = default.split_argument(argument, 'mono', 'bands')
-  config = default.get_config(preset, batch_size=64)
+  """The configuration for `kind` or `kind,recipe`."""
+  kind, recipe = default.split_argument(argument, 'mono', 'bands')
+  config = default.get_config(recipe, batch_size=64)
   config.data.dataset = 'elpv'
   config.data.category = kind
   return config

@@ -19,9 +19,9 @@ import ml_collections
 from ocrgan_jax.configs import default
 
 
-def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `bands` by default."""
-  config = default.get_config(preset or 'bands')
+def get_config(recipe: str = '') -> ml_collections.ConfigDict:
+  """The configuration of a recipe, `bands` by default."""
+  config = default.get_config(recipe or 'bands')
   if config.score.kind == 'heads':
     config.image_size = 0  # chosen by the photographs
   config.data.dataset = 'folder'

@@ -16,8 +16,8 @@ import ml_collections
 from ocrgan_jax.configs import default
 
 
-def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `paper` by default."""
-  config = default.get_config(preset or 'paper', batch_size=64)
+def get_config(recipe: str = '') -> ml_collections.ConfigDict:
+  """The configuration of a recipe, `paper` by default."""
+  config = default.get_config(recipe or 'paper', batch_size=64)
   config.data.dataset = 'kolektor_sdd'
   return config

@@ -16,8 +16,8 @@ import ml_collections
 from ocrgan_jax.configs import default
 
 
-def get_config(preset: str = '') -> ml_collections.ConfigDict:
-  """The configuration of a preset, `bands` by default."""
-  config = default.get_config(preset or 'bands')
+def get_config(recipe: str = '') -> ml_collections.ConfigDict:
+  """The configuration of a recipe, `bands` by default."""
+  config = default.get_config(recipe or 'bands')
   config.data.dataset = 'magnetic_tile'
   return config

@@ -4,7 +4,7 @@ r"""MVTec AD: one model per category, trained on `train/good`, tested on all of 
       --workdir=runs/bottle --config.data_dir=…/mvtec_ad
   python -m ocrgan_jax.evaluate --workdir=runs/bottle
 
-`data_dir` is the folder that contains the categories. A preset may follow the category:
+`data_dir` is the folder that contains the categories. A recipe may follow the category:
 `configs/mvtec.py:bottle,bands`.
 Protocol (IV-A1): size 256, batch 32; the paper reports 5 seeds.
 """
@@ -15,9 +15,9 @@ from ocrgan_jax.configs import default
 
 
 def get_config(argument: str = '') -> ml_collections.ConfigDict:
-  """The configuration for `category` or `category,preset`."""
-  category, preset = default.split_argument(argument, 'bottle')
-  config = default.get_config(preset)
+  """The configuration for `category` or `category,recipe`."""
+  category, recipe = default.split_argument(argument, 'bottle')
+  config = default.get_config(recipe)
   config.data.dataset = 'mvtec_ad'
   config.data.category = category
   return config

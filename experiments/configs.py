@@ -46,7 +46,7 @@ def config_of(
   Args:
     name: a file in `configs/`, without `.py`.
     category: of its dataset; may be ''.
-    recipe: a preset.
+    recipe: a recipe.
     fields: fields to change. As on the command line, D follows G's `model.width`.
 
   Returns:

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
+from ocrgan_jax.data.decode_cache import cache_decoded_images
 from tqdm import tqdm
 
 from experiments.benchmark.machine import machine
@@ -27,7 +28,6 @@ from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError, InUse
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.decode_cache import cache_decoded_images
 from ocrgan_jax.data.images import Images, hold_out, load_images
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.scorer import Scorer

@@ -63,4 +63,4 @@ if __name__ == '__main__':
   flags.DEFINE_string('url', 'http://127.0.0.1:8000', 'address of the server')
   flags.DEFINE_integer('clients', 8, 'number of clients')
   flags.DEFINE_integer('requests', 2000, 'number of requests from all clients')
-  command_line.run(main, takes_arguments=True, computes=False)
+  command_line.run(main, takes_arguments=True)

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import flags
+from ocrgan_jax.forging.mixtures import FAMILIES, forge_mixtures
 
 from experiments.configs import SETS
 from experiments.detection import config_of
@@ -39,7 +40,6 @@ from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.data.framing import framing_of
 from ocrgan_jax.data.groups import take_groups
 from ocrgan_jax.data.images import load_images
-from ocrgan_jax.forging.mixtures import FAMILIES, forge_mixtures
 from ocrgan_jax.heads import maps as heads
 from ocrgan_jax.heads.fitting import deal_folds, fit, fit_whitenings
 from ocrgan_jax.heads.maps import Detector

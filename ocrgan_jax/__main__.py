@@ -4,7 +4,6 @@ import runpy
 import sys
 
 from ocrgan_jax import __version__
-from ocrgan_jax.core.memory import restart_with_huge_pages
 from ocrgan_jax.core.signals import exit_on_signals
 
 # name → (description, example arguments)
@@ -47,8 +46,6 @@ def main() -> int:
   if name not in COMMANDS:
     print(f'error: no command {name!r}; the commands are {", ".join(COMMANDS)}', file=sys.stderr)
     return 1
-  if not {'--help', '-?', '--helpfull'} & {*sys.argv} and name != 'data':
-    restart_with_huge_pages()  # before slow imports
   sys.argv[:2] = [f'ocrgan {name}']
   runpy.run_module(f'ocrgan_jax.{name}', run_name='__main__', alter_sys=True)
   return 0

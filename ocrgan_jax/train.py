@@ -5,6 +5,7 @@ To resume an interrupted run, repeat the command with the same config and folder
 
 import itertools
 import shlex
+import sys
 from pathlib import Path
 
 import ml_collections
@@ -12,7 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax.core import command_line, sharding
-from ocrgan_jax.training.group import train_several
+from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.training.train import train
 
 if __name__ == 'ocrgan_jax.train':  # importing it would shadow the function `ocrgan_jax.train`
@@ -28,21 +29,40 @@ def main() -> None:
     command_line.refuse_duplicates(flag, getattr(values, flag))
   names = values.categories or [values.config.data.category]
   seeds = command_line.parse_ints('seeds', values.seeds) or [values.config.seed]
-  configs, workdirs = [], []
+  runs = {}
   for category, seed in itertools.product(names, seeds):
     config = ml_collections.ConfigDict(values.config.copy_and_resolve_references())
     config.seed, config.data.category = seed, category
-    configs.append(config)
     parts = ([category] if values.categories else []) + ([f'seed{seed}'] if values.seeds else [])
-    workdirs.append(Path(values.workdir, *parts))
-  if len(configs) == 1:
-    train(configs[0], workdirs[0])
-  else:
-    train_several(configs, workdirs)
-  print(f'trained: {workdirs[0]}' + (f' and {len(workdirs) - 1} more' if workdirs[1:] else ''))
-  workdir = shlex.quote(str(workdirs[0]))  # to be copied into a shell
+    runs[Path(values.workdir, *parts)] = config
+  train_one_by_one(runs)
+  first = next(iter(runs))
+  print(f'trained: {first}' + (f' and {len(runs) - 1} more' if len(runs) > 1 else ''))
+  workdir = shlex.quote(str(first))  # to be copied into a shell
   print(f'next:    ocrgan evaluate --workdir={workdir}')
   print(f'or:      ocrgan predict --workdir={workdir} some/photographs')
+
+
+def train_one_by_one(runs: dict[Path, ml_collections.ConfigDict]) -> None:
+  """Trains several runs; one that fails does not stop the others.
+
+  Args:
+    runs: folder → config.
+
+  Raises:
+    InputError: at the end, if a run failed.
+  """
+  failed = []
+  for workdir, config in runs.items():
+    try:
+      train(config, workdir)
+    except InputError as error:
+      if len(runs) == 1:
+        raise
+      failed.append(f'{workdir}: {error}')
+      print(f'error: {failed[-1]}; the other runs go on', file=sys.stderr)
+  if failed:
+    raise InputError('; '.join(failed))
 
 
 if __name__ == '__main__':

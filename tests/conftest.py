@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.configs import mvtec
+from ocrgan_jax.data.decoding import open_image, resize, to_rgb
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import OCRGAN
 from ocrgan_jax.reports.evaluation import evaluate
@@ -36,8 +37,6 @@ def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
   ):
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
-  # Otherwise each command would restart itself to set this.
-  os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
   # The user's cache folder, as commands and configs see it.
   os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
 
@@ -46,6 +45,11 @@ def smooth_image(rng: np.random.Generator, size: int) -> np.ndarray:
   """A random smooth colour image, uint8 [size, size, 3]."""
   small = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
   return np.asarray(Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def decode_image(content: bytes, size: int) -> np.ndarray:
+  """An image file as the paper's networks see it, uint8 [size, size, 3]."""
+  return np.asarray(resize(to_rgb(open_image(content)), size))
 
 
 def write_images(folder: Path, images: list[np.ndarray]) -> None:

@@ -114,5 +114,5 @@ def test_fit_makes_a_model_of_a_folder_of_photographs(tmp_path: Path) -> None:
 def test_fit_names_an_unknown_recipe_in_one_line(tmp_path: Path) -> None:
   with pytest.raises(InputError) as caught:
     ocrgan_jax.fit(tmp_path, tmp_path / 'run', recipe='restor')
-  assert str(caught.value) == ("unknown preset 'restor': use one of paper, release, bands")
+  assert str(caught.value) == ("unknown recipe 'restor': use one of paper, release, bands")
   assert not (tmp_path / 'run').exists()

@@ -11,16 +11,16 @@ from experiments.benchmark.timing import report_rate, time_calls
 from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
 from ocrgan_jax.heads.fitting import fit
+from ocrgan_jax.heads.judgement import judge
 from ocrgan_jax.heads.measurements import Measurements, measure
 from ocrgan_jax.model.inputs import to_float
 from ocrgan_jax.model.settings import build_model
-from ocrgan_jax.scoring.heads_score import judge
 
 TRAINED_ON = 300  # images; the fit works on n×n matrices
 
 
 def benchmark_bands(shape: Shape, count: int = TRAINED_ON) -> list[dict[str, Any]]:
-  """Times the parts of the preset `bands`.
+  """Times the parts of the recipe `bands`.
 
   Args:
     shape: size and batch; the width is ignored.

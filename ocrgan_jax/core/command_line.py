@@ -19,7 +19,6 @@ import ocrgan_jax
 from ocrgan_jax.configs import default
 from ocrgan_jax.core.cache import user_cache
 from ocrgan_jax.core.errors import InputError, is_disk_full, is_out_of_memory
-from ocrgan_jax.core.memory import report_restart, restart_with_huge_pages
 from ocrgan_jax.core.signals import (
   Interrupted,
   arrived,
@@ -52,18 +51,13 @@ EXAMPLES = {'config': 'mvtec:bottle', 'workdir': 'runs/bottle'}
 CONFIGS = Path(ocrgan_jax.__file__).parent / 'configs'
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem != 'default')
 
-flags.DEFINE_bool('huge_pages', True, 'on a CPU, restart the process with memory in huge pages')
 
-
-def run(
-  main: Callable[..., int | None], *, takes_arguments: bool = False, computes: bool = True
-) -> None:
+def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
   """Parses absl flags and runs a command.
 
   Args:
     main: the command; returns the exit status.
     takes_arguments: whether `main` takes a list of the non-flag arguments.
-    computes: whether the command computes enough to be worth a restart with faster memory.
 
   An InputError, a wrong flag, a faulty config file or an interrupt ends the command with one
   line on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
@@ -76,18 +70,12 @@ def run(
       raise InputError(f'unexpected argument {arguments[1]!r}: flags start with --; see --help')
     return main()
 
-  def start(arguments: list[str]) -> int | None:
-    if computes:
-      restart_with_huge_pages()
-    report_restart()
-    return _guarded(lambda: call(arguments))
-
   exit_on_signals()
   # Names of files may be invalid text, and terminals may lack a letter.
   if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors='backslashreplace')
   _list_in_help()
-  app.run(start, flags_parser=_parse)
+  app.run(lambda arguments: _guarded(lambda: call(arguments)), flags_parser=_parse)
 
 
 def _list_in_help() -> None:

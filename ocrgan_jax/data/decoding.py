@@ -20,27 +20,6 @@ DIM_BITS = 14
 FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def decode_image(content: bytes, size: int, max_megapixels: float | None = None) -> np.ndarray:
-  """Decodes an image as RGB at the model's size.
-
-  Stretches the whole image to a square, as in the paper. Grey becomes three equal channels,
-  palettes and CMYK become RGB, 16-bit grey is scaled to 8 bits, transparency is dropped, and
-  the camera's orientation (EXIF) is applied.
-
-  Args:
-    content: the encoded image, in any format that Pillow reads.
-    size: side of the result in pixels.
-    max_megapixels: larger images are rejected before they are decoded; 10^6 pixels.
-
-  Returns:
-    uint8 [size, size, 3].
-
-  Raises:
-    ValueError: with the reason, if it cannot be decoded.
-  """
-  return np.asarray(resize(to_rgb(open_image(content, max_megapixels)), size))
-
-
 def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Image:
   """Decodes an image in its original mode and size, rotated upright.
 

@@ -53,12 +53,6 @@ class Framing:
     """The number of channels: 4 if some pixels may not count, else 3."""
     return 3 if self.fit == 'stretch' and self.region is None else 4
 
-  @property
-  def key(self) -> tuple[Any, ...]:
-    """A hashable key; equal for equal framings."""
-    region = None if self.region is None else (self.region.shape, self.region.tobytes())
-    return self.size, self.fit, self.tile, self.overlap, region
-
   def boxes(self, width: int, height: int) -> list[Box]:
     """The parts of a photograph that become images. They may extend beyond its edges.
 
@@ -237,7 +231,7 @@ def framing_of(config: ml_collections.ConfigDict, region: np.ndarray | None) -> 
   return Framing(config.image_size, data.fit, data.tile, data.overlap, region)
 
 
-def has_counts(config: ml_collections.ConfigDict) -> bool:
+def has_valid(config: ml_collections.ConfigDict) -> bool:
   """Whether images have a fourth channel under this config."""
   return config.data.fit != 'stretch' or bool(config.data.region)
 

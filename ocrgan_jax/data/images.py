@@ -15,7 +15,6 @@ from tqdm import tqdm
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.builder import Records, Split
-from ocrgan_jax.data.decode_cache import with_cache
 from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames
 from ocrgan_jax.data.groups import take_groups
@@ -188,8 +187,7 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
     return streamed
   images = np.empty((len(streamed), size, size, channels), np.uint8)
   records = list(dict.fromkeys(streamed.chosen.tolist()))
-  decode = with_cache(streamed.decode, (streamed.records.place, streamed.framing.key))
-  decoded = grain.MapDataset.source(records).map(lambda index: decode(int(index)))
+  decoded = grain.MapDataset.source(records).map(lambda index: streamed.decode(int(index)))
   options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
   bar = tqdm(decoded.to_iter_dataset(options), description, len(records), unit='image', leave=False)
   done = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.core.checks import at_least, check, one_of
+from ocrgan_jax.core.checks import check
 from ocrgan_jax.core.platforms import cpu_barrier
 
 CUTPASTE_AREA = (0.02, 0.15)  # share of the image
@@ -76,15 +76,10 @@ class Forgery:
   Attributes:
     cutpaste: whether to apply CutPaste to training images (Table V).
     cutout: whether to apply CutOut.
-    validation: how the forged copies of held-out images are made: 'same' as in training, or in a
-      way that training does not use ('unseen'): by mixtures of bands, see `mixtures.py`.
-    copies: forged copies of each held-out image.
   """
 
   cutpaste: bool
   cutout: bool
-  validation: str = one_of('same', 'unseen')
-  copies: int = at_least(1)
 
   def __post_init__(self) -> None:
     check(self, 'forgery')

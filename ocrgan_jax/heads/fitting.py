@@ -67,9 +67,9 @@ def fit(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> F
     detector, maps['looks'] = _fit_looks(detector, statistics, groups)
   parts = []
   for some in _batches(len(statistics)):
-    counts = None if measured.counts is None else measured.counts[some]
+    valid = None if measured.valid is None else measured.valid[some]
     own = {name: [x[some] for x in maps[name]] for name in heads.SHARES if name in maps}
-    parts.append(heads.voice_scores(own, counts))
+    parts.append(heads.voice_scores(own, valid))
   # Not by `jax.tree.map`, which would sort the heads by name.
   join = lambda voices: [np.concatenate([np.asarray(x) for x in voice]) for voice in voices]
   scores = {name: join(zip(*(part[name] for part in parts), strict=True)) for name in parts[0]}

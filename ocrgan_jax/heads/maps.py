@@ -149,20 +149,20 @@ def nearest_look(looks: Any, memory: Any, allowed: Any = None) -> jax.Array:
   return jnp.sqrt(jnp.maximum(squares, 0.0) / looks.shape[-1])
 
 
-def voice_scores(maps: dict[str, list[Any]], counts: Any) -> dict[str, list[jax.Array]]:
+def voice_scores(maps: dict[str, list[Any]], valid: Any) -> dict[str, list[jax.Array]]:
   """The scores of each head's voices.
 
   A voice is the root mean square of the largest values of one map, over a share of its area.
 
   Args:
     maps: from `head_maps`.
-    counts: of the measurements.
+    valid: of the measurements.
 
   Returns:
     Head → float32 [batch] of each voice, in the order in which `Tails` numbers them.
   """
   return {
-    name: [largest(x, share, counts) for x in maps[name] for share in SHARES[name]] for name in maps
+    name: [largest(x, share, valid) for x in maps[name] for share in SHARES[name]] for name in maps
   }
 
 
@@ -183,13 +183,13 @@ def finest_voices(maps: dict[str, list[Any]]) -> dict[str, tuple[np.ndarray, jax
   return found
 
 
-def largest(maps: jax.Array, share: float, counts: jax.Array | None) -> jax.Array:
+def largest(maps: jax.Array, share: float, valid: jax.Array | None) -> jax.Array:
   """The root mean square of the largest values of maps [batch, side, side] → [batch]."""
   batch, side, _ = maps.shape
   squares, number = jnp.square(maps).reshape(batch, -1), max(1, round(share * side * side))
   limit = jnp.float32(number)
-  if counts is not None:
-    counted = pool_mean(counts.astype(jnp.float32)[..., None], side).reshape(batch, -1) >= 0.5
+  if valid is not None:
+    counted = pool_mean(valid.astype(jnp.float32)[..., None], side).reshape(batch, -1) >= 0.5
     squares = squares * counted
     limit = jnp.minimum(limit, jnp.maximum(counted.astype(jnp.float32).sum(-1), 1.0))
   if number < side * side:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.networks.filtering import (
+from ocrgan_jax.core.linear_filters import (
   filter_planes,
   gaussian_matrix,
   halved,
@@ -44,20 +44,20 @@ class Measurements(NamedTuple):
       energies of colour differences.
     detail: the strongest fine detail in each cell, float32 [batch, q, q, 2 len(FINE_BANDS)], at
       least 0; for each band its bright side, then its dark side.
-    counts: bool [batch, q, q], False for cells to ignore; None if all count.
+    valid: bool [batch, q, q], False for cells to ignore; None if all count.
   """
 
   statistics: Any
   detail: Any
-  counts: Any
+  valid: Any
 
 
-def measure(images: jax.Array, counts: jax.Array | None = None) -> Measurements:
+def measure(images: jax.Array, valid: jax.Array | None = None) -> Measurements:
   """Measures images.
 
   Args:
     images: float [batch, size, size, 3] in [-1, 1]; size a power of two.
-    counts: bool [batch, size, size], False for pixels to ignore; None if all count. A cell counts
+    valid: bool [batch, size, size], False for pixels to ignore; None if all count. A cell counts
       if all its pixels do.
 
   Returns:
@@ -68,9 +68,9 @@ def measure(images: jax.Array, counts: jax.Array | None = None) -> Measurements:
   detail = pool_max(_fine_detail(images.mean(-1)), cells)
   shrunk = pool_mean(images, SIZE) if size > SIZE else images
   statistics = pool_mean(_statistics(shrunk), positions)
-  if counts is not None:
-    counts = pool_max(1.0 - counts[..., None], cells)[..., 0] == 0
-  return Measurements(statistics, detail, counts)
+  if valid is not None:
+    valid = pool_max(1.0 - valid[..., None], cells)[..., 0] == 0
+  return Measurements(statistics, detail, valid)
 
 
 def sides(size: int) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def export(
       'dtype': 'uint8',
       'colours': (
         'RGB, and a fourth channel: 255 where a pixel counts, else 0'
-        if scorer.model.has_counts
+        if scorer.model.has_valid
         else 'RGB'
       ),
     },

@@ -137,14 +137,14 @@ def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) ->
 
 
 def fit_bands(scorer: Scorer, normal: NormalImages) -> Scorer:
-  """Fits the preset `bands`, which trains no network, to the images of a run.
+  """Fits the recipe `bands`, which trains no network, to the images of a run.
 
   Args:
     scorer: of the run.
     normal: the normal images of the run.
 
   Returns:
-    The scorer of that preset.
+    The scorer of that recipe.
   """
   config = default.get_config('bands')
   fields = flat_fields(scorer.config)

@@ -57,6 +57,18 @@ class Scorer:
   framing: Framing
 
   @property
+  def step(self) -> int:
+    """The number of training steps behind the model; 0 for the recipe `bands`."""
+    return int(self.state.step)
+
+  @property
+  def compared_with(self) -> str:
+    """The photographs whose scores are 0 to 1 and set the threshold, in words for users."""
+    if self.model.score.heads_on:
+      return 'training photographs'
+    return 'held-out sound photographs'
+
+  @property
   def batch_size(self) -> int:
     """Number of images to score at once, as in training. Scores do not depend on it."""
     return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size

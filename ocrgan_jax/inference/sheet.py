@@ -5,7 +5,7 @@ import urllib.parse
 from pathlib import Path
 
 from ocrgan_jax.core.files import write_text
-from ocrgan_jax.drawing import overlay, pages
+from ocrgan_jax.drawing import overlay, templating
 from ocrgan_jax.inference.prediction import Prediction
 
 TEMPLATE = Path(__file__).parent / 'templates' / 'sheet.html.jinja'
@@ -22,7 +22,7 @@ def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Pa
   Returns:
     The page's path.
   """
-  page = pages.render(
+  page = templating.render(
     TEMPLATE,
     unreadable=[p for p in predictions if p.error],
     shown=sorted((p for p in predictions if p.map), key=lambda p: -p.score),

@@ -10,16 +10,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from ocrgan_jax.forging import mixtures
 from ocrgan_jax.forging.cutpaste import FAMILIES, forge
-from ocrgan_jax.forging.mixtures import forge_mixtures
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.networks import frequency_decoupling
 
-# Number of validation's first draw. Validation counts down from here, training up from 0.
+# Number of validation's draw; the steps of training number theirs from 0.
 VALIDATION_DRAW = 2**32 - 1
-MIXED_BANDS = 3  # number of bands in mixtures
 
 
 def to_float(images: jax.Array) -> jax.Array:
@@ -27,7 +24,7 @@ def to_float(images: jax.Array) -> jax.Array:
   return images[..., :3].astype(jnp.float32) / 127.5 - 1
 
 
-def counted_pixels(images: jax.Array) -> jax.Array | None:
+def valid_pixels(images: jax.Array) -> jax.Array | None:
   """The mask of pixels that count, bool [batch, size, size]; None without a fourth channel."""
   return images[..., 3] > 0 if images.shape[-1] == 4 else None
 
@@ -54,28 +51,21 @@ def forge_batch(model: OCRGAN, key: jax.Array, images: jax.Array) -> jax.Array:
   return forge(key, images, **{name: getattr(model.forgery, name) for name in FAMILIES})
 
 
-def forged_step(
-  state: State, number: int | jax.Array, images: jax.Array, *, model: OCRGAN
-) -> jax.Array:
+def forged_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
   """Forges anomalies into uint8 images for validation, the same ones at every validation.
 
   Args:
     state: provides the random key.
-    number: number of the copy; each has different forgeries.
     images: uint8 [batch, size, size, 3 or 4].
     model: the static description.
 
   Returns:
     uint8 array shaped like `images`, forged only in pixels that count.
   """
-  real, key = to_float(images), state.random_key(jnp.uint32(VALIDATION_DRAW) - number)
-  if model.forgery.validation == 'unseen':
-    bands = frequency_decoupling(real, MIXED_BANDS)
-    forged, _ = forge_mixtures(key, bands, tuple(mixtures.FAMILIES))
-  else:
-    forged = forge_batch(model, key, real)
-  counts = counted_pixels(images)
-  if counts is not None:
-    forged = jnp.where(counts[..., None], forged, real)
+  real = to_float(images)
+  forged = forge_batch(model, state.random_key(jnp.uint32(VALIDATION_DRAW)), real)
+  valid = valid_pixels(images)
+  if valid is not None:
+    forged = jnp.where(valid[..., None], forged, real)
   forged = jnp.round((forged + 1) * 127.5).astype(jnp.uint8)
-  return jnp.concatenate([forged, images[..., 3:]], axis=-1) if counts is not None else forged
+  return jnp.concatenate([forged, images[..., 3:]], axis=-1) if valid is not None else forged

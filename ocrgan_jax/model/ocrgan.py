@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from ocrgan_jax.core.checks import check, one_of, power_of_two
+from ocrgan_jax.core.checks import check, power_of_two
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.forging.cutpaste import FAMILIES, Forgery
+from ocrgan_jax.forging.cutpaste import Forgery
 from ocrgan_jax.networks import Discriminator, Generator
 from ocrgan_jax.optimization.losses import Loss, generator_terms
 from ocrgan_jax.optimization.optimizer import Optimizer
@@ -22,13 +22,11 @@ class OCRGAN:
     image_size: side of the images in pixels.
     branches: N, the number of bands that FD makes.
     bands: indices of the bands kept, 0 is the lowest; all of them except in Table VI.
-    generator_input: G's input in training: 'normal' images (the paper), or 'forged' ones that it
-      restores to the normal ones.
     loss: Eq. 9-12.
     trains: whether G and D are trained; if not, they have no parameters.
     forgery: forgeries of training and validation.
     score: how images are scored.
-    has_counts: whether images have a fourth channel, 255 where a pixel counts.
+    has_valid: whether images have a fourth channel, 255 where a pixel counts.
 
   Raises:
     InputError: if a field is out of bounds, or two fields contradict each other.
@@ -40,20 +38,14 @@ class OCRGAN:
   image_size: int = power_of_two(32)
   branches: int
   bands: tuple[int, ...]
-  generator_input: str = one_of('normal', 'forged', name='train.generator_input')
   trains: bool
   loss: Loss
   forgery: Forgery
   score: Score
-  has_counts: bool = False
+  has_valid: bool = False
 
   def __post_init__(self) -> None:
     check(self)
-    if self.generator_input == 'forged' and self.forgery.is_off:
-      families = ', '.join(f'forgery.{name}' for name in FAMILIES)
-      raise InputError(
-        f"train.generator_input is 'forged' but {families} are all off; switch one on"
-      )
     if not self.trains and self.score.needs_networks:
       raise InputError(
         'train.epochs is 0, so there are no networks to score with: set score.kind=heads, or set '
@@ -68,11 +60,6 @@ class OCRGAN:
     return self.trains and (loss_uses_it or self.score.needs_latent)
 
   @property
-  def validates_on_forgeries(self) -> bool:
-    """Whether validation compares held-out images with forged copies."""
-    return not self.forgery.is_off or self.forgery.validation == 'unseen'
-
-  @property
   def channels(self) -> int:
     """Channels of the uint8 input images."""
-    return 4 if self.has_counts else 3
+    return 4 if self.has_valid else 3

@@ -8,12 +8,12 @@ from jax.sharding import Mesh
 from jax.stages import Wrapped
 
 from ocrgan_jax.core import sharding
+from ocrgan_jax.heads.judgement import judge
 from ocrgan_jax.model.forward import forward
-from ocrgan_jax.model.inputs import counted_pixels, split, to_float
+from ocrgan_jax.model.inputs import split, to_float, valid_pixels
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring import anomaly_score
-from ocrgan_jax.scoring.heads_score import judge
 
 
 def score_step(
@@ -37,14 +37,14 @@ def score_step(
   """
   rule = model.score
   if rule.kind == anomaly_score.HEADS:
-    return judge(reference.detector, to_float(images), counted_pixels(images))._asdict()
+    return judge(reference.detector, to_float(images), valid_pixels(images))._asdict()
   outputs = _outputs(state, images, model)
   maps = anomaly_score.anomaly_map(outputs, rule) / reference.map_unit
   return {
     'score': anomaly_score.SCORES[rule.kind](outputs, maps, rule),
     'map': maps,
     'content': anomaly_score.content_error(
-      outputs.images, outputs.reconstructions, rule.content_distance, outputs.counts
+      outputs.images, outputs.reconstructions, rule.content_distance, outputs.valid
     ),
     'latent': anomaly_score.latent_error(outputs.latent, outputs.reconstructed_latent),
     'features': outputs.latent,
@@ -67,7 +67,7 @@ def map_step(state: State, images: jax.Array, *, model: OCRGAN) -> jax.Array:
 
 def _outputs(state: State, images: jax.Array, model: OCRGAN) -> anomaly_score.Outputs:
   result = forward(model, state, split(model, to_float(images)))
-  return result.outputs._replace(counts=counted_pixels(images))
+  return result.outputs._replace(valid=valid_pixels(images))
 
 
 def explain_step(
@@ -91,7 +91,7 @@ def explain_step(
   """
   bands, real = split(model, to_float(images))
   result = forward(model, state, (bands, real))
-  outputs = result.outputs._replace(counts=counted_pixels(images))
+  outputs = result.outputs._replace(valid=valid_pixels(images))
   views = {
     'input': real,
     'map': _finished_map(model, reference, outputs),
@@ -111,7 +111,7 @@ def _finished_map(
   model: OCRGAN, reference: anomaly_score.Reference, outputs: anomaly_score.Outputs
 ) -> jax.Array:
   if model.score.kind == anomaly_score.HEADS:
-    return judge(reference.detector, outputs.images, outputs.counts).map
+    return judge(reference.detector, outputs.images, outputs.valid).map
   return anomaly_score.anomaly_map(outputs, model.score) / reference.map_unit
 
 

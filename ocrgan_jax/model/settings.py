@@ -5,14 +5,14 @@ import ml_collections
 from ocrgan_jax.configs import default
 from ocrgan_jax.core.checks import flat_fields, read, require, seed_bound
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.framing import has_counts
+from ocrgan_jax.data.framing import has_valid
 from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.forging.cutpaste import Forgery
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.networks.architecture import Architecture
 from ocrgan_jax.optimization.losses import Loss
 from ocrgan_jax.optimization.optimizer import Optimizer
-from ocrgan_jax.optimization.schedule import Schedule
+from ocrgan_jax.optimization.run_length import RunLength
 from ocrgan_jax.scoring.anomaly_score import Score
 
 
@@ -31,7 +31,7 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
   _refuse_unknown_fields(config)
   require('seed', config.seed, seed_bound)
   read(DataSettings, config.data)
-  schedule = read(Schedule, config.train)
+  schedule = read(RunLength, config.train)
   networks = read(Architecture, config.model)
   return OCRGAN(
     generator=networks.generator(),
@@ -40,12 +40,11 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
     image_size=config.image_size,
     branches=networks.branches,
     bands=networks.kept_bands(),
-    generator_input=config.train.generator_input,
     trains=schedule.trains,
     loss=read(Loss, config.loss),
     forgery=read(Forgery, config.forgery),
     score=read(Score, config.score),
-    has_counts=has_counts(config),
+    has_valid=has_valid(config),
   )
 
 

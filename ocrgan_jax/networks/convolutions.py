@@ -46,12 +46,6 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return by_platform(x, kernel, cpu=_transposed_on_cpu, default=_transposed)
 
 
-@jax.custom_vjp
-def same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Convolution of stride 1 and padding 1: [b, h, w, c], [3, 3, c, f] → [b, h, w, f]."""
-  return _conv(x, kernel, 1)
-
-
 def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
   if x.shape[-1] <= FEW_CHANNELS:
     return _strided_over_blocks(x, kernel)
@@ -189,18 +183,9 @@ def _transposed_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, 
   return strided_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
 
 
-def _same_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-  x, kernel = saved
-  x, gradient = map(cpu_barrier, (x, gradient))
-  turned = kernel[::-1, ::-1].swapaxes(2, 3)
-  plain = lambda x, kernel: _conv(x, kernel, 1)
-  return same_conv(gradient, turned), _kernel_gradient(plain, x, gradient, 3)
-
-
 def _save(convolution: Callable[..., jax.Array]) -> Callable[..., Any]:
   return lambda x, kernel: (convolution(x, kernel), (x, kernel))
 
 
 strided_conv.defvjp(_save(strided_conv), _strided_backward)
 transposed_conv.defvjp(_save(transposed_conv), _transposed_backward)
-same_conv.defvjp(_save(same_conv), _same_backward)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ocrgan_jax.core.platforms import on_accelerator
-from ocrgan_jax.networks.convolutions import same_conv, strided_conv, transposed_conv
+from ocrgan_jax.networks.convolutions import strided_conv, transposed_conv
 
 WEIGHTS = nn.initializers.normal(0.02)
 
@@ -63,32 +63,6 @@ class UpConv(nn.Module):
     kernel = self.param('kernel', WEIGHTS, shape, jnp.float32)
     out = transposed_conv(x.astype(self.dtype), kernel.astype(self.dtype))
     return _with_bias(self, out) if self.use_bias else out
-
-
-class Conv(nn.Module):
-  """3×3 convolution of stride 1 and padding 1: keeps the resolution.
-
-  Attributes:
-    features: number of output channels.
-    use_bias: whether a bias is added.
-    dtype: dtype of the computation; parameters are float32.
-  """
-
-  features: int
-  use_bias: bool = False
-  dtype: Any = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """[batch, h, w, c] → [batch, h, w, features]."""
-    kernel = self.param('kernel', WEIGHTS, (3, 3, x.shape[-1], self.features), jnp.float32)
-    out = same_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-    return _with_bias(self, out) if self.use_bias else out
-
-
-def resize(x: jax.Array, size: int) -> jax.Array:
-  """Resizes [batch, h, w, c] to [batch, size, size, c], bilinear; antialiased when shrinking."""
-  return jax.image.resize(x, (x.shape[0], size, size, x.shape[-1]), 'bilinear')
 
 
 class PixelConv(nn.Module):

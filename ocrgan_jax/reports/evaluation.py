@@ -20,7 +20,7 @@ from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.recalibration import fit_bands, with_score
 from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.optimization.schedule import Schedule
+from ocrgan_jax.optimization.run_length import RunLength
 from ocrgan_jax.reports import several_runs
 from ocrgan_jax.reports.leaks import count_leaked
 from ocrgan_jax.reports.report import write_report
@@ -102,7 +102,7 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     run_folder.check_training_set(workdir, dataset.train.digests)
-  normal, compares = None, bands and read(Schedule, config.train).trains
+  normal, compares = None, bands and read(RunLength, config.train).trains
   if (score or compares) and trained_on == dataset.train.digests:
     chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
     normal = load_normal_images(

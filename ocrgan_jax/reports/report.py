@@ -16,7 +16,7 @@ from ocrgan_jax.core.files import mark_output, write_text
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
 from ocrgan_jax.data.images import Photographs
-from ocrgan_jax.drawing import figures, pages
+from ocrgan_jax.drawing import figures, templating
 from ocrgan_jax.drawing.overlay import tinted
 from ocrgan_jax.inference.map_views import drawing_settings
 from ocrgan_jax.inference.scorer import Scorer
@@ -75,7 +75,7 @@ def write_report(
   figures.loss_curves(pictures / 'losses.png', log)
   draw_examples(pictures, tested, scorer, scaled)
   config = scorer.config.to_dict()
-  html = pages.render(
+  html = templating.render(
     TEMPLATE,
     metrics=metrics,
     rows=[

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ocrgan_jax.core.files import write_text
-from ocrgan_jax.drawing import pages
+from ocrgan_jax.drawing import templating
 from ocrgan_jax.reports.twins import WITHOUT
 from ocrgan_jax.runs import run_folder
 
@@ -115,7 +115,7 @@ def write(workdir: Path, rows: Sequence[Row], protocol: str) -> str:
     cells = [row.means[name] or ('', '') for name in shown]
     writer.writerow([row.name, len(row.runs), *(x for cell in cells for x in cell)])
   write_text(workdir / 'table.csv', file.getvalue())
-  page = pages.render(
+  page = templating.render(
     TEMPLATE, rows=rows, metrics=shown, format_mean=format_mean, protocol=protocol
   )
   write_text(workdir / 'table.html', page)

@@ -239,13 +239,6 @@ def steps(workdir: Path, protocol: str) -> list[int]:
   return [max(whole) if protocol == 'last' else max(whole, key=lambda step: (whole[step], step))]
 
 
-def keep_last_and_best(workdir: Path) -> None:
-  """Removes all checkpoints of a run except the last and the best by validation."""
-  with open_checkpoints(workdir) as manager:
-    for step in set(manager.all_steps()) - {manager.latest_step(), manager.best_step()}:
-      manager.delete(step)
-
-
 def restore_scoring(
   workdir: Path, like: State, sharding: Sharding, step: int
 ) -> tuple[State, Calibration]:

@@ -24,7 +24,6 @@ CHANGEABLE = (
   'train.steps',
   'train.keep_checkpoints',
   'train.pictures',
-  'train.track',
   'data_dir',
   'data.test_dir',
   'data.prepared_dir',
@@ -32,23 +31,16 @@ CHANGEABLE = (
   'data.workers',
 )
 
-# Settings of earlier versions that are gone, and the value at which each did nothing.
-REMOVED = {
-  'score.map': 'difference',
-  'model.discriminator_head': 'image',
-  'model.deviations': False,
-  'forgery.mixtures': False,
-  'forgery.unforged': 0.0,
-  'loss.ssim': 0.0,
-  'train.average': 0.0,
-  'augmentation.shift': 0.0,
-  'augmentation.brightness': 0.0,
-  'loss.pixels': 0.0,
-  'model.withhold_low': False,
-  'score.map_units': 'overall',
+# Settings that are gone, and the value at which each did nothing.
+REMOVED: dict[str, Any] = {
+  'forgery.validation': 'same',
+  'forgery.copies': 1,
+  'train.generator_input': 'normal',
+  'train.warmup': 0,
+  'train.decay': 'none',
+  'train.clip': 0.0,
+  'train.track': 'none',
 }
-# These did nothing unless one of those above was in use.
-REMOVED_WITH_THEM = ('density.', 'loss.defects')
 
 # Settings that came later and whose default changes a run, and the value without effect.
 ADDED = {'data.groups': 'none'}
@@ -233,7 +225,7 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
 
 
 def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
-  """The settings of a run without those of earlier versions that are gone.
+  """The settings of a run without those that are gone.
 
   Args:
     fields: full name → value.
@@ -246,14 +238,9 @@ def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     InputError: if the run used one that is gone.
   """
   for name, unused in REMOVED.items():
-    if fields.get(name, unused) != unused:
+    if name != 'train.track' and fields.get(name, unused) != unused:
       raise InputError(
-        f'{path}: {name} is {fields[name]!r}, and this version has no such setting; use '
-        'ocrgan_jax 0.1.0 for this run, or train again (the recipe bands replaces statistics and '
-        'restore)'
+        f'{path}: {name} is {fields[name]!r}, and this version has no such setting; use the '
+        'version that made this run, or train again'
       )
-  return {
-    name: value
-    for name, value in fields.items()
-    if name not in REMOVED and not name.startswith(REMOVED_WITH_THEM)
-  }
+  return {name: value for name, value in fields.items() if name not in REMOVED}

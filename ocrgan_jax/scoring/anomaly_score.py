@@ -15,8 +15,8 @@ from jax import lax
 
 from ocrgan_jax.core.checks import at_least, between, check, one_of
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.linear_filters import gaussian_matrix
 from ocrgan_jax.heads.maps import SHARES, on
-from ocrgan_jax.networks.filtering import gaussian_matrix
 
 # `map_sigma` and `map_top` are given at this image size and scale with it.
 REFERENCE_SIZE = 256
@@ -30,25 +30,25 @@ class Outputs(NamedTuple):
     reconstructions: shaped like `images`; None, like both latents, if no network was trained.
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
-    counts: bool [batch, size, size], False for pixels to ignore; None if all count.
+    valid: bool [batch, size, size], False for pixels to ignore; None if all count.
   """
 
   images: jax.Array
   reconstructions: Any = None
   latent: Any = None
   reconstructed_latent: Any = None
-  counts: Any = None
+  valid: Any = None
 
 
 def content_error(
-  images: jax.Array, reconstructions: jax.Array, distance: str, counts: jax.Array | None = None
+  images: jax.Array, reconstructions: jax.Array, distance: str, valid: jax.Array | None = None
 ) -> jax.Array:
   """L_con of each image over the pixels that count: [batch, size, size, 3] twice → [batch]."""
   difference = images - reconstructions
   difference = jnp.abs(difference) if distance == 'l1' else jnp.square(difference)
-  if counts is None:
+  if valid is None:
     return difference.mean((1, 2, 3))
-  return (difference.mean(-1) * counts).sum((1, 2)) / jnp.maximum(counts.sum((1, 2)), 1)
+  return (difference.mean(-1) * valid).sum((1, 2)) / jnp.maximum(valid.sum((1, 2)), 1)
 
 
 def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Array:
@@ -59,16 +59,6 @@ def latent_error(latent: jax.Array, reconstructed_latent: jax.Array) -> jax.Arra
 def difference_map(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
   """|I − Î|, averaged over colours: [batch, size, size, 3] twice → [batch, size, size]."""
   return jnp.abs(images - reconstructions).mean(-1)
-
-
-def resize_maps(maps: jax.Array, size: int) -> jax.Array:
-  """Resizes maps bilinearly to the images' resolution: [batch, h, w] → [batch, size, size]."""
-  # Equals `jax.image.resize`, which jax2onnx cannot convert for a variable batch size.
-  count = maps.shape[1]
-  at = (np.arange(size) + 0.5) * count / size - 0.5
-  weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)))
-  matrix = jnp.asarray(weights / weights.sum(1, keepdims=True), jnp.float32)
-  return jnp.einsum('ij,bjk,lk->bil', matrix, maps, matrix, precision='highest')
 
 
 def smooth(maps: jax.Array, sigma: float) -> jax.Array:
@@ -113,7 +103,7 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
   score = jnp.zeros(())
   if rule.content_weight > 0:
     error = content_error(
-      outputs.images, outputs.reconstructions, rule.content_distance, outputs.counts
+      outputs.images, outputs.reconstructions, rule.content_distance, outputs.valid
     )
     score = rule.content_weight * error
   if rule.content_weight < 1:
@@ -208,7 +198,7 @@ def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
     float32 [batch, size, size].
   """
   maps = smooth(difference_map(outputs.images, outputs.reconstructions), rule.map_sigma)
-  return maps if outputs.counts is None else maps * outputs.counts
+  return maps if outputs.valid is None else maps * outputs.valid
 
 
 class Reference(NamedTuple):

@@ -42,7 +42,7 @@ from starlette.exceptions import HTTPException
 from ocrgan_jax import __version__
 from ocrgan_jax.data.decoding import open_image, small_jpeg, to_rgb
 from ocrgan_jax.data.framing import decode_frames
-from ocrgan_jax.drawing import pages
+from ocrgan_jax.drawing import templating
 from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.map_views import drawing_settings, small_map
 from ocrgan_jax.inference.scorer import Scorer
@@ -226,7 +226,7 @@ def create_app(
 
   @app.get('/', response_class=HTMLResponse)
   async def page() -> str:
-    return pages.render(PAGE, root_path=root_path)
+    return templating.render(PAGE, root_path=root_path)
 
   return app
 

@@ -56,7 +56,7 @@ def stop_if_not_finite(
         )
       raise InputError(
         f'the loss {broken[0]} is not finite at step {step - back} (its images and losses are in '
-        f'{workdir / NOT_FINITE_FILE}); lower train.learning_rate or set train.clip'
+        f'{workdir / NOT_FINITE_FILE}); lower train.learning_rate'
       )
 
 

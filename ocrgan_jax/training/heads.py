@@ -14,7 +14,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.images import NormalImages, tile_indices
 from ocrgan_jax.heads.fitting import fit
 from ocrgan_jax.heads.measurements import Measurements, measure
-from ocrgan_jax.model.inputs import counted_pixels, to_float
+from ocrgan_jax.model.inputs import to_float, valid_pixels
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.scoring.calibration import Calibration, calibrate
 from ocrgan_jax.training.device_batches import device_batches
@@ -103,6 +103,6 @@ def _some_photographs(total: int, tiles: list[list[np.ndarray]]) -> list[np.ndar
 @functools.cache
 def _measuring(mesh: Mesh) -> Wrapped:
   def step(images: jax.Array) -> Measurements:
-    return measure(to_float(images), counted_pixels(images))
+    return measure(to_float(images), valid_pixels(images))
 
   return sharding.jit_over_batch(step, mesh, num_replicated=0)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,6 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from ocrgan_jax.core.files import write_text
-
-# Two functions: one sends the metrics of a step to a service, one ends the connection.
-Tracker = tuple[Callable[[int, dict[str, float]], None], Callable[[], None]]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -36,7 +33,7 @@ class TrainingLog:
 
   A line of `metrics.jsonl` has `step`, `epoch` (passes over the training set so far), and either
   the results of a validation, or the mean losses since the last such line and
-  `images_per_second`, which sums over all models that train at once.
+  `images_per_second`.
   """
 
   def __init__(
@@ -49,7 +46,6 @@ class TrainingLog:
     num_images: int,
     writes: bool = True,
     shows_progress: bool = True,
-    tracker: Tracker | None = None,
   ):
     """Opens the log of a run and drops what an interrupted run logged after `step`.
 
@@ -61,9 +57,8 @@ class TrainingLog:
       num_images: images per epoch.
       writes: whether this process writes the log; only one process of a run does.
       shows_progress: whether to show a progress bar.
-      tracker: sends the metrics to a service, too.
     """
-    self._path, self._events, self._tracker = workdir / 'metrics.jsonl', None, tracker
+    self._path, self._events = workdir / 'metrics.jsonl', None
     if writes:
       kept = [line for line in read_lines(self._path) if line['step'] <= step]
       write_text(self._path, ''.join(f'{json.dumps(line)}\n' for line in kept))
@@ -88,15 +83,10 @@ class TrainingLog:
     self._images = 0
     self._since = time.perf_counter()
 
-  def add(self, metrics: dict[str, jax.Array], models: int = 1) -> None:
-    """Adds the scalars of one step, without waiting for the device.
-
-    Args:
-      metrics: of this run.
-      models: number of models that took turns in this step.
-    """
+  def add(self, metrics: dict[str, jax.Array]) -> None:
+    """Adds the scalars of one step, without waiting for the device."""
     self._window.append(metrics)
-    self._images += models * self._batch_size
+    self._images += self._batch_size
     self._bar.update(self._batch_size)
 
   def flush(self, step: int) -> list[dict[str, float]]:
@@ -126,8 +116,6 @@ class TrainingLog:
       file.write(json.dumps(line) + '\n')
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
-    if self._tracker:
-      self._tracker[0](step, metrics)
 
   def picture(self, step: int, name: str, image: np.ndarray) -> None:
     """Shows a picture, uint8 [height, width, 3], in TensorBoard."""
@@ -155,5 +143,3 @@ class TrainingLog:
     self._bar.close()
     if self._events is not None:
       self._events.close()
-    if self._tracker:
-      self._tracker[1]()

@@ -26,7 +26,7 @@ from ocrgan_jax.model.inputs import forged_step
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import jit_explain_step
 from ocrgan_jax.model.state import State, create_state
-from ocrgan_jax.optimization.schedule import Schedule, choose_batch_size
+from ocrgan_jax.optimization.run_length import RunLength, choose_batch_size
 from ocrgan_jax.runs import checkpoint, run_folder
 from ocrgan_jax.runs.ownership import LOCK, owned
 from ocrgan_jax.runs.thumbnails import save_thumbnails
@@ -37,7 +37,6 @@ from ocrgan_jax.training.divergence import report_stalled, stop_if_not_finite
 from ocrgan_jax.training.image_size import choose_image_size
 from ocrgan_jax.training.log import TrainingLog, read_lines
 from ocrgan_jax.training.step import train_step
-from ocrgan_jax.training.tracking import open_tracker
 from ocrgan_jax.training.validation import Validator
 
 SIGNAL_SECONDS = 0.5  # wait this long for a signal that has already reached another process
@@ -70,7 +69,7 @@ class TrainingRun:
   ):
     """Restores the run from its last checkpoint, or starts it; see `open_run`."""
     images, held_out = data.normal.images, data.normal.held_out
-    schedule, count = read(Schedule, config.train), len(images)
+    schedule, count = read(RunLength, config.train), len(images)
     self.batch_size = batch_size
     self.num_steps = schedule.num_steps(count, self.batch_size)
     self.batches = TrainingBatches(
@@ -94,7 +93,7 @@ class TrainingRun:
     self._num_for_threshold = data.normal.num_held_out_groups
     if model.score.heads_on:
       self._num_for_threshold += len(np.unique(data.normal.groups))
-    self._num_images, self._log_every, self._track = count, schedule.log_every, schedule.track
+    self._num_images, self._log_every = count, schedule.log_every
     self.save_at = schedule.checkpoint_steps(count, self.batch_size)
     self._validate = Validator(model, mesh, data.normal, self.batch_size)
 
@@ -118,9 +117,6 @@ class TrainingRun:
       num_images=self._num_images,
       writes=first,
       shows_progress=shows_progress,
-      tracker=sharding.in_first_process(
-        lambda: open_tracker(self._track, self._workdir, self._config)
-      ),
     )
     self.log.text('config', json.dumps(self._config.to_dict(), indent=2))
     try:
@@ -147,18 +143,17 @@ class TrainingRun:
     for warning in plan.warnings_for(self.num_steps, self._num_for_threshold):
       print(f'warning: {warning}', file=sys.stderr)
 
-  def log_step(self, step: int, metrics: dict[str, jax.Array], models: int = 1) -> None:
+  def log_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
     """Logs the losses of a step; writes a line if one is due.
 
     Args:
       step: that was done.
       metrics: its losses.
-      models: number of models that took turns in this step.
 
     Raises:
       InputError: if a loss since the last line is not finite.
     """
-    self.log.add(metrics, models)
+    self.log.add(metrics)
     if step == self.step + 1:
       self._since = time.perf_counter()
     if self._prints_time and step == self.step + 1 + plan.MEASURED_STEPS:
@@ -241,8 +236,8 @@ class TrainingRun:
     count = min(snapshots.COUNT, len(self._data.normal.held_out))
     images = self._data.normal.held_out[np.arange(count)]
     parts = {'held_out': images}
-    if self._model.validates_on_forgeries:
-      parts['forged'] = np.asarray(_forging(self._model)(state, np.uint32(0), images))
+    if not self._model.forgery.is_off:
+      parts['forged'] = np.asarray(_forging(self._model)(state, images))
     explain = jit_explain_step(self._model, self._mesh)
     limit = map_limit(calibration, self._model.score, calibration.limit)
     for name, part in parts.items():
@@ -307,7 +302,7 @@ def compile_step(model: OCRGAN, mesh: Mesh, state: State, batch_size: int) -> Co
 
 @functools.cache
 def _forging(model: OCRGAN) -> Callable[..., jax.Array]:
-  """Returns the compiled function (state, draw, images) → forged images."""
+  """Returns the compiled function (state, images) → forged images."""
   return jax.jit(functools.partial(forged_step, model=model))
 
 

@@ -11,10 +11,10 @@ import optax
 
 from ocrgan_jax.model.inputs import (
   add_arrays,
-  counted_pixels,
   forge_batch,
   split,
   to_float,
+  valid_pixels,
 )
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import NetworkState, State
@@ -75,14 +75,13 @@ def prepare_batch(state: State, images: jax.Array, *, model: OCRGAN) -> Batch:
   """
   key = state.random_key(state.step)
   normal = to_float(images)
-  normal_bands, real = split(model, normal)
+  bands, real = split(model, normal)
   if model.forgery.is_off:
-    return Batch(real, normal_bands)
+    return Batch(real, bands)
   forged = forge_batch(model, key, normal)
-  if (counts := counted_pixels(images)) is not None:  # no forgeries in ignored pixels
-    forged = jnp.where(counts[..., None], forged, normal)
-  forged_bands, forged = split(model, forged)
-  return Batch(real, forged_bands if model.generator_input == 'forged' else normal_bands, forged)
+  if (valid := valid_pixels(images)) is not None:  # no forgeries in ignored pixels
+    forged = jnp.where(valid[..., None], forged, normal)
+  return Batch(real, bands, split(model, forged)[1])
 
 
 def update_generator(

@@ -71,7 +71,7 @@ class Validator:
     if not np.isfinite([*normal, *forged]).all():
       raise InputError(
         f'scores of held-out images are not finite at step {int(state.step)}: the weights have '
-        'diverged; lower train.learning_rate or set train.clip'
+        'diverged; lower train.learning_rate'
       )
     calibration = calibrate(
       reduce_tiles(self.normal.held_out, normal),
@@ -105,10 +105,9 @@ class Validator:
       scores, maps = programs.score(state, reference, batch)
       normal.append(np.asarray(scores)[:count])
       map_maximum = max(map_maximum, float(np.asarray(maps)[:count].max()))
-      if model.validates_on_forgeries:
-        for number in range(model.forgery.copies):
-          copies = programs.forge(state, np.uint32(number), batch)
-          forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
+      if not model.forgery.is_off:
+        copies = programs.forge(state, batch)
+        forged.append(np.asarray(programs.score(state, reference, copies)[0])[:count])
     return np.concatenate(normal), np.concatenate([np.zeros(0, np.float32), *forged]), map_maximum
 
 
@@ -124,7 +123,7 @@ def _compile(model: OCRGAN, mesh: Mesh) -> _Programs:
   return _Programs(
     jit(functools.partial(_score_and_map, model=model), num_replicated=2),
     jit(functools.partial(map_step, model=model), num_replicated=1),
-    jit(functools.partial(forged_step, model=model), num_replicated=2, makes_batch=True),
+    jit(functools.partial(forged_step, model=model), num_replicated=1, makes_batch=True),
   )
 
 

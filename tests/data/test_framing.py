@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.decoding import decode_image, upright_size
+from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames, read_region, region_png
 from ocrgan_jax.data.region import find_region
+from tests.conftest import decode_image
 
 RNG = np.random.default_rng(0)
 

@@ -12,8 +12,8 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.__main__ import contact_sheet, describe
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.decoding import decode_image, decode_mask, open_image
-from tests.conftest import run_module, smooth_image, write_images
+from ocrgan_jax.data.decoding import decode_mask, open_image
+from tests.conftest import decode_image, run_module, smooth_image, write_images
 
 
 @pytest.fixture

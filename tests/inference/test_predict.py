@@ -19,7 +19,7 @@ from PIL import Image
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.decoding import decode_image, upright_size
+from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.images import StreamedImages
 from ocrgan_jax.drawing import overlay
@@ -30,7 +30,7 @@ from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.tables import write_table
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.scoring.anomaly_score import map_score
-from tests.conftest import REPOSITORY, run_module
+from tests.conftest import REPOSITORY, decode_image, run_module
 
 
 @pytest.fixture(scope='module')

@@ -16,8 +16,6 @@ from tests.conftest import tiny_config, tiny_model
     ('model__branches', 0, 'model.branches is 0'),
     ('model__bands', '3', 'model.branches = 2'),
     ('model__bands', 'high', "must be 'all' or numbers"),
-    ('train__generator_input', 'fake', 'one of normal, forged'),
-    ('forgery__validation', 'fake', 'one of same, unseen'),
     ('loss__adversarial_form', 'wgan', 'one of bce, expectation'),
     ('score__content_distance', 'l3', 'one of l1, squared'),
     ('score__content_weight', 1.5, 'between 0 and 1'),
@@ -36,8 +34,6 @@ def test_invalid_fields_are_named(field: str, value: object, message: str) -> No
 
 
 def test_contradictions_are_refused() -> None:
-  with pytest.raises(InputError, match='all off'):
-    tiny_model(train__generator_input='forged', forgery__cutpaste=False, forgery__cutout=False)
   with pytest.raises(InputError, match=r'train.epochs is 0, so there are no networks'):
     tiny_model(train__epochs=0)
   with pytest.raises(InputError, match='G has no loss'):

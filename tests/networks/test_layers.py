@@ -1,25 +1,10 @@
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ocrgan_jax.networks import layers
-from ocrgan_jax.networks.layers import BatchNorm, Conv, resize
-
-
-def test_the_3x3_layer_keeps_the_resolution() -> None:
-  x = jnp.ones((2, 8, 8, 3))
-  layer = Conv(5, use_bias=True)
-  variables = layer.init(jax.random.key(0), x)
-  assert layer.apply(variables, x).shape == (2, 8, 8, 5)
-  assert jax.tree.map(jnp.shape, variables['params']) == {'kernel': (3, 3, 3, 5), 'bias': (5,)}
-
-
-def test_enlarging_agrees_with_opencv() -> None:
-  x = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
-  expected = [cv2.resize(image, (16, 16), interpolation=cv2.INTER_LINEAR) for image in x]
-  np.testing.assert_allclose(resize(jnp.asarray(x), 16), expected, atol=1e-6)
+from ocrgan_jax.networks.layers import BatchNorm
 
 
 def test_batch_norm_keeps_torchs_running_statistics() -> None:

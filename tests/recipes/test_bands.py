@@ -21,7 +21,6 @@ from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import create_state
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.scoring.anomaly_score import Reference
-from ocrgan_jax.training.group import train_several
 from ocrgan_jax.training.image_size import choose_image_size
 from ocrgan_jax.training.run import load_training_images, resolve
 from ocrgan_jax.training.train import train
@@ -33,7 +32,7 @@ from tests.conftest import (
   write_images,
 )
 
-BANDS = {name.replace('.', '__'): value for name, value in default.PRESETS['bands'].items()}
+BANDS = {name.replace('.', '__'): value for name, value in default.RECIPES['bands'].items()}
 
 
 @pytest.fixture(scope='module')
@@ -144,16 +143,6 @@ def test_onnx_runtime_scores_by_the_heads(run: Path, tmp_path: Path) -> None:
   export(run, tmp_path / 'out', onnx=True)
   description = json.loads((tmp_path / 'out/scorer.json').read_text())
   assert description['files']['scorer.onnx']['images_compared'] == 11
-
-
-def test_runs_fitted_in_a_group_equal_runs_alone(
-  run: Path, mvtec_folder: Path, tmp_path: Path
-) -> None:
-  configs = [tiny_config(mvtec_folder, **BANDS, seed=seed) for seed in (0, 1)]
-  train_several(configs, [tmp_path / 'a', tmp_path / 'b'])
-  together, alone = load(tmp_path / 'a').calibration, load(run).calibration
-  np.testing.assert_allclose(together.held_out, alone.held_out, rtol=1e-5)
-  assert load(tmp_path / 'b').config.seed == 1
 
 
 def test_a_trained_model_can_be_scored_by_the_heads(trained: Path, tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.decoding import decode_image, decode_mask
+from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.data.images import hold_out
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.reports.report import FIGURES
 from ocrgan_jax.reports.summary import summary_text
 from ocrgan_jax.scoring.metrics import image_auroc, pixel_metrics
-from tests.conftest import run_module
+from tests.conftest import decode_image, run_module
 
 
 def test_writes_metrics_scores_and_pictures(trained: Path) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrgan_jax.data.decoding import decode_image, decode_mask
+from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.scoring.metrics import (
   aupro,
   image_auroc,
@@ -16,7 +16,7 @@ from ocrgan_jax.scoring.metrics import (
   pixel_metrics,
   rates,
 )
-from tests.conftest import DATA
+from tests.conftest import DATA, decode_image
 
 LABELS = np.array([0, 0, 1, 1])
 

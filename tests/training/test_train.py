@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.decoding import decode_image
 from ocrgan_jax.data.images import hold_out
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.training.train import train
-from tests.conftest import assert_scores_half, tiny_config, write_data_without_signal
+from tests.conftest import assert_scores_half, decode_image, tiny_config, write_data_without_signal
 
 
 def losses(workdir: Path) -> list[dict[str, float]]:

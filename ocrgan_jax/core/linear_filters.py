@@ -1,4 +1,4 @@
-"""Linear filters of images as matrix products."""
+"""Linear filters of images and maps as matrix products."""
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,16 @@ def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
 def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
   """Returns the matrix [size, size] that filters one axis: filtered unit vectors."""
   return gaussian_filter1d(np.eye(size), sigma, axis=0)
+
+
+def resize_maps(maps: jax.Array, size: int) -> jax.Array:
+  """Resizes maps bilinearly: [batch, n, n] → [batch, size, size]."""
+  # Equals `jax.image.resize`, which jax2onnx cannot convert for a variable batch size.
+  count = maps.shape[1]
+  at = (np.arange(size) + 0.5) * count / size - 0.5
+  weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)))
+  matrix = jnp.asarray(weights / weights.sum(1, keepdims=True), jnp.float32)
+  return jnp.einsum('ij,bjk,lk->bil', matrix, maps, matrix, precision='highest')
 
 
 def halved(matrix: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ocrgan_jax.core.linear_filters import resize_maps
 from ocrgan_jax.heads.maps import Detector, finest_voices, head_maps, voice_scores
 from ocrgan_jax.heads.measurements import measure, sides
 from ocrgan_jax.heads.tails import LEAST, combine, head_surprises, place_surprise
-from ocrgan_jax.scoring.anomaly_score import resize_maps
 
 
 class Judgement(NamedTuple):
@@ -28,34 +28,34 @@ class Judgement(NamedTuple):
   features: jax.Array
 
 
-def judge(detector: Detector, images: jax.Array, counts: jax.Array | None = None) -> Judgement:
+def judge(detector: Detector, images: jax.Array, valid: jax.Array | None = None) -> Judgement:
   """Judges images. Under jit, only the results in use are computed.
 
   Args:
     detector: fitted.
     images: float [batch, size, size, 3] in [-1, 1].
-    counts: bool [batch, size, size], False for pixels to ignore; None if all count.
+    valid: bool [batch, size, size], False for pixels to ignore; None if all count.
 
   Returns:
     The judgement.
   """
-  measured, size = measure(images, counts), images.shape[1]
+  measured, size = measure(images, valid), images.shape[1]
   cells = sides(size)[1]
   found = head_maps(detector, measured)
-  said = head_surprises(detector.tails, voice_scores(found, measured.counts))
+  said = head_surprises(detector.tails, voice_scores(found, measured.valid))
   there = finest_voices(found).values()
   places = [combine(place_surprise(detector.tails, voices, own)) for voices, own in there]
   places = [resize_maps(x, cells) for x in places]
   together = combine(said)
   maps = resize_maps(combine(jnp.stack(places)), size)
   lowest = maps.min((1, 2), keepdims=True)
-  if counts is not None:
-    maps = jnp.where(counts, maps, lowest)
+  if valid is not None:
+    maps = jnp.where(valid, maps, lowest)
   score = together[:, None, None]
   maps = maps - maps.max((1, 2), keepdims=True) + score
   # Values near and below 0 are squeezed into what is left above it; their order stays.
   low = jnp.clip(score, LEAST, 1.0)
   maps = jnp.where(maps > low, maps, low * jnp.exp(jnp.minimum(maps - low, 0.0) / low))
-  if counts is not None:
-    maps = maps * counts
+  if valid is not None:
+    maps = maps * valid
   return Judgement(together, maps, said.T, measured.statistics.mean((1, 2)))

@@ -4,12 +4,12 @@ import dataclasses
 import math
 import sys
 
-from ocrgan_jax.core.checks import at_least, check, one_of
+from ocrgan_jax.core.checks import at_least, check
 from ocrgan_jax.core.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Schedule:
+class RunLength:
   """The fields of the config's section `train` that control the training loop.
 
   Attributes:
@@ -20,7 +20,6 @@ class Schedule:
     checkpoint_every: epochs between checkpoints; each is validated and saved.
     keep_checkpoints: whether to keep every checkpoint.
     log_every: steps between lines of the log.
-    track: service that also receives the log: 'wandb', 'mlflow' or 'none'.
 
   Raises:
     InputError: if a field is out of bounds.
@@ -32,7 +31,6 @@ class Schedule:
   checkpoint_every: int = at_least(1)
   keep_checkpoints: bool
   log_every: int = at_least(1)
-  track: str = one_of('none', 'wandb', 'mlflow')
 
   def __post_init__(self) -> None:
     check(self, 'train')

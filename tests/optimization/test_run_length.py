@@ -2,7 +2,7 @@ import pytest
 
 from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.optimization.schedule import Schedule, choose_batch_size
+from ocrgan_jax.optimization.run_length import RunLength, choose_batch_size
 from tests.conftest import tiny_config
 
 
@@ -19,5 +19,5 @@ def test_batch_shrinks_to_the_training_set_with_a_warning(capsys: pytest.Capture
 
 def test_checkpoints_are_at_the_ends_of_epochs_and_at_the_last() -> None:
   # 20 images in batches of 8: epochs end within steps 3, 5, 8, 10 and 13.
-  schedule = read(Schedule, tiny_config('', train__epochs=5, train__checkpoint_every=2).train)
+  schedule = read(RunLength, tiny_config('', train__epochs=5, train__checkpoint_every=2).train)
   assert schedule.checkpoint_steps(20, 8) == {5, 10, 13}
