@@ -136,4 +136,4 @@ def discriminator_adversarial_loss(
 
 def cross_entropy(logits: jax.Array, *, real: bool) -> jax.Array:
   """Mean binary cross-entropy of logits [batch] that are all real, or all fake."""
-  return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
+  return jax.nn.softplus(-logits if real else logits).mean()
