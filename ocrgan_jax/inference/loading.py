@@ -12,6 +12,7 @@ from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import user_path
 from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import create_state
 from ocrgan_jax.runs import checkpoint, run_folder, saved_calibration
@@ -55,9 +56,9 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   workdir, mesh = user_path(workdir), sharding.make_mesh()
   config = run_folder.load_config(workdir)
   model = build_model(config)
-  like = (
-    jax.eval_shape(functools.partial(create_state, model), config.seed) if model.trains else None
-  )
+  like = None
+  if isinstance(model, OCRGAN):
+    like = jax.eval_shape(functools.partial(create_state, model), config.seed)
   saved = None if as_trained else saved_calibration.restore_calibration(workdir)
   for wanted in checkpoint.steps(workdir, protocol):
     arrays, calibration = checkpoint.restore_scoring(

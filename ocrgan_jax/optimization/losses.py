@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from ocrgan_jax.core.checks import at_least, check, one_of
 from ocrgan_jax.core.errors import InputError

@@ -221,19 +221,12 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
       )
     raise InputError(f'no run in {workdir} (it has no config.json); train one there first')
   config = default.get_config().copy_and_resolve_references()
-  fields = flat_fields(config) | ADDED
   saved = _read_json(path)
   try:
     found = flat_fields(ml_collections.ConfigDict(saved))
   except (TypeError, ValueError, AttributeError):
     raise Damaged(f'{path} is damaged: it contains no settings; use another --workdir') from None
-  for name, value in without_removed(found, path).items():
-    if name not in fields:
-      raise InputError(
-        f'{path} has an unknown field {name!r}: another version of ocrgan_jax wrote it; '
-        'use that version'
-      )
-    fields[name] = value
+  fields = {**ADDED, **current_fields(found, path)}
   try:
     config.update_from_flattened_dict(fields)
   except (TypeError, ValueError) as error:
@@ -242,8 +235,8 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
   return config
 
 
-def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
-  """The settings of a run without those that are gone.
+def current_fields(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+  """The settings that a run saved, without those that are gone.
 
   Args:
     fields: full name → value.
@@ -253,12 +246,19 @@ def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     The others.
 
   Raises:
-    InputError: if the run used one that is gone.
+    InputError: if the run used one that is gone, or a field is unknown.
   """
-  for name, unused in REMOVED.items():
-    if name != 'train.track' and fields.get(name, unused) != unused:
+  known = flat_fields(default.get_config())
+  for name, value in fields.items():
+    if name in REMOVED:
+      if value != REMOVED[name] and name != 'train.track':
+        raise InputError(
+          f'{path}: {name} is {value!r}, and this version has no such setting; use the version '
+          'that made this run, or train again'
+        )
+    elif name not in known:
       raise InputError(
-        f'{path}: {name} is {fields[name]!r}, and this version has no such setting; use the '
-        'version that made this run, or train again'
+        f'{path} has an unknown field {name!r}: another version of ocrgan_jax wrote it; '
+        'use that version'
       )
-  return {name: value for name, value in fields.items() if name not in REMOVED}
+  return {name: value for name, value in fields.items() if name in known}

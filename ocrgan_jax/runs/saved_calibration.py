@@ -99,7 +99,7 @@ def restore_calibration(workdir: Path) -> SavedCalibration | None:
         'again, or with --as_trained to restore the original'
       ) from None
   score = {f'score.{name}': value for name, value in rule['score'].items()}
-  score = run_folder.without_removed(score, workdir / CALIBRATIONS)
+  score = run_folder.current_fields(score, workdir / CALIBRATIONS)
   score = {name.removeprefix('score.'): value for name, value in score.items()}
   return SavedCalibration(*from_arrays(restored['calibration']), score, rule['step'])
 

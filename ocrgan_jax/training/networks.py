@@ -111,12 +111,15 @@ def train_networks(
     elif int(state.step) >= num_steps:
       print(f'nothing left to train: the run is at step {int(state.step)}', file=sys.stderr)
       return state
+    if int(state.step):
+      print(f'resuming from step {int(state.step)}', file=sys.stderr)
     write_run(workdir, config, data)  # the config may now have more epochs
     if sharding.is_first_process():
       dtype = config.model.dtype
       plan.print_plan(
         mesh, state, data.normal, num_steps=num_steps, batch_size=batch_size, dtype=dtype
       )
+    train_one = compile_step(model, mesh, batch_size)
     log = TrainingLog(
       workdir,
       step=int(state.step),
@@ -140,16 +143,11 @@ def train_networks(
       checkpoints=checkpoints,
       log=log,
     )
-    return _loop(run, state)
+    return _loop(run, train_one, sharding.in_layout(train_one, state))
 
 
-def _loop(run: Run, state: State) -> State:
+def _loop(run: Run, train_one: Compiled, state: State) -> State:
   start = int(state.step)
-  if start:
-    print(f'resuming from step {start}', file=sys.stderr)
-  with run.log.untimed():
-    train_one = compile_step(run.model, run.mesh, run.batch_size)
-    state = sharding.in_layout(train_one, state)
   metrics: dict[str, jax.Array] = {}
   since = 0.0
   with defer_signals() as interruption:

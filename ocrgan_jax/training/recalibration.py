@@ -16,6 +16,7 @@ from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.runs import run_folder, saved_calibration
 from ocrgan_jax.runs.training_images import load_training_images
+from ocrgan_jax.scoring.anomaly_score import HEADS
 from ocrgan_jax.scoring.calibration import with_threshold
 from ocrgan_jax.training.bands import fit_bands
 from ocrgan_jax.training.validation import validate
@@ -123,12 +124,12 @@ def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) ->
   """
   config = scorer.config.copy_and_resolve_references()
   config.score.update(_with_one_threshold(changes))
-  model = build_model(config)
-  if type(model) is not type(scorer.model):
+  if (config.score.kind == HEADS) == scorer.model.trains:
     raise InputError(
       f'score.kind={config.score.kind} does not fit this run: heads score the recipe bands, and '
       'eq13 and map score networks; train a run of that recipe'
     )
+  model = build_model(config)
   if isinstance(model, Bands):
     fitted = fit_bands(model, scorer.mesh, normal, scorer.batch_size)
     return dataclasses.replace(
