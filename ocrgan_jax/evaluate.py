@@ -6,6 +6,7 @@ writes a table.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -26,7 +27,7 @@ def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
   workdir, score = Path(values.workdir), config_flags.get_override_values(values['score'])
-  options = {name: values[name].value for name in OPTIONS}
+  options: dict[str, Any] = {name: values[name].value for name in OPTIONS}
   folders = [] if (workdir / 'config.json').exists() else runs_in(workdir)
   if folders:
     if values.output or score:

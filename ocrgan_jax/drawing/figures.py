@@ -144,17 +144,11 @@ def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[
 
 
 def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
-  """Draws the losses over the epochs of training; without losses, draws nothing.
-
-  Args:
-    path: the PNG to write.
-    lines: lines of `metrics.jsonl`.
-  """
+  """Draws the losses in the lines of a `metrics.jsonl` over the epochs, if there are any."""
   losses = collect_losses(lines)
   if not losses:
     return
-  rows = -(-len(losses) // LOSSES_PER_ROW)
-  columns = min(len(losses), LOSSES_PER_ROW)
+  rows, columns = -(-len(losses) // LOSSES_PER_ROW), min(len(losses), LOSSES_PER_ROW)
   figure = Figure(figsize=(3.6 * columns, 3 * rows))
   grid = figure.subplots(rows, columns, squeeze=False).flat
   for axes, (name, (epochs, values)) in zip(grid, losses.items(), strict=False):
@@ -168,14 +162,7 @@ def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
 
 
 def collect_losses(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
-  """Collects the losses in a log, whatever their names.
-
-  Args:
-    lines: lines of `metrics.jsonl`.
-
-  Returns:
-    name → (epochs, values), with one entry per line that has losses.
-  """
+  """The losses in the lines of a `metrics.jsonl`, whatever their names: (epochs, values) each."""
   losses: dict[str, tuple[list[float], list[float]]] = {}
   for line in lines:
     if 'images_per_second' in line:  # other lines are from validation
@@ -191,12 +178,7 @@ def axis_scale(values: Sequence[float]) -> str:
   return 'log' if min(values) > 0 and max(values) > LOG_SCALE_RATIO * min(values) else 'linear'
 
 
-def sheet(
-  path: Path,
-  rows: Sequence[str],
-  columns: dict[str, np.ndarray],
-  title: str = '',
-) -> None:
+def sheet(path: Path, rows: Sequence[str], columns: dict[str, np.ndarray], title: str = '') -> None:
   """Draws a sheet of pictures: one row per image, one column per view of it.
 
   Args:
@@ -207,18 +189,13 @@ def sheet(
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
   grid = figure.subplots(len(rows), len(columns), squeeze=False)
-  for column, (name, images) in enumerate(columns.items()):
-    for row, image in enumerate(images):
-      axes = grid[row, column]
+  for column, (name, images) in zip(grid.T, columns.items(), strict=True):
+    column[0].set_title(name, fontsize=8)
+    for axes, image in zip(column, images, strict=True):
       axes.imshow(image)
-      axes.set_xticks([])
-      axes.set_yticks([])
-      if row == 0:
-        axes.set_title(name, fontsize=8)
-      if column == 0:
-        axes.set_ylabel(
-          rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
-        )
+      axes.set(xticks=[], yticks=[])
+  for axes, label in zip(grid[:, 0], rows, strict=True):
+    axes.set_ylabel(label, fontsize=7, rotation=0, ha='right', va='center', parse_math=False)
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
   if title:  # clears column names of up to three lines, at any height
     above = figure.subplotpars.top + 0.7 / figure.get_figheight()
@@ -232,15 +209,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def with_outline(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-  """Draws the outline of a mask on an image.
-
-  Args:
-    image: uint8 [size, size, 3].
-    mask: bool [size, size], or None.
-
-  Returns:
-    uint8 [size, size, 3].
-  """
+  """Draws the outline of a mask, bool [size, size] or None, on an image, uint8 [size, size, 3]."""
   if mask is None or not mask.any():
     return image
   thickness = max(1, len(mask) // 128)

@@ -91,7 +91,8 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score and normal:
     scorers = (with_score(scorer, score, normal) for scorer in scorers)
-  scorer, oracle = next(scorers), {}
+  scorer = next(scorers)
+  oracle: dict[str, Any] = {}
   test, memory_gib = dataset.test, config.data.memory_gib
   images = load_images(test, scorer.framing, memory_gib=memory_gib, description='decoding')
   if protocol == 'oracle':
@@ -152,9 +153,9 @@ def _prepare(config: ml_collections.ConfigDict, *, needs_training: bool) -> Prep
     )
   else:
     print(
-      f'warning: no training photographs in {config.data_dir} (--data_dir says where else): leaving '
-      'out the search for parts that training shows, too; copies of training photographs are found '
-      'all the same',
+      f'warning: no training photographs in {config.data_dir} (--data_dir says where else): '
+      'leaving out the search for parts that training shows, too; copies of training photographs '
+      'are found all the same',
       file=sys.stderr,
     )
     dataset = prepare_test_set(config.data)

@@ -23,7 +23,7 @@ from ocrgan_jax.scoring.metrics import INTERVAL_METRICS, PIXEL_METRICS
 from ocrgan_jax.training.log import read_lines
 
 TEMPLATE = Path(__file__).parent / 'templates' / 'report.html.jinja'
-SHEET_ROWS = 8
+SHEET_ENDS = 2  # images at either end of a class's scores that the sheet of bands shows
 LATENT_IMAGES = 1000  # most images in the t-SNE of the latent features
 # (largest number of images, longer side of their pictures in pixels): the report contains all
 # images and stays below some tens of MB.
@@ -72,9 +72,9 @@ def write_report(
     for path in pictures.glob(f'{name}.*'):
       path.unlink()
   scaled = scorer.scale(tested.scores.astype(np.float64))
-  draw_curves(pictures, tested, scaled, metrics)
+  _draw_curves(pictures, tested, scaled, metrics)
   if scorer.model.trains:
-    draw_networks(pictures, tested, scorer, scaled)
+    _draw_networks(pictures, tested, scaled, scorer)
     figures.loss_curves(pictures / 'losses.png', read_lines(workdir / 'metrics.jsonl'))
   config = scorer.config.to_dict()
   data = config['data']
@@ -95,27 +95,20 @@ def write_report(
     ],
     config=json.dumps(config, indent=2),
     figures=[
-      (name, caption, inline_figure(pictures / f'{name}.png', caption))
+      (name, caption, _inline_figure(pictures / f'{name}.png', caption))
       for name, caption in FIGURES.items()
       if (pictures / f'{name}.png').exists()
     ],
-    photos=page_photos(tested, scaled),
+    photos=_photos(tested, scaled),
     settings=drawing_settings(scorer),
   )
   write_text(folder / 'report.html', html)
 
 
-def draw_curves(
+def _draw_curves(
   pictures: Path, tested: ScoredTestSet, scaled: np.ndarray, metrics: dict[str, Any]
 ) -> None:
-  """Draws ROC and precision/recall of the model and of the trivial scores, if both classes occur.
-
-  Args:
-    pictures: the folder of the figures.
-    tested: the test set with its scores.
-    scaled: scaled scores, float [photographs].
-    metrics: the content of `metrics.json`.
-  """
+  """Draws the curves of the model and of the trivial scores, if both classes occur."""
   if metrics['image_auroc'] is None:
     return
   known = tested.split.labels != UNLABELLED
@@ -128,17 +121,10 @@ def draw_curves(
   )
 
 
-def draw_networks(
-  pictures: Path, tested: ScoredTestSet, scorer: Scorer, scaled: np.ndarray
+def _draw_networks(
+  pictures: Path, tested: ScoredTestSet, scaled: np.ndarray, scorer: Scorer
 ) -> None:
-  """Draws what the networks make of some images: bands, channel weights, latent features.
-
-  Args:
-    pictures: the folder of the figures.
-    tested: the test set with its scores.
-    scorer: of the checkpoint.
-    scaled: scaled scores, float [photographs].
-  """
+  """Draws what the networks make of some images: bands, channel weights, latent features."""
   rows = choose_rows(tested.split.labels, scaled)
   views = scorer.explain(tested.images[tested.shown[rows]])
   band_names = [f'band {number + 1}' for number in scorer.model.bands]
@@ -166,35 +152,25 @@ def draw_networks(
 
 
 def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
-  """Chooses the images for the sheet: those with the highest and lowest scores of each class.
+  """Chooses the images for the sheet: of each class, those with the highest and lowest scores.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: float [images].
 
   Returns:
-    Indices of up to SHEET_ROWS / 2 images per class: anomalous, normal, unlabelled; the highest
-    score first within a class.
+    Indices of up to 2 SHEET_ENDS images of the anomalous, then the normal and the unlabelled ones;
+    the highest score first within a class.
   """
   rows: list[int] = []
   for label in (ANOMALOUS, NORMAL, UNLABELLED):
     order = [int(i) for i in np.argsort(-scores, kind='stable') if labels[i] == label]
-    half = SHEET_ROWS // 4
-    rows += order if len(order) <= 2 * half else order[:half] + order[-half:]
+    rows += order if len(order) <= 2 * SHEET_ENDS else order[:SHEET_ENDS] + order[-SHEET_ENDS:]
   return rows
 
 
-def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
-  """Prepares all test images for the report's page.
-
-  Args:
-    tested: the test set with its scores and small maps.
-    scaled: scaled scores, float [photographs].
-
-  Returns:
-    For each photograph its name, defect type, label, score and what was seen, and as data URIs
-    its picture, its small map and, if there is one, its mask.
-  """
+def _photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
+  """All photographs for the page; their pictures, small maps and masks are data URIs."""
   split, photos = tested.split, []
   side = next(side for most, side in PICTURE_SIDES if len(scaled) <= most)
   for i in tqdm(range(len(scaled)), 'drawing', unit='photograph', leave=False):
@@ -208,22 +184,22 @@ def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any
         'label': CLASS_NAMES[int(split.labels[i])],
         'score': round(float(scaled[i]), 5),
         'why': tested.why[i],
-        'image': data_uri(picture, 'JPEG', quality=85),
-        'map': data_uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
-        'mask': data_uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
+        'image': _data_uri(picture, 'JPEG', quality=85),
+        'map': _data_uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
+        'mask': _data_uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
       }
     )
   return photos
 
 
-def data_uri(image: Image.Image, kind: str, **options: Any) -> str:
+def _data_uri(image: Image.Image, kind: str, **options: Any) -> str:
   """Encodes an image as a data URI."""
   file = io.BytesIO()
   image.save(file, kind, **options)
   return f'data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
-def inline_figure(path: Path, caption: str) -> str:
+def _inline_figure(path: Path, caption: str) -> str:
   """Returns a figure as HTML: its SVG if there is one, else its PNG."""
   drawing = path.with_suffix('.svg')
   if drawing.exists():

@@ -27,14 +27,13 @@ class ScoredTestSet(NamedTuple):
     images: from `load_images`; with tiles, there are more images than photographs.
     masks: from `load_masks`; empty if there are no pixel metrics.
     scores: raw scores, float32 [photographs].
-    shown: for each photograph, the index of its image with the highest score, to show.
+    shown: for each photograph, the index of its image with the highest score.
     trivial: name → trivial scores, float [photographs].
-    maps: anomaly maps of the whole photographs that have a mask, in order, float32
-      [masks, size, size].
-    small_maps: for pictures, of all photographs in their aspect ratio, uint8, 255 at MAP_RANGE
-      times the limit; empty without pictures.
-    why: for pictures, what was seen in each photograph and where; empty without pictures.
-    latent: for pictures of networks, D's latent features, float32 [photographs, 100]; else empty.
+    maps: anomaly maps of the whole photographs with a mask, float32 [masks, size, size].
+    small_maps: for the report, of all photographs in their aspect ratio, uint8, 255 at MAP_RANGE
+      times the limit.
+    why: for the report, what was seen in each photograph and where.
+    latent: for the report of networks, D's latent features, float32 [photographs, 100].
   """
 
   split: Split
@@ -57,36 +56,26 @@ def score_test_set(
   *,
   pictures: bool,
 ) -> ScoredTestSet:
-  """Scores all images once.
-
-  Args:
-    scorer: of the checkpoint.
-    split: the test set.
-    images: of the test set.
-    masks: from `load_masks`.
-    pictures: whether to compute what only the report shows.
-
-  Returns:
-    The test set with its scores.
-  """
+  """Scores all images once; `pictures` says whether to compute what only the report shows."""
   size = scorer.model.image_size
   outputs: tuple[str, ...] = ('score', 'map') if masks else ('score',)
   if pictures:
     outputs = scorer.explained_by
     outputs += () if scorer.model.score.heads_on else ('features',)
+  found = _by_photograph(scorer, images, outputs)
+  found = tqdm(found, 'scoring', len(split.names), unit='photograph', leave=False)
   columns: dict[str, list[Any]] = defaultdict(list)
-  photographs = _by_photograph(scorer, images, outputs)
-  bar = tqdm(photographs, 'scoring', len(split.names), unit='photograph', leave=False)
-  for i, values in enumerate(bar):
+  for i, values in enumerate(found):
     columns['scores'].append(values['score'].max())
     columns['best'].append(values['score'].argmax())
     for name in TRIVIAL:
       columns[name].append(values[name].mean())
+    if 'map' not in values:
+      continue
+    shape = _size(images, split, i)
     if i in masks:
-      whole = scorer.framing.on_photograph(values['map'], _size(images, split, i), (size, size))
-      columns['maps'].append(whole)
+      columns['maps'].append(scorer.framing.on_photograph(values['map'], shape, (size, size)))
     if pictures:
-      shape = _size(images, split, i)
       columns['small_maps'].append(small_map(scorer, values['map'], shape, SMALL))
       columns['why'].append(', '.join(filter(None, scorer.explain_photograph(values, shape))))
     if 'features' in values:

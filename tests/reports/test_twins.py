@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,8 @@ def test_evaluate_tells_twins_and_scores_by_the_nearest_training_image(tmp_path:
   assert 'quote the AUROC without them: 5 sound and 5 defective test images' in text
   page = (tmp_path / 'run/report.html').read_text()
   assert 'id="twins"' in page and 'image AUROC without twins' in page
+  # What a user of `bands` reads is not about networks.
+  read = re.sub(r'(?s)<(style|script|svg|pre).*?</\1>', '', page) + text
+  assert '1 is the highest score among them' in read and '12 training photographs' in read
+  assert not re.search(r'(?i)gan\b|discriminator|loss|protocol|step|seed|held|normal', read)
+  assert [path.stem for path in (tmp_path / 'run/figures').glob('*.png')] == ['curves']
