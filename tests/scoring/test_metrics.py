@@ -1,12 +1,10 @@
 import itertools
-from collections.abc import Callable
 from statistics import NormalDist
 
 import cv2
 import numpy as np
 import pytest
 
-from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.scoring.metrics import (
   image_auroc,
   image_metrics,
@@ -15,7 +13,6 @@ from ocrgan_jax.scoring.metrics import (
   pixel_metrics,
   rates,
 )
-from tests.conftest import DATA, decode_image
 
 LABELS = np.array([0, 0, 1, 1])
 
@@ -25,11 +22,7 @@ def test_anomalous_is_the_positive_class() -> None:
   assert image_auroc(LABELS, np.array([3.0, 2.0, 1.0, 0.0])) == 0
   # Three of the four pairs are in order.
   assert image_auroc(LABELS, np.array([0.0, 2.0, 1.0, 3.0])) == pytest.approx(0.75)
-
-
-def test_one_class_alone_has_no_metrics() -> None:
-  assert image_auroc(np.ones(3), np.arange(3.0)) is None
-  assert set(image_metrics(np.zeros(3), np.arange(3.0)).values()) == {None}
+  assert set(image_metrics(np.zeros(3), np.arange(3.0)).values()) == {None}  # one class alone
 
 
 def test_image_metrics_by_hand() -> None:
@@ -67,13 +60,8 @@ def test_bootstrap_intervals_cover_as_they_should() -> None:
   covered = 0
   for trial in range(trials):
     scores = rng.normal(size=100) + shift * labels
-    found = intervals(labels, scores, samples=200, seed=trial)
-    low, high = found['image_auroc']
+    low, high = intervals(labels, scores, samples=200, seed=trial)['image_auroc']
     covered += low <= truth <= high
-    metrics = {} if trial % 30 else image_metrics(labels, scores)  # slow
-    for name in found if metrics else ():
-      low, high = found[name]
-      assert low <= metrics[name] <= high
   # 95 % wanted; the percentile bootstrap is known to fall a little short at this size.
   assert 0.91 <= covered / trials <= 0.98
 
@@ -122,27 +110,8 @@ def random_maps() -> tuple[np.ndarray, np.ndarray]:
   return np.round(rng.random(masks.shape) + 0.4 * masks, 1), masks
 
 
-def real_maps() -> tuple[np.ndarray, np.ndarray]:
-  """Real defects of leather with masks; the maps are differences from the surroundings."""
-  root = DATA / 'mvtec_ad/leather'
-  if not root.exists():
-    pytest.skip(f'the real images are not at {DATA}')
-  found = []
-  for path in sorted(root.glob('test/*/*.png')):
-    image = decode_image(path.read_bytes(), 64).mean(-1)
-    mask = root / f'ground_truth/{path.parent.name}/{path.stem}_mask.png'
-    defective = decode_mask(mask.read_bytes(), 64) if mask.exists() else np.zeros((64, 64), bool)
-    found.append((np.abs(image - cv2.blur(image, (9, 9))).round(), defective))
-  maps, masks = zip(*found, strict=True)
-  assert sum(mask.any() for mask in masks) == 5
-  return np.stack(maps), np.stack(masks)
-
-
-@pytest.mark.parametrize('data', [random_maps, real_maps])
-def test_pixel_metrics_agree_with_their_definitions(
-  data: Callable[[], tuple[np.ndarray, np.ndarray]],
-) -> None:
-  maps, masks = data()
+def test_pixel_metrics_agree_with_their_definitions() -> None:
+  maps, masks = random_maps()
   assert pixel_metrics(maps, masks)['pixel_auroc'] == pytest.approx(plain_auroc(maps, masks))
   for limit in (0.05, 0.3, 1.0):
     found = pixel_metrics(maps, masks, fpr_limit=limit)['aupro']
