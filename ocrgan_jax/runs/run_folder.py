@@ -193,9 +193,8 @@ def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
 
 
 def runs_in(workdir: Path) -> list[Path]:
-  """The folders of the runs below a folder, as `ocrgan train --seeds --categories` makes them."""
-  patterns = ('*/config.json', '*/*/config.json')
-  return sorted(path.parent for pattern in patterns for path in workdir.glob(pattern))
+  """The folders of all runs below a folder, sorted."""
+  return sorted(path.parent for path in workdir.rglob('training_set.json'))
 
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
