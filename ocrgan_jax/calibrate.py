@@ -2,7 +2,7 @@
 
   --score.false_alarms=0.05     about 5 false alarms in 100 sound products at most
   --score.threshold=1.2         a fixed scaled score
-  --score.threshold_quantile=1  a quantile of the scores of held-out normal images
+  --score.threshold_quantile=1  a quantile of the scores that set the threshold
   --score.kind=map …            another score; its scale is fitted to the run's training images
 
 From then on evaluate, predict, export, serve and `ocrgan_jax.load` use the new setting. Without
@@ -32,7 +32,7 @@ def main() -> None:
     'map': 'the largest values of the anomaly map',
     'heads': f'the heads {", ".join(rule.heads_on)}',
   }[rule.kind]
-  print(f'score: {kind}; held-out normal images score 0 to 1')
+  print(f'score: {kind}; {scorer.compared_with} score 0 to 1')
   print(describe_threshold(scorer.calibration, rule))
 
 

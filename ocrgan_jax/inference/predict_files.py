@@ -1,6 +1,5 @@
 """Scores photographs, given as files, folders and patterns, and writes a table."""
 
-import contextlib
 import glob
 import heapq
 import itertools
@@ -10,8 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import MAPS, check_writable, is_output, mark_output
+from ocrgan_jax.core.files import MAPS, check_writable, mark_output
 from ocrgan_jax.data.examples import (
   IMAGE_SUFFIXES,
   NAMED,
@@ -23,8 +24,9 @@ from ocrgan_jax.data.examples import (
 )
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.prediction import Prediction, explain, format_line, printable
+from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.sheet import write_sheet
-from ocrgan_jax.inference.shift import warn_if_shifted
+from ocrgan_jax.inference.shift import shift_warning
 from ocrgan_jax.inference.tables import write_table
 from ocrgan_jax.inference.watching import watch
 
@@ -126,66 +128,102 @@ def predict_files(
   if threshold is not None and not math.isfinite(threshold):
     raise InputError(f'--threshold is {threshold}; it must be a finite number')
   check_writable(output, '--output')
-  folder = output.with_name(f'{output.stem}{MAPS}')
+  pictures = output.with_name(f'{output.stem}{MAPS}') if maps else None
+  if pictures:
+    check_writable(pictures / 'index.html', '--output')
   folders = [Path(argument) for argument in arguments]
   if keep_watching and not all(path.is_dir() for path in folders):
     raise InputError('--watch needs folders: give existing folders after the flags')
-  if maps:
-    check_writable(folder / 'index.html', '--output')
-  if folder.is_dir() and not is_output(folder):  # from an earlier version
-    with contextlib.suppress(InputError):
-      mark_output(folder)
   paths = [] if keep_watching else find_images(arguments)
   scorer = load(workdir, protocol=protocol)
   limit = scorer.calibration.limit if threshold is None else threshold
-  drawn_in = folder if maps else None
-  if maps:
-    mark_output(folder)
+  if pictures:
+    mark_output(pictures)
   if keep_watching:
-    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=drawn_in)
+    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=pictures)
     print(f'\n{anomalous} anomalous; table: {output}')
     return anomalous, unreadable
-  start = time.perf_counter()
-  worst: list[tuple[float, int, Prediction]] = []
-  kept: list[Prediction] = []
-  anomalous = unreadable = 0
-  found = warn_if_shifted(
-    scorer.stream_files(paths, threshold=limit, maps=drawn_in), scorer.calibration
-  )
-  done = 0
-  faults: list[Prediction] = []
-  try:
-    for p in write_table(output, found, len(paths)):
-      done += 1
-      anomalous += p.decision == 'anomalous'
-      kept += [p] if maps else []
-      if p.error:
-        unreadable += 1
-        faults += [p] if len(faults) < NAMED else []
-      else:
-        add = heapq.heappush if len(worst) < WORST else heapq.heappushpop
-        add(worst, (p.score, -done, p))
-  except BaseException:
-    if done < len(paths):
-      print(f'{output} has {done} of {len(paths)} rows', file=sys.stderr)
-    raise
-  rate = len(paths) / (time.perf_counter() - start)
-  width = max((len(p.path) for *_, p in worst), default=0)
-  shown = [p for *_, p in sorted(worst, reverse=True)]
-  few = len(paths) <= FEW
-  print('\n'.join(explain(p, limit) if few else format_line(p, width) for p in shown))
-  print(
-    f'{len(paths)} images, {anomalous} anomalous (score over {limit:.3f}; held-out sound images '
-    f'reach 1), {rate:.1f} images/s'
-  )
-  if unreadable:
-    named = ', '.join(printable(f'{p.path} ({p.error})') for p in faults)
-    more = ' …' if unreadable > len(faults) else ''
-    print(
-      f'warning: {unreadable} could not be read; see the column error: {named}{more}',
-      file=sys.stderr,
-    )
+  summary = _score(scorer, paths, output, limit, pictures)
+  if warning := shift_warning(np.array(summary.scores), scorer.calibration):
+    print(f'warning: {warning}', file=sys.stderr)
+  summary.print(limit, f'1 is the highest score among the {scorer.compared_with}')
   print(f'table: {output}')
-  if drawn_in:
-    print(f'pictures: {write_sheet(drawn_in, kept, limit)}')
-  return anomalous, unreadable
+  if pictures:
+    print(f'pictures: {write_sheet(pictures, summary.all, limit, scorer.compared_with)}')
+  return summary.anomalous, summary.unreadable
+
+
+def _score(
+  scorer: Scorer, paths: list[Path], output: Path, limit: float, pictures: Path | None
+) -> 'Summary':
+  """Scores photographs and writes the table; says how far it came if it is interrupted."""
+  summary = Summary(keep_all=bool(pictures))
+  predictions = scorer.stream_files(paths, threshold=limit, maps=pictures)
+  try:
+    for p in write_table(output, predictions, len(paths)):
+      summary.add(p)
+  except BaseException:
+    if summary.count < len(paths):
+      print(f'{output} has {summary.count} of {len(paths)} rows', file=sys.stderr)
+    raise
+  return summary
+
+
+class Summary:
+  """Counts predictions, and keeps those to name at the end.
+
+  Attributes:
+    anomalous: number of images called anomalous.
+    unreadable: number of images that could not be read.
+    scores: of the others.
+    all: the predictions, if wanted.
+  """
+
+  def __init__(self, *, keep_all: bool):
+    """Starts the clock."""
+    self.anomalous = self.unreadable = 0
+    self.scores: list[float] = []
+    self.all: list[Prediction] = []
+    self._keep_all, self._start = keep_all, time.perf_counter()
+    self._worst: list[Prediction] = []
+    self._faults: list[Prediction] = []
+
+  @property
+  def count(self) -> int:
+    """The number of predictions."""
+    return len(self.scores) + self.unreadable
+
+  def add(self, p: Prediction) -> None:
+    """Counts a prediction."""
+    if self._keep_all:
+      self.all.append(p)
+    if p.error:
+      self.unreadable += 1
+      self._faults = [*self._faults, p][:NAMED]
+    else:
+      self.anomalous += p.decision == 'anomalous'
+      self.scores.append(p.score)
+      self._worst = heapq.nlargest(WORST, [*self._worst, p], key=lambda p: p.score)
+
+  def print(self, limit: float, scale: str) -> None:
+    """Prints the most anomalous images, the counts and the speed.
+
+    Args:
+      limit: scaled score above which an image is anomalous.
+      scale: what a score of 1 means.
+    """
+    rate = self.count / (time.perf_counter() - self._start)
+    width = max((len(p.path) for p in self._worst), default=0)
+    for p in self._worst:
+      print(explain(p, limit, scale) if self.count <= FEW else format_line(p, width))
+    print(
+      f'{self.count} images, {self.anomalous} anomalous (score over {limit:.3f}; {scale}), '
+      f'{rate:.1f} images/s'
+    )
+    if self.unreadable:
+      named = ', '.join(printable(f'{p.path} ({p.error})') for p in self._faults)
+      more = ' …' if self.unreadable > len(self._faults) else ''
+      print(
+        f'warning: {self.unreadable} could not be read; see the column error: {named}{more}',
+        file=sys.stderr,
+      )
