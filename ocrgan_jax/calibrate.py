@@ -37,9 +37,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  command_line.define_run_flags()
   flags.DEFINE_bool('as_trained', False, 'discard earlier changes; start from the trained setting')
   command_line.define_score_flags()
-  flags.mark_flag_as_required('workdir')
   command_line.run(main)

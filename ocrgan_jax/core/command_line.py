@@ -74,6 +74,13 @@ def _list_in_help() -> None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
+def define_run_flags() -> None:
+  """Defines `--workdir` and `--protocol`, for commands that use a finished run."""
+  flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  flags.mark_flag_as_required('workdir')
+
+
 def define_score_flags() -> None:
   """Defines `--score.…` flags for the fields of the config's section `score`."""
   score = default.get_config().score
@@ -171,6 +178,7 @@ def resolve_paths(arguments: list[str]) -> list[str]:
 
 
 def _parse(arguments: list[str]) -> list[str]:
+  logging.set_verbosity(logging.ERROR)  # ml_collections warns of what becomes an error here
   try:
     rest = flags.FLAGS(resolve_paths(arguments))
     # A config file that fails to load raises its error only on first use.

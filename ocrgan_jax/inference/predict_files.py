@@ -1,7 +1,6 @@
 """Scores photographs, given as files, folders and patterns, and writes a table."""
 
 import glob
-import heapq
 import itertools
 import math
 import sys
@@ -139,91 +138,50 @@ def predict_files(
   limit = scorer.calibration.limit if threshold is None else threshold
   if pictures:
     mark_output(pictures)
-  if keep_watching:
-    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=pictures)
-    print(f'\n{anomalous} anomalous; table: {output}')
-    return anomalous, unreadable
-  summary = _score(scorer, paths, output, limit, pictures)
-  if warning := shift_warning(np.array(summary.scores), scorer.calibration):
+  if not keep_watching:
+    return _score_all(scorer, paths, output, limit, pictures)
+  anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=pictures)
+  print(f'\n{anomalous} anomalous; table: {output}')
+  return anomalous, unreadable
+
+
+def _score_all(
+  scorer: Scorer, paths: list[Path], output: Path, limit: float, pictures: Path | None
+) -> tuple[int, int]:
+  """Scores photographs, writes the table, and prints a summary and the worst of them."""
+  done: list[Prediction] = []
+  start = time.perf_counter()
+  try:
+    found = scorer.stream_files(paths, threshold=limit, maps=pictures)
+    for p in write_table(output, found, len(paths)):
+      done.append(p)
+  except BaseException:
+    if len(done) < len(paths):
+      print(f'{output} has {len(done)} of {len(paths)} rows', file=sys.stderr)
+    raise
+  rate = len(done) / (time.perf_counter() - start)
+  readable = sorted((p for p in done if not p.error), key=lambda p: -p.score)
+  unreadable = [p for p in done if p.error]
+  anomalous = sum(p.decision == 'anomalous' for p in readable)
+  scale = f'1 is the highest score among the {scorer.compared_with}'
+  if warning := shift_warning(np.array([p.score for p in readable]), scorer.calibration):
     print(f'warning: {warning}', file=sys.stderr)
-  summary.print(limit, f'1 is the highest score among the {scorer.compared_with}')
+  worst = readable[:WORST]
+  width = max((len(p.path) for p in worst), default=0)
+  for p in worst:
+    print(explain(p, limit, scale) if len(done) <= FEW else format_line(p, width))
+  print(
+    f'{len(done)} images, {anomalous} anomalous (score over {limit:.3f}; {scale}), '
+    f'{rate:.1f} images/s'
+  )
+  if unreadable:
+    named = ', '.join(printable(f'{p.path} ({p.error})') for p in unreadable[:NAMED])
+    more = ' …' if len(unreadable) > NAMED else ''
+    print(
+      f'warning: {len(unreadable)} could not be read; see the column error: {named}{more}',
+      file=sys.stderr,
+    )
   print(f'table: {output}')
   if pictures:
-    print(f'pictures: {write_sheet(pictures, summary.all, limit, scorer.compared_with)}')
-  return summary.anomalous, summary.unreadable
-
-
-def _score(
-  scorer: Scorer, paths: list[Path], output: Path, limit: float, pictures: Path | None
-) -> 'Summary':
-  """Scores photographs and writes the table; says how far it came if it is interrupted."""
-  summary = Summary(keep_all=bool(pictures))
-  predictions = scorer.stream_files(paths, threshold=limit, maps=pictures)
-  try:
-    for p in write_table(output, predictions, len(paths)):
-      summary.add(p)
-  except BaseException:
-    if summary.count < len(paths):
-      print(f'{output} has {summary.count} of {len(paths)} rows', file=sys.stderr)
-    raise
-  return summary
-
-
-class Summary:
-  """Counts predictions, and keeps those to name at the end.
-
-  Attributes:
-    anomalous: number of images called anomalous.
-    unreadable: number of images that could not be read.
-    scores: of the others.
-    all: the predictions, if wanted.
-  """
-
-  def __init__(self, *, keep_all: bool):
-    """Starts the clock."""
-    self.anomalous = self.unreadable = 0
-    self.scores: list[float] = []
-    self.all: list[Prediction] = []
-    self._keep_all, self._start = keep_all, time.perf_counter()
-    self._worst: list[Prediction] = []
-    self._faults: list[Prediction] = []
-
-  @property
-  def count(self) -> int:
-    """The number of predictions."""
-    return len(self.scores) + self.unreadable
-
-  def add(self, p: Prediction) -> None:
-    """Counts a prediction."""
-    if self._keep_all:
-      self.all.append(p)
-    if p.error:
-      self.unreadable += 1
-      self._faults = [*self._faults, p][:NAMED]
-    else:
-      self.anomalous += p.decision == 'anomalous'
-      self.scores.append(p.score)
-      self._worst = heapq.nlargest(WORST, [*self._worst, p], key=lambda p: p.score)
-
-  def print(self, limit: float, scale: str) -> None:
-    """Prints the most anomalous images, the counts and the speed.
-
-    Args:
-      limit: scaled score above which an image is anomalous.
-      scale: what a score of 1 means.
-    """
-    rate = self.count / (time.perf_counter() - self._start)
-    width = max((len(p.path) for p in self._worst), default=0)
-    for p in self._worst:
-      print(explain(p, limit, scale) if self.count <= FEW else format_line(p, width))
-    print(
-      f'{self.count} images, {self.anomalous} anomalous (score over {limit:.3f}; {scale}), '
-      f'{rate:.1f} images/s'
-    )
-    if self.unreadable:
-      named = ', '.join(printable(f'{p.path} ({p.error})') for p in self._faults)
-      more = ' …' if self.unreadable > len(self._faults) else ''
-      print(
-        f'warning: {self.unreadable} could not be read; see the column error: {named}{more}',
-        file=sys.stderr,
-      )
+    print(f'pictures: {write_sheet(pictures, readable, unreadable, limit, scale)}')
+  return anomalous, len(unreadable)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.signals import Interrupted
-from ocrgan_jax.data.examples import image_files, left_out, look_into, unique
+from ocrgan_jax.data.examples import NAMED, image_files, left_out, look_into, unique
 from ocrgan_jax.inference.prediction import Prediction
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.watched_table import State, WatchedTable, state_of
@@ -80,33 +80,30 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
 
 
 class Watcher:
-  """What is known about the files of watched folders between two scans."""
+  """Finds out, scan by scan, which files are new, changed or to be tried again."""
 
   def __init__(
     self, scorer: Scorer, folders: list[Path], table: WatchedTable, options: dict[str, Any]
   ):
-    self._scorer, self._folders, self._options = scorer, folders, options
-    self._table = table
+    self._scorer, self._folders, self._table, self._options = scorer, folders, table, options
     self._now: dict[Path, State] = {}
     self._failed: dict[Path, Failure] = {}
-    self._trouble = ''  # why the folders could not be read the last time
+    self._trouble = ''  # why the folders could not be read in the last scan
 
   def look(self) -> None:
     """Scans the folders once, and scores what is due, the oldest photographs first."""
     before, self._now = self._now, self._scan()
     self._failed = {path: failed for path, failed in self._failed.items() if path in self._now}
-    due = [path for path, state in self._now.items() if before.get(path) == state]
-    due = sorted(filter(self._is_due, due), key=lambda path: self._now[path][1])
+    settled = (path for path, state in self._now.items() if before.get(path) == state)
+    due = sorted(filter(self._is_due, settled), key=lambda path: self._now[path][1])
     if not due:
       return
     found = self._scorer.stream_files(due, first=self._table.next_number, **self._options)
     for path, p in zip(due, found, strict=True):
-      if not p.error:
+      if p.error:
+        self._count_failure(path, p)
+      else:
         self._failed.pop(path, None)
-        self._table.add(p, self._now[path])
-        continue
-      self._failed[path] = count_failure(self._failed.get(path), self._now[path], p)
-      if self._failed[path].trials > len(PAUSES):
         self._table.add(p, self._now[path])
 
   def finish(self) -> None:
@@ -115,8 +112,25 @@ class Watcher:
       self._table.add(failure.row, failure.state)
     rest = [str(path) for path in self._now if self._is_open(path) and path not in self._failed]
     if rest:
-      more = ' …' if len(rest) > 3 else ''
-      print(f'{len(rest)} file(s) not scored yet: {", ".join(rest[:3])}{more}', file=sys.stderr)
+      more = ' …' if len(rest) > NAMED else ''
+      print(f'{len(rest)} file(s) not scored yet: {", ".join(rest[:NAMED])}{more}', file=sys.stderr)
+
+  def _scan(self) -> dict[Path, State]:
+    """The state of each image file; none, with a warning, if a folder cannot be read any more.
+
+    It polls because network drives send no change notifications.
+    """
+    trouble, found = '', {}
+    try:
+      for path in unique([path for folder in self._folders for path in image_files(folder)]):
+        with contextlib.suppress(OSError):  # deleted or renamed in the meantime
+          found[path] = state_of(path)
+    except InputError as error:
+      trouble = str(error)
+      if trouble != self._trouble:
+        print(f'warning: {trouble}', file=sys.stderr)
+    self._trouble = trouble
+    return found
 
   def _is_open(self, path: Path) -> bool:
     return not self._table.is_done(path, self._now[path])
@@ -126,28 +140,11 @@ class Watcher:
     waits = failure and failure.state == self._now[path] and failure.again > time.monotonic()
     return self._is_open(path) and not waits
 
-  def _scan(self) -> dict[Path, State]:
-    """The state of each image file; none, with a warning, if a folder cannot be read any more.
-
-    It polls because network drives send no change notifications.
-    """
-    try:
-      paths = [path for folder in self._folders for path in image_files(folder)]
-    except InputError as error:
-      if str(error) != self._trouble:
-        print(f'warning: {error}', file=sys.stderr)
-      self._trouble = str(error)
-      return {}
-    self._trouble = ''
-    found = {}
-    for path in unique(paths):
-      with contextlib.suppress(OSError):  # deleted or renamed in the meantime
-        found[path] = state_of(path)
-    return found
-
-
-def count_failure(before: Failure | None, state: State, row: Prediction) -> Failure:
-  """Counts another failure to read a file."""
-  trials = 1 + (before.trials if before and before.state == state else 0)
-  pause = PAUSES[trials - 1] if trials <= len(PAUSES) else LATER
-  return Failure(state, trials, time.monotonic() + pause, row)
+  def _count_failure(self, path: Path, row: Prediction) -> None:
+    """Tries a file again later; after the last of PAUSES it gets its row."""
+    state, before = self._now[path], self._failed.get(path)
+    trials = before.trials + 1 if before and before.state == state else 1
+    pause = PAUSES[trials - 1] if trials <= len(PAUSES) else LATER
+    self._failed[path] = Failure(state, trials, time.monotonic() + pause, row)
+    if trials > len(PAUSES):
+      self._table.add(row, state)

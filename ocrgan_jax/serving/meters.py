@@ -1,6 +1,7 @@
 """What the server counts, for /metrics."""
 
 import contextlib
+import functools
 from collections import deque
 from collections.abc import Iterator
 
@@ -29,24 +30,18 @@ class Meters:
       scorer: of the scores.
     """
     self._registry = registry = CollectorRegistry()
+    gauge = functools.partial(Gauge, registry=registry)
+    last = f'the last {RECENT} images'
+    drift = (
+      f'Kolmogorov-Smirnov distance of {last} from the {scorer.compared_with}, by their scores'
+    )
     self.requests = Counter('ocrgan_requests', 'Requests to /score', ['status'], registry=registry)
     self._seconds = Histogram('ocrgan_seconds', 'Time from image to score', registry=registry)
     self._anomalous = Counter('ocrgan_anomalous', 'Images called anomalous', registry=registry)
-    last = f'the last {RECENT}'
-    self._share = Gauge(
-      'ocrgan_recent_anomalous_share', f'Anomalous share of {last} images', registry=registry
-    )
-    self._median = Gauge(
-      'ocrgan_recent_median_score', f'Median score of {last} images', registry=registry
-    )
-    self._drift = Gauge(
-      'ocrgan_drift',
-      f'Kolmogorov-Smirnov distance of {last} scores from those of the {scorer.compared_with}',
-      registry=registry,
-    )
-    self._shifted = Gauge(
-      'ocrgan_shifted', f'1 if {last} images are unlike training', registry=registry
-    )
+    self._share = gauge('ocrgan_recent_anomalous_share', f'Anomalous share of {last}')
+    self._median = gauge('ocrgan_recent_median_score', f'Median score of {last}')
+    self._drift = gauge('ocrgan_drift', drift)
+    self._shifted = gauge('ocrgan_shifted', f'1 if {last} are unlike training')
     self._held_out = scorer.scale(scorer.calibration.held_out)
     self._recent = RecentScores(scorer.calibration)
     self._recent_anomalous: deque[bool] = deque(maxlen=RECENT)

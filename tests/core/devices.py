@@ -29,9 +29,9 @@ for count in (1, 8):
     state, metrics = step(state, sharding.put_batch(batch, mesh))
   there = jax.device_put(jax.device_get(scorer.state), sharding.replicated(mesh))
   scores = dataclasses.replace(scorer, state=there, mesh=mesh).score(images[0])
-  mixing = functools.partial(forged_step, model=tiny_model(forgery__validation='unseen'))
-  forge = sharding.jit_over_batch(mixing, mesh, num_replicated=2, makes_batch=True)
-  forged = forge(there, np.uint32(0), sharding.put_batch(images[0], mesh))
+  forge = functools.partial(forged_step, model=model)
+  forge = sharding.jit_over_batch(forge, mesh, makes_batch=True)
+  forged = forge(there, sharding.put_batch(images[0], mesh))
   leaves = {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path(state)}
   arrays = {**leaves, 'scores': scores, 'forged': forged, 'loss': metrics['generator']}
   results |= {f'{count}/{name}': np.asarray(array) for name, array in arrays.items()}
