@@ -2,7 +2,7 @@
 
   --score.false_alarms=0.05     about 5 false alarms in 100 sound products at most
   --score.threshold=1.2         a fixed scaled score
-  --score.threshold_quantile=1  a quantile of the scores of held-out normal images
+  --score.threshold_quantile=1  a quantile of the scores that set the threshold
   --score.kind=map …            another score; its scale is fitted to the run's training images
 
 From then on evaluate, predict, export, serve and `ocrgan_jax.load` use the new setting. Without
@@ -13,8 +13,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax.core import command_line
-from ocrgan_jax.inference.recalibration import calibrate
 from ocrgan_jax.scoring.calibration import describe_threshold
+from ocrgan_jax.training.recalibration import calibrate
 
 
 def main() -> None:
@@ -32,14 +32,12 @@ def main() -> None:
     'map': 'the largest values of the anomaly map',
     'heads': f'the heads {", ".join(rule.heads_on)}',
   }[rule.kind]
-  print(f'score: {kind}; held-out normal images score 0 to 1')
+  print(f'score: {kind}; {scorer.compared_with} score 0 to 1')
   print(describe_threshold(scorer.calibration, rule))
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  command_line.define_run_flags()
   flags.DEFINE_bool('as_trained', False, 'discard earlier changes; start from the trained setting')
   command_line.define_score_flags()
-  flags.mark_flag_as_required('workdir')
   command_line.run(main)

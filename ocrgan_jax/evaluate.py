@@ -6,6 +6,7 @@ writes a table.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -13,8 +14,10 @@ from ml_collections import config_flags
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.reports.evaluation import evaluate, evaluate_several, output_folder
-from ocrgan_jax.reports.several_runs import run_folders
 from ocrgan_jax.reports.summary import summary_text
+from ocrgan_jax.runs.run_folder import runs_in
+
+OPTIONS = ('protocol', 'data_dir', 'test_dir', 'pictures', 'with_bands')
 
 if __name__ == 'ocrgan_jax.evaluate':  # importing it would shadow `ocrgan_jax.evaluate`
   raise ImportError('this module is a command; in Python, use `from ocrgan_jax import evaluate`')
@@ -23,29 +26,20 @@ if __name__ == 'ocrgan_jax.evaluate':  # importing it would shadow `ocrgan_jax.e
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
-  workdir = Path(values.workdir)
-  folders = [] if (workdir / 'config.json').exists() else run_folders(workdir)
+  workdir, score = Path(values.workdir), config_flags.get_override_values(values['score'])
+  options: dict[str, Any] = {name: values[name].value for name in OPTIONS}
+  folders = [] if (workdir / 'config.json').exists() else runs_in(workdir)
   if folders:
-    if values.output or config_flags.get_override_values(values['score']):
+    if values.output or score:
       raise InputError(
         f'{workdir} holds {len(folders)} runs, but --output and --score need a single run; '
         'give the folder of one'
       )
-    options = {'data_dir': values.data_dir, 'test_dir': values.test_dir}
-    print(evaluate_several(workdir, folders, values.protocol, pictures=values.pictures, **options))
+    print(evaluate_several(workdir, folders, **options))
     print(f'results: {workdir / "table.html"}')
     return
-  metrics = evaluate(
-    values.workdir,
-    protocol=values.protocol,
-    data_dir=values.data_dir,
-    test_dir=values.test_dir,
-    score=config_flags.get_override_values(values['score']),
-    output=values.output,
-    pictures=values.pictures,
-  )
-  print(summary_text(metrics))
-  folder = output_folder(values.workdir, values.protocol, values.output)
+  print(summary_text(evaluate(workdir, score=score, output=values.output, **options)))
+  folder = output_folder(workdir, values.protocol, values.output)
   print(f'results: {folder / ("report.html" if values.pictures else "metrics.json")}')
   sys.stdout.flush()
 
@@ -57,6 +51,7 @@ if __name__ == '__main__':
   flags.DEFINE_string('test_dir', '', 'folder of test images, for the dataset `folder`')
   flags.DEFINE_string('output', '', "folder for the results; by default the run's folder")
   flags.DEFINE_bool('pictures', True, 'draw figures and write the report')
+  flags.DEFINE_bool('with_bands', False, 'also fit the recipe bands, to compare with')
   command_line.define_score_flags()
   flags.mark_flag_as_required('workdir')
   command_line.run(main)

@@ -30,9 +30,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  command_line.define_run_flags()
   flags.DEFINE_string('output', '', 'folder for the exported files; by default <workdir>/export')
   flags.DEFINE_bool('onnx', False, 'also write ONNX')
-  flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

@@ -1,9 +1,9 @@
 """Scores photographs: `python -m ocrgan_jax.predict --workdir=… PATH…`.
 
-A path is an image, a folder (searched recursively) or a glob pattern. Images are streamed, so
-memory use does not grow with their number. The table is CSV, or JSON lines if --output ends with
-.jsonl. --maps writes to <output>_maps each photograph with its anomaly map and verdict, and an
-index.html that shows them, the most anomalous first.
+A path is an image, a folder (searched recursively) or a glob pattern. Images are streamed; only
+their rows stay in memory. The table is CSV, or JSON lines if --output ends with .jsonl. --maps
+writes to <output>_maps each photograph with its anomaly map and verdict, and an index.html that
+shows them, the most anomalous first.
 
 --watch scores the images in the folders, then waits for new ones. Each row is written at once.
 
@@ -39,8 +39,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  command_line.define_run_flags()
   flags.DEFINE_string('output', 'scores.csv', 'file for the table, .csv or .jsonl')
   flags.DEFINE_float(
     'threshold', None, "score above which an image is anomalous; by default the model's threshold"
@@ -57,5 +56,4 @@ if __name__ == '__main__':
     f'exit with {ANOMALY_STATUS} if an image is anomalous, with {UNREADABLE_STATUS} if an image '
     'could not be read',
   )
-  flags.mark_flag_as_required('workdir')
   command_line.run(main, takes_arguments=True)

@@ -30,11 +30,9 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('workdir', None, 'folder of the run')
-  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  command_line.define_run_flags()
   flags.DEFINE_string('host', '127.0.0.1', 'address to listen on')
   flags.DEFINE_integer('port', 8000, 'port to listen on; 0 for any free one')
   flags.DEFINE_float('max_mib', 32.0, 'reject larger uploads; MiB')
   flags.DEFINE_string('root_path', '', 'prefix of a proxy in front, such as /inspection')
-  flags.mark_flag_as_required('workdir')
   command_line.run(main)

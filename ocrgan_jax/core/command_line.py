@@ -27,19 +27,7 @@ from ocrgan_jax.core.signals import (
   raise_on_signals,
 )
 
-# Raised by absl and ml_collections for wrong flags and config files.
-MISTAKES = (
-  flags.Error,
-  AttributeError,
-  KeyError,
-  ValueError,
-  TypeError,
-  OSError,
-  ImportError,
-  SyntaxError,
-)
-
-# What absl says of a value of the wrong type, and what to say.
+# What absl says of a value of the wrong type, and what to say instead.
 WRONG_VALUES = {
   'invalid literal for int': 'it must be a whole number',
   'could not convert string to float': 'it must be a number',
@@ -84,6 +72,13 @@ def _list_in_help() -> None:
     if module.startswith(('ocrgan_jax.', 'experiments.')):
       for flag in found:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def define_run_flags() -> None:
+  """Defines `--workdir` and `--protocol`, for commands that use a finished run."""
+  flags.DEFINE_string('workdir', None, 'folder of the run')
+  flags.DEFINE_string('protocol', 'last', "checkpoint: 'last' or 'validation'")
+  flags.mark_flag_as_required('workdir')
 
 
 def define_score_flags() -> None:
@@ -172,20 +167,18 @@ def _with_home(argument: str) -> str:
 
 def resolve_paths(arguments: list[str]) -> list[str]:
   """Expands `~/…`, and replaces a config given by name with its path."""
-  found = arguments = [*map(_with_home, arguments)]
-  for i, argument in enumerate(arguments):
-    flag, equals, value = argument.partition('=')
-    if flag not in ('--config', '-config'):
-      continue
-    place = i if equals else i + 1
-    value = value if equals else (arguments[place] if place < len(arguments) else '')
-    name, colon, of_config = value.partition(':')
-    if name in CONFIG_NAMES and not Path(name).is_file():
-      found[place] = f'{flag}=' * bool(equals) + f'{CONFIGS / name}.py{colon}{of_config}'
+  found, before = [], '--?config='
+  for argument in map(_with_home, arguments):
+    named = re.fullmatch(f'({before})({"|".join(CONFIG_NAMES)})(:.*)?', argument)
+    if named and not Path(named[2]).is_file():
+      argument = f'{named[1]}{CONFIGS / named[2]}.py{named[3] or ""}'
+    found.append(argument)
+    before = '' if argument in ('--config', '-config') else '--?config='
   return found
 
 
 def _parse(arguments: list[str]) -> list[str]:
+  logging.set_verbosity(logging.ERROR)  # ml_collections warns of what becomes an error here
   try:
     rest = flags.FLAGS(resolve_paths(arguments))
     # A config file that fails to load raises its error only on first use.
@@ -195,10 +188,7 @@ def _parse(arguments: list[str]) -> list[str]:
       path = config_flags.get_config_filename(flags.FLAGS['config'])
       raise InputError(f'get_config in {path} must return a ConfigDict; see configs/mvtec.py')
   except Exception as error:
-    message = _config_mistake(error)
-    if not message and not isinstance(error, MISTAKES):
-      raise
-    sys.exit(_fail(message or _flag_mistake(error)))
+    sys.exit(_fail(_config_mistake(error) or _flag_mistake(error)))
   return rest
 
 

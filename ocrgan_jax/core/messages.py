@@ -1,20 +1,17 @@
 """Messages that a user needs once, however many photographs they are about."""
 
-import functools
 import sys
 import threading
 
 from tqdm import tqdm
 
-_ONE_AT_A_TIME = threading.Lock()  # photographs are decoded in threads
+_lock = threading.Lock()  # photographs are decoded in threads
+_printed: set[str] = set()
 
 
 def print_once(message: str) -> None:
   """Prints a line on stderr, unless this process has printed it before."""
-  with _ONE_AT_A_TIME:
-    _print(message)
-
-
-@functools.cache
-def _print(message: str) -> None:
-  tqdm.write(message, file=sys.stderr)  # it may come in the middle of a progress bar
+  with _lock:
+    if message not in _printed:
+      _printed.add(message)
+      tqdm.write(message, file=sys.stderr)  # it may come in the middle of a progress bar

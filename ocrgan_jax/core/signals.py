@@ -72,7 +72,6 @@ def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
   for number in SIGNALS:
     if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
       signal.signal(number, handler)
-  signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # `memory` blocks them during a restart
 
 
 def _repeat(lost: 'sys.UnraisableHookArgs') -> None:

@@ -4,6 +4,7 @@ scikit-learn is slow to import and most commands do not need it, so functions im
 """
 
 import io
+import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +19,14 @@ from ocrgan_jax.core.files import write_bytes, write_text
 
 matplotlib.rcParams['svg.hashsalt'] = 'ocrgan'  # makes SVG files reproducible
 
+# Label, what users read, colour.
 CLASSES = (
-  (0, 'normal', 'tab:blue'),
+  (0, 'sound', 'tab:blue'),
   (1, 'anomalous', 'tab:red'),
   (-1, 'unlabelled', 'tab:gray'),
 )
 OUTLINE = (0, 255, 0)  # colour of mask outlines
+MODEL_STYLE: dict[str, Any] = {'linewidth': 2.0, 'color': 'black'}
 TRIVIAL_STYLES: tuple[dict[str, Any], ...] = tuple(
   {'linewidth': 1.0, 'color': 'dimgray', 'linestyle': style}
   for style in ('-', '--', ':', '-.', (0, (6, 1, 1, 1, 1, 1)))
@@ -48,44 +51,6 @@ def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
     write_text(path.with_suffix('.svg'), drawing.getvalue())
 
 
-def histogram(
-  path: Path, labels: np.ndarray, scores: np.ndarray, threshold: float, title: str
-) -> None:
-  """Draws scaled scores of normal and anomalous images (Fig. 8), with the threshold.
-
-  Args:
-    path: the PNG to write.
-    labels: int [images], 1 for anomalous.
-    scores: float [images], scaled by Eq. 14.
-    threshold: scaled likewise.
-    title: title of the figure.
-  """
-  figure = Figure(figsize=(7, 4))
-  axes = figure.subplots()
-  # Clipped, because a few outliers would squeeze all other scores into one bar.
-  quartiles = np.quantile(scores, [0.25, 0.75])
-  end = max(float(quartiles[1] + 4 * np.diff(quartiles)[0]), threshold, 1.0)
-  beyond = int((scores > end).sum())
-  shown = np.minimum(scores, end)
-  bins = np.histogram_bin_edges(shown, bins=40).tolist()
-  for value, name, color in CLASSES:
-    chosen = shown[labels == value]
-    if len(chosen):
-      # As shares, because class sizes usually differ.
-      weights = np.full(len(chosen), 1 / len(chosen))
-      axes.hist(
-        chosen, bins, weights=weights, alpha=0.6, color=color, label=f'{name} ({len(chosen)})'
-      )
-  axes.axvline(threshold, color='black', linestyle='--', label='default threshold')
-  label = 'scaled anomaly score (0 to 1: held-out normal images)'
-  if beyond:
-    label += f'\nthe last bar holds {beyond} scores up to {scores.max():.3g}'
-  axes.set(xlabel=label, ylabel='share of images')
-  axes.set_title(title)
-  axes.legend()
-  save(figure, path)
-
-
 def roc_and_precision_recall(
   path: Path, labels: np.ndarray, scores: dict[str, np.ndarray], threshold: float
 ) -> None:
@@ -97,35 +62,25 @@ def roc_and_precision_recall(
     scores: name → float [images], larger for more anomalous; the model's come first.
     threshold: the model's threshold, marked on its curves.
   """
-  from sklearn.metrics import (
-    average_precision_score,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-  )
+  from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
   figure = Figure(figsize=(10, 4.5))
   left, right = figure.subplots(1, 2)
-  for number, (name, values) in enumerate(scores.items()):
-    style = (
-      {'linewidth': 2.0, 'color': 'black'}
-      if not number
-      else TRIVIAL_STYLES[number % len(TRIVIAL_STYLES)]
-    )
+  styles = itertools.chain([MODEL_STYLE], itertools.cycle(TRIVIAL_STYLES))
+  for (name, values), style in zip(scores.items(), styles, strict=False):
     fpr, tpr, _ = roc_curve(labels, values)
-    left.plot(fpr, tpr, label=f'{name}, area {roc_auc_score(labels, values):.3f}', **style)
+    left.plot(fpr, tpr, label=f'{name}, area {auc(fpr, tpr):.3f}', **style)
     precision, recall, _ = precision_recall_curve(labels, values)
     area = average_precision_score(labels, values)
     right.plot(recall, precision, label=f'{name}, average {area:.3f}', **style)
-  above = next(iter(scores.values())) > threshold
-  caught = (above & (labels == 1)).sum() / (labels == 1).sum()
-  mark = {'color': 'black', 'marker': 'o', 'linestyle': 'none', 'label': 'default threshold'}
-  left.plot([(above & (labels == 0)).sum() / (labels == 0).sum()], [caught], **mark)
+  anomalous, above = labels == 1, next(iter(scores.values())) > threshold
+  mark = {'color': 'black', 'marker': 'o', 'linestyle': 'none', 'label': "the model's threshold"}
+  left.plot([above[~anomalous].mean()], [above[anomalous].mean()], **mark)
   if above.any():
-    right.plot([caught], [(above & (labels == 1)).sum() / above.sum()], **mark)
+    right.plot([above[anomalous].mean()], [anomalous[above].mean()], **mark)
   left.plot([0, 1], [0, 1], color='gray', linestyle=':', label='chance')
-  right.axhline((labels == 1).mean(), color='gray', linestyle=':', label='chance')
-  left.set(title='ROC', xlabel='share of normal images above', ylabel='share of anomalous above')
+  right.axhline(anomalous.mean(), color='gray', linestyle=':', label='chance')
+  left.set(title='ROC', xlabel='share of sound images above', ylabel='share of anomalous above')
   right.set(title='precision and recall', xlabel='recall', ylabel='precision', ylim=(0, 1.02))
   for axes in (left, right):
     axes.legend(fontsize=7, loc='lower right')
@@ -189,21 +144,16 @@ def channel_weights(path: Path, weights: dict[str, np.ndarray], bands: Sequence[
 
 
 def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
-  """Draws the losses over the epochs of training; without losses, draws nothing.
-
-  Args:
-    path: the PNG to write.
-    lines: lines of `metrics.jsonl`.
-  """
+  """Draws the losses in the lines of a `metrics.jsonl` over the epochs, if there are any."""
   losses = collect_losses(lines)
   if not losses:
     return
-  rows = -(-len(losses) // LOSSES_PER_ROW)
-  columns = min(len(losses), LOSSES_PER_ROW)
+  rows, columns = -(-len(losses) // LOSSES_PER_ROW), min(len(losses), LOSSES_PER_ROW)
   figure = Figure(figsize=(3.6 * columns, 3 * rows))
   grid = figure.subplots(rows, columns, squeeze=False).flat
   for axes, (name, (epochs, values)) in zip(grid, losses.items(), strict=False):
-    axes.plot(epochs, values)
+    # A run of a few steps has one point, which a line does not show.
+    axes.plot(epochs, values, marker='.' if len(values) == 1 else None)
     axes.set(title=f'{name} loss', xlabel='epoch', yscale=axis_scale(values))
   for axes in grid[len(losses) :]:
     axes.remove()
@@ -212,14 +162,7 @@ def loss_curves(path: Path, lines: Sequence[dict[str, float]]) -> None:
 
 
 def collect_losses(lines: Sequence[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
-  """Collects the losses in a log, whatever their names.
-
-  Args:
-    lines: lines of `metrics.jsonl`.
-
-  Returns:
-    name → (epochs, values), with one entry per line that has losses.
-  """
+  """The losses in the lines of a `metrics.jsonl`, whatever their names: (epochs, values) each."""
   losses: dict[str, tuple[list[float], list[float]]] = {}
   for line in lines:
     if 'images_per_second' in line:  # other lines are from validation
@@ -235,12 +178,7 @@ def axis_scale(values: Sequence[float]) -> str:
   return 'log' if min(values) > 0 and max(values) > LOG_SCALE_RATIO * min(values) else 'linear'
 
 
-def sheet(
-  path: Path,
-  rows: Sequence[str],
-  columns: dict[str, np.ndarray],
-  title: str = '',
-) -> None:
+def sheet(path: Path, rows: Sequence[str], columns: dict[str, np.ndarray], title: str = '') -> None:
   """Draws a sheet of pictures: one row per image, one column per view of it.
 
   Args:
@@ -251,18 +189,13 @@ def sheet(
   """
   figure = Figure(figsize=(1.6 * len(columns) + 1.6, 1.6 * len(rows) + 0.4))
   grid = figure.subplots(len(rows), len(columns), squeeze=False)
-  for column, (name, images) in enumerate(columns.items()):
-    for row, image in enumerate(images):
-      axes = grid[row, column]
+  for column, (name, images) in zip(grid.T, columns.items(), strict=True):
+    column[0].set_title(name, fontsize=8)
+    for axes, image in zip(column, images, strict=True):
       axes.imshow(image)
-      axes.set_xticks([])
-      axes.set_yticks([])
-      if row == 0:
-        axes.set_title(name, fontsize=8)
-      if column == 0:
-        axes.set_ylabel(
-          rows[row], fontsize=7, rotation=0, ha='right', va='center', parse_math=False
-        )
+      axes.set(xticks=[], yticks=[])
+  for axes, label in zip(grid[:, 0], rows, strict=True):
+    axes.set_ylabel(label, fontsize=7, rotation=0, ha='right', va='center', parse_math=False)
   figure.subplots_adjust(wspace=0.03, hspace=0.03)
   if title:  # clears column names of up to three lines, at any height
     above = figure.subplotpars.top + 0.7 / figure.get_figheight()
@@ -276,15 +209,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def with_outline(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-  """Draws the outline of a mask on an image.
-
-  Args:
-    image: uint8 [size, size, 3].
-    mask: bool [size, size], or None.
-
-  Returns:
-    uint8 [size, size, 3].
-  """
+  """Draws the outline of a mask, bool [size, size] or None, on an image, uint8 [size, size, 3]."""
   if mask is None or not mask.any():
     return image
   thickness = max(1, len(mask) // 128)

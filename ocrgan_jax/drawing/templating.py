@@ -5,9 +5,7 @@ from typing import Any
 
 import jinja2
 
-SHARED = (
-  Path(__file__).parent / 'templates'
-)  # shared parts, for templates in other packages to include
+SHARED = Path(__file__).parent / 'templates'  # parts that templates of other packages include
 
 
 def render(template: Path, **values: Any) -> str:

@@ -19,8 +19,8 @@ class Explanation(NamedTuple):
   """Why a photograph has its score.
 
   Attributes:
-    reason: what the head that spoke loudest sees, see `heads.maps.DESCRIPTIONS`; '' if the score
-      does not come from heads.
+    reason: what the most surprised head sees, see `heads.maps.DESCRIPTIONS`; '' if the score does
+      not come from heads.
     place: where the photograph is most unusual, e.g. 'upper left', and how much of its area is
       over the limit, if any is.
   """
@@ -29,34 +29,35 @@ class Explanation(NamedTuple):
   place: str
 
 
-def reason_of(heads: tuple[str, ...], said: np.ndarray) -> str:
-  """Names what the loudest head sees.
+def reason_of(heads: tuple[str, ...], surprises: np.ndarray) -> str:
+  """Describes what the most surprised head sees.
 
   Args:
     heads: the names of the heads.
-    said: what each says of the photograph's images, float [images, heads].
+    surprises: -log p by each head for each image of the photograph, float [images, heads].
   """
-  return DESCRIPTIONS[heads[int(said.max(0).argmax())]] if heads else ''
+  return DESCRIPTIONS[heads[int(surprises.max(0).argmax())]] if heads else ''
 
 
-def how_unusual(score: float, held_out: np.ndarray) -> str:
-  """Says how unusual a score is among those of sound parts.
+def how_unusual(score: float, others: np.ndarray, compared_with: str) -> str:
+  """Says how unusual a score is among those of sound photographs.
 
   Args:
     score: of the photograph.
-    held_out: scores of held-out sound photographs, float [images].
+    others: of the sound photographs, float [photographs].
+    compared_with: the name of these photographs, `Scorer.compared_with`.
 
   Returns:
     A phrase; '' if there are none.
   """
-  count, higher = len(held_out), int((held_out >= score).sum())
+  count, higher = len(others), int((others >= score).sum())
   if not count:
     return ''
   if not higher:
-    return f'more unusual than all {count} held-out sound parts'
+    return f'more unusual than all {count} {compared_with}'
   if 2 * higher > count:
-    return f'no more unusual than most of the {count} held-out sound parts'
-  return f'more unusual than all but 1 in {round(count / higher)} held-out sound parts'
+    return f'no more unusual than most of the {count} {compared_with}'
+  return f'more unusual than all but 1 in {round(count / higher)} {compared_with}'
 
 
 def place_of(whole: np.ndarray, limit: float) -> str:

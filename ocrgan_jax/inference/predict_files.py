@@ -1,8 +1,6 @@
 """Scores photographs, given as files, folders and patterns, and writes a table."""
 
-import contextlib
 import glob
-import heapq
 import itertools
 import math
 import sys
@@ -10,8 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.core.files import MAPS, check_writable, is_output, mark_output
+from ocrgan_jax.core.files import MAPS, check_writable, mark_output
 from ocrgan_jax.data.examples import (
   IMAGE_SUFFIXES,
   NAMED,
@@ -23,8 +23,9 @@ from ocrgan_jax.data.examples import (
 )
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.prediction import Prediction, explain, format_line, printable
+from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.sheet import write_sheet
-from ocrgan_jax.inference.shift import warn_if_shifted
+from ocrgan_jax.inference.shift import shift_warning
 from ocrgan_jax.inference.tables import write_table
 from ocrgan_jax.inference.watching import watch
 
@@ -126,66 +127,61 @@ def predict_files(
   if threshold is not None and not math.isfinite(threshold):
     raise InputError(f'--threshold is {threshold}; it must be a finite number')
   check_writable(output, '--output')
-  folder = output.with_name(f'{output.stem}{MAPS}')
+  pictures = output.with_name(f'{output.stem}{MAPS}') if maps else None
+  if pictures:
+    check_writable(pictures / 'index.html', '--output')
   folders = [Path(argument) for argument in arguments]
   if keep_watching and not all(path.is_dir() for path in folders):
     raise InputError('--watch needs folders: give existing folders after the flags')
-  if maps:
-    check_writable(folder / 'index.html', '--output')
-  if folder.is_dir() and not is_output(folder):  # from an earlier version
-    with contextlib.suppress(InputError):
-      mark_output(folder)
   paths = [] if keep_watching else find_images(arguments)
   scorer = load(workdir, protocol=protocol)
   limit = scorer.calibration.limit if threshold is None else threshold
-  drawn_in = folder if maps else None
-  if maps:
-    mark_output(folder)
-  if keep_watching:
-    anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=drawn_in)
-    print(f'\n{anomalous} anomalous; table: {output}')
-    return anomalous, unreadable
+  if pictures:
+    mark_output(pictures)
+  if not keep_watching:
+    return _score_all(scorer, paths, output, limit, pictures)
+  anomalous, unreadable = watch(scorer, folders, output, threshold=limit, maps=pictures)
+  print(f'\n{anomalous} anomalous; table: {output}')
+  return anomalous, unreadable
+
+
+def _score_all(
+  scorer: Scorer, paths: list[Path], output: Path, limit: float, pictures: Path | None
+) -> tuple[int, int]:
+  """Scores photographs, writes the table, and prints a summary and the worst of them."""
+  done: list[Prediction] = []
   start = time.perf_counter()
-  worst: list[tuple[float, int, Prediction]] = []
-  kept: list[Prediction] = []
-  anomalous = unreadable = 0
-  found = warn_if_shifted(
-    scorer.stream_files(paths, threshold=limit, maps=drawn_in), scorer.calibration
-  )
-  done = 0
-  faults: list[Prediction] = []
   try:
+    found = scorer.stream_files(paths, threshold=limit, maps=pictures)
     for p in write_table(output, found, len(paths)):
-      done += 1
-      anomalous += p.decision == 'anomalous'
-      kept += [p] if maps else []
-      if p.error:
-        unreadable += 1
-        faults += [p] if len(faults) < NAMED else []
-      else:
-        add = heapq.heappush if len(worst) < WORST else heapq.heappushpop
-        add(worst, (p.score, -done, p))
+      done.append(p)
   except BaseException:
-    if done < len(paths):
-      print(f'{output} has {done} of {len(paths)} rows', file=sys.stderr)
+    if len(done) < len(paths):
+      print(f'{output} has {len(done)} of {len(paths)} rows', file=sys.stderr)
     raise
-  rate = len(paths) / (time.perf_counter() - start)
-  width = max((len(p.path) for *_, p in worst), default=0)
-  shown = [p for *_, p in sorted(worst, reverse=True)]
-  few = len(paths) <= FEW
-  print('\n'.join(explain(p, limit) if few else format_line(p, width) for p in shown))
+  rate = len(done) / (time.perf_counter() - start)
+  readable = sorted((p for p in done if not p.error), key=lambda p: -p.score)
+  unreadable = [p for p in done if p.error]
+  anomalous = sum(p.decision == 'anomalous' for p in readable)
+  scale = f'1 is the highest score among the {scorer.compared_with}'
+  if warning := shift_warning(np.array([p.score for p in readable]), scorer.calibration):
+    print(f'warning: {warning}', file=sys.stderr)
+  worst = readable[:WORST]
+  width = max((len(p.path) for p in worst), default=0)
+  for p in worst:
+    print(explain(p, limit, scale) if len(done) <= FEW else format_line(p, width))
   print(
-    f'{len(paths)} images, {anomalous} anomalous (score over {limit:.3f}; held-out sound images '
-    f'reach 1), {rate:.1f} images/s'
+    f'{len(done)} images, {anomalous} anomalous (score over {limit:.3f}; {scale}), '
+    f'{rate:.1f} images/s'
   )
   if unreadable:
-    named = ', '.join(printable(f'{p.path} ({p.error})') for p in faults)
-    more = ' …' if unreadable > len(faults) else ''
+    named = ', '.join(printable(f'{p.path} ({p.error})') for p in unreadable[:NAMED])
+    more = ' …' if len(unreadable) > NAMED else ''
     print(
-      f'warning: {unreadable} could not be read; see the column error: {named}{more}',
+      f'warning: {len(unreadable)} could not be read; see the column error: {named}{more}',
       file=sys.stderr,
     )
   print(f'table: {output}')
-  if drawn_in:
-    print(f'pictures: {write_sheet(drawn_in, kept, limit)}')
-  return anomalous, unreadable
+  if pictures:
+    print(f'pictures: {write_sheet(pictures, readable, unreadable, limit, scale)}')
+  return anomalous, len(unreadable)

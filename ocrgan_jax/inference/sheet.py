@@ -11,22 +11,31 @@ from ocrgan_jax.inference.prediction import Prediction
 TEMPLATE = Path(__file__).parent / 'templates' / 'sheet.html.jinja'
 
 
-def write_sheet(folder: Path, predictions: list[Prediction], limit: float) -> Path:
-  """Writes a page of all pictures, the most anomalous image first.
+def write_sheet(
+  folder: Path,
+  readable: list[Prediction],
+  unreadable: list[Prediction],
+  limit: float,
+  scale: str,
+) -> Path:
+  """Writes a page of all pictures.
 
   Args:
     folder: of the pictures.
-    predictions: of the images; unreadable ones are listed at the top.
+    readable: of the images, in the order of the page; those without a picture are left out.
+    unreadable: of the images that could not be read, listed at the top.
     limit: scaled score above which images are anomalous.
+    scale: what a score of 1 means.
 
   Returns:
     The page's path.
   """
   page = templating.render(
     TEMPLATE,
-    unreadable=[p for p in predictions if p.error],
-    shown=sorted((p for p in predictions if p.map), key=lambda p: -p.score),
+    unreadable=unreadable,
+    shown=[p for p in readable if p.map],
     limit=limit,
+    scale=scale,
     faint=overlay.FAINT,
     full=overlay.FULL,
     short=lambda p: '/'.join(Path(p.path).parts[-2:]),

@@ -1,12 +1,13 @@
 """Tables of predictions, as CSV or JSON lines."""
 
+import contextlib
 import csv
 import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,10 +18,10 @@ COLUMNS = Prediction._fields
 
 
 def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> Iterator[Prediction]:
-  """Writes predictions to a CSV or JSON-lines file, each row as soon as it is known.
+  """Writes predictions to a new table, each row as soon as it is known.
 
   Args:
-    path: of the file; JSON lines if it ends with .jsonl.
+    path: of the table.
     predictions: the rows.
     count: number of predictions, for the progress bar.
 
@@ -30,17 +31,50 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
   Raises:
     InputError: before the first image is scored, if the file cannot be written.
   """
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # File names need not be valid text; surrogateescape keeps their bytes.
-    file = path.open('w', newline='', encoding='utf-8', errors='surrogateescape')
-  except OSError as error:
-    raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
-  with file:
-    write = row_writer(path, file, header=True)
+  with open_table(path, 'w') as write:
     for p in tqdm(predictions, 'scoring', count, unit='image', leave=False):
       write(p)
       yield p
+
+
+@contextlib.contextmanager
+def open_table(path: Path, mode: str) -> Iterator[Callable[[Prediction], None]]:
+  """Opens a table: JSON lines if its name ends with .jsonl, else CSV.
+
+  Args:
+    path: of the table.
+    mode: 'w' to write a new one, 'a' to append.
+
+  Yields:
+    The function that writes a row at once.
+
+  Raises:
+    InputError: if the file cannot be written.
+  """
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # File names need not be valid text; surrogateescape keeps their bytes.
+    file = path.open(mode, newline='', encoding='utf-8', errors='surrogateescape')
+  except OSError as error:
+    raise InputError(f'cannot write {path}: {error.strerror}; choose another --output') from None
+  with file:
+    table = csv.DictWriter(file, COLUMNS, lineterminator='\n')
+    as_json = path.suffix == '.jsonl'
+    if not as_json and not path.stat().st_size:
+      table.writeheader()
+      file.flush()
+
+    def write(p: Prediction) -> None:
+      row, known = p._asdict(), not math.isnan(p.score)
+      if as_json:
+        row |= {'score': p.score if known else None, 'seconds': round(p.seconds, 4)}
+        file.write(json.dumps(row) + '\n')
+      else:
+        row |= {'score': f'{p.score:.8g}' if known else '', 'seconds': f'{p.seconds:.4f}'}
+        table.writerow(row)
+      file.flush()
+
+    yield write
 
 
 def read_rows(table: Path) -> list[dict[str, Any]]:
@@ -73,38 +107,3 @@ def read_rows(table: Path) -> list[dict[str, Any]]:
       f'{", ".join(COLUMNS)}; {advice}'
     )
   return rows
-
-
-def row_writer(path: Path, file: IO[str], *, header: bool) -> Callable[[Prediction], None]:
-  """Returns the function that writes a row at once, as JSON or CSV by the table's extension."""
-  write = json_writer(file) if path.suffix == '.jsonl' else csv_writer(file, header=header)
-  file.flush()
-
-  def write_at_once(p: Prediction) -> None:
-    write(p)
-    file.flush()
-
-  return write_at_once
-
-
-def csv_writer(file: IO[str], *, header: bool = True) -> Callable[[Prediction], None]:
-  """Writes the header, if wanted, and returns the function that writes a row."""
-  writer = csv.writer(file, lineterminator='\n')
-  if header:
-    writer.writerow(COLUMNS)
-
-  def write(p: Prediction) -> None:
-    score = '' if math.isnan(p.score) else f'{p.score:.8g}'
-    writer.writerow({**p._asdict(), 'score': score, 'seconds': f'{p.seconds:.4f}'}.values())
-
-  return write
-
-
-def json_writer(file: IO[str]) -> Callable[[Prediction], None]:
-  """Returns the function that writes a line; a missing score is null."""
-
-  def write(p: Prediction) -> None:
-    score = None if math.isnan(p.score) else p.score
-    file.write(json.dumps({**p._asdict(), 'score': score, 'seconds': round(p.seconds, 4)}) + '\n')
-
-  return write

@@ -1,7 +1,6 @@
 """Watches folders and scores the photographs that are added to them or change."""
 
 import contextlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -9,18 +8,15 @@ from typing import Any, NamedTuple
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.signals import Interrupted
-from ocrgan_jax.data.examples import image_files, left_out, look_into, unique
-from ocrgan_jax.inference.prediction import Prediction, format_line, printable
+from ocrgan_jax.data.examples import NAMED, image_files, left_out, look_into, unique
+from ocrgan_jax.inference.prediction import Prediction
 from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.inference.shift import RecentScores
-from ocrgan_jax.inference.tables import read_rows, row_writer
+from ocrgan_jax.inference.watched_table import State, WatchedTable, state_of
 
 SECONDS = 0.5  # between two scans of the folders
 # Before an unreadable file is tried again; its row is written only after the last of them.
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 LATER = 60.0  # between the trials after that; seconds
-
-State = tuple[int, int]  # a file's size in bytes, and its time of modification in ns
 
 
 class Failure(NamedTuple):
@@ -37,44 +33,6 @@ class Failure(NamedTuple):
   trials: int
   again: float
   row: Prediction
-
-
-def scan(folders: list[Path]) -> dict[Path, State]:
-  """The state of each image file in the folders; see `data.examples.look_into`.
-
-  It polls because network drives send no change notifications.
-  """
-  found = {}
-  for path in unique([path for folder in folders for path in image_files(folder)]):
-    with contextlib.suppress(OSError):  # deleted or renamed in the meantime
-      state = path.stat()
-      found[path] = state.st_size, state.st_mtime_ns
-  return found
-
-
-def notes_of(table: Path) -> Path:
-  """The file beside a table that has the state in which each photograph was scored."""
-  return table.with_name(f'.{table.name}.seen')
-
-
-def read_notes(table: Path, rows: list[dict[str, Any]]) -> dict[str, State | None]:
-  """Reads in which state photographs were scored before.
-
-  Args:
-    table: their table.
-    rows: its rows.
-
-  Returns:
-    Path → state. None if it is not noted, as by earlier versions.
-  """
-  done: dict[str, State | None] = {row['path']: None for row in rows if not row['error']}
-  if rows and notes_of(table).exists():
-    for line in notes_of(table).read_text().splitlines():
-      with contextlib.suppress(ValueError, TypeError):  # an interrupted line
-        path, size, modified = json.loads(line)
-        if path in done:
-          done[path] = size, modified
-  return done
 
 
 def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> tuple[int, int]:
@@ -96,118 +54,97 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
   Raises:
     InputError: if the table cannot be continued, or a folder cannot be read at the start.
   """
-  rows = read_rows(output)
-  done = read_notes(output, rows)
-  since = output.stat().st_mtime_ns if rows else 0
-  faults = {row['path']: row['error'] for row in rows}  # of the last row of each
+  table = WatchedTable(output, scorer.calibration)
   for folder in folders:
     for line in left_out(folder, look_into(folder)):
       print(f'warning: {line}', file=sys.stderr)
-  anomalous, unreadable, recent = 0, set(), RecentScores(scorer.calibration)
-  failed: dict[Path, Failure] = {}
-  before: dict[Path, State] = {}
-  now: dict[Path, State] = {}
-  stop: BaseException | None = None
-  trouble = ''
-  output.parent.mkdir(parents=True, exist_ok=True)
-  with contextlib.ExitStack() as stack:
-    file = stack.enter_context(
-      output.open('a', newline='', encoding='utf-8', errors='surrogateescape')
+  if table.errors:
+    print(
+      f'{output} already has {len(table.errors)} images; those that have not changed are skipped',
+      file=sys.stderr,
     )
-    notes = stack.enter_context(notes_of(output).open('a' if rows else 'w'))
-    write = row_writer(output, file, header=not output.stat().st_size)
-
-    def is_done(path: Path, state: State) -> bool:
-      if str(path) in done and done[str(path)] is None and state[1] <= since:
-        done[str(path)] = state
-      return done.get(str(path)) == state
-
-    def put_down(p: Prediction) -> None:
-      """Writes a row, unless it would repeat that the file cannot be read."""
-      nonlocal anomalous
-      if p.error:
-        unreadable.add(p.path)
-        if faults.get(p.path) == p.error:
-          return
-      else:
-        unreadable.discard(p.path)
-      faults[p.path] = p.error
-      write(p)
-      anomalous += p.decision == 'anomalous'
-      line = format_line(p) if not p.error else f'{"":10}unreadable {p.path}: {p.error}'
-      print(printable(line), flush=True)
-      if not p.error and (warning := recent.add(p.score)):
-        print(f'warning: {warning}', file=sys.stderr)
-
-    if rows:
-      print(
-        f'{output} already has {len(faults)} images; those that have not changed are skipped',
-        file=sys.stderr,
-      )
-    number = next_number(rows)
+  with table.open():
     print(f'waiting for photographs in {", ".join(map(str, folders))} (Ctrl-C stops)', flush=True)
+    watcher = Watcher(scorer, folders, table, options)
+    stop: BaseException | None = None
     try:
       while True:
-        before = now
-        try:
-          now, trouble = scan(folders), ''
-        except InputError as error:  # a folder that could be read before
-          if str(error) != trouble:
-            print(f'warning: {error}', file=sys.stderr)
-          now, trouble = {}, str(error)
-        failed = {path: failure for path, failure in failed.items() if path in now}
-        # What could not be read before comes last, so that pictures are numbered as rows are.
-        ordered = sorted(now, key=lambda path: (bool(faults.get(str(path))), now[path][1]))
-        due = [
-          path
-          for path in ordered
-          if before.get(path) == now[path]
-          and not is_done(path, now[path])
-          and (path not in failed or may_retry(failed[path], now[path]))
-        ]
-        found = scorer.stream_files(due, first=number, **options) if due else ()
-        for own, (path, p) in enumerate(zip(due, found, strict=True), number):
-          if p.map or not (path in failed or faults.get(str(path))):
-            number = own + 1
-          if p.error:
-            failed[path] = count_failure(failed.get(path), now[path], p)
-            if failed[path].trials > len(PAUSES):
-              put_down(p)
-            continue
-          failed.pop(path, None)
-          put_down(p)
-          done[str(path)] = now[path]
-          notes.write(json.dumps([str(path), *now[path]]) + '\n')
-          notes.flush()
+        watcher.look()
         time.sleep(SECONDS)
     except (KeyboardInterrupt, Interrupted) as signal:
       stop = signal
-    for failure in failed.values():
-      put_down(failure.row)
-  rest = [path for path, state in now.items() if not is_done(path, state) and path not in failed]
-  if rest:
-    more = ' …' if len(rest) > 3 else ''
-    print(
-      f'{len(rest)} file(s) not scored yet: {", ".join(map(str, rest[:3]))}{more}', file=sys.stderr
-    )
+    watcher.finish()
   if isinstance(stop, Interrupted):
     raise stop
-  return anomalous, len(unreadable)
+  return table.anomalous, len(table.unreadable)
 
 
-def may_retry(failure: Failure, state: State) -> bool:
-  """Whether to try a file again: it has changed, or has waited long enough."""
-  return failure.state != state or failure.again <= time.monotonic()
+class Watcher:
+  """Finds out, scan by scan, which files are new, changed or to be tried again."""
 
+  def __init__(
+    self, scorer: Scorer, folders: list[Path], table: WatchedTable, options: dict[str, Any]
+  ):
+    self._scorer, self._folders, self._table, self._options = scorer, folders, table, options
+    self._now: dict[Path, State] = {}
+    self._failed: dict[Path, Failure] = {}
+    self._trouble = ''  # why the folders could not be read in the last scan
 
-def count_failure(before: Failure | None, state: State, row: Prediction) -> Failure:
-  """Counts another failure to read a file."""
-  trials = 1 + (before.trials if before and before.state == state else 0)
-  pause = PAUSES[trials - 1] if trials <= len(PAUSES) else LATER
-  return Failure(state, trials, time.monotonic() + pause, row)
+  def look(self) -> None:
+    """Scans the folders once, and scores what is due, the oldest photographs first."""
+    before, self._now = self._now, self._scan()
+    self._failed = {path: failed for path, failed in self._failed.items() if path in self._now}
+    settled = (path for path, state in self._now.items() if before.get(path) == state)
+    due = sorted(filter(self._is_due, settled), key=lambda path: self._now[path][1])
+    if not due:
+      return
+    found = self._scorer.stream_files(due, first=self._table.next_number, **self._options)
+    for path, p in zip(due, found, strict=True):
+      if p.error:
+        self._count_failure(path, p)
+      else:
+        self._failed.pop(path, None)
+        self._table.add(p, self._now[path])
 
+  def finish(self) -> None:
+    """Writes the rows of what cannot be read, and says which files are not scored yet."""
+    for failure in self._failed.values():
+      self._table.add(failure.row, failure.state)
+    rest = [str(path) for path in self._now if self._is_open(path) and path not in self._failed]
+    if rest:
+      more = ' …' if len(rest) > NAMED else ''
+      print(f'{len(rest)} file(s) not scored yet: {", ".join(rest[:NAMED])}{more}', file=sys.stderr)
 
-def next_number(rows: list[dict[str, Any]]) -> int:
-  """The number of the next picture, after those of a table."""
-  taken = [Path(row['map']).name.partition('_')[0] for row in rows if row['map']]
-  return max([len(rows), *(int(number) + 1 for number in taken if number.isdecimal())])
+  def _scan(self) -> dict[Path, State]:
+    """The state of each image file; none, with a warning, if a folder cannot be read any more.
+
+    It polls because network drives send no change notifications.
+    """
+    trouble, found = '', {}
+    try:
+      for path in unique([path for folder in self._folders for path in image_files(folder)]):
+        with contextlib.suppress(OSError):  # deleted or renamed in the meantime
+          found[path] = state_of(path)
+    except InputError as error:
+      trouble = str(error)
+      if trouble != self._trouble:
+        print(f'warning: {trouble}', file=sys.stderr)
+    self._trouble = trouble
+    return found
+
+  def _is_open(self, path: Path) -> bool:
+    return not self._table.is_done(path, self._now[path])
+
+  def _is_due(self, path: Path) -> bool:
+    failure = self._failed.get(path)
+    waits = failure and failure.state == self._now[path] and failure.again > time.monotonic()
+    return self._is_open(path) and not waits
+
+  def _count_failure(self, path: Path, row: Prediction) -> None:
+    """Tries a file again later; after the last of PAUSES it gets its row."""
+    state, before = self._now[path], self._failed.get(path)
+    trials = before.trials + 1 if before and before.state == state else 1
+    pause = PAUSES[trials - 1] if trials <= len(PAUSES) else LATER
+    self._failed[path] = Failure(state, trials, time.monotonic() + pause, row)
+    if trials > len(PAUSES):
+      self._table.add(row, state)

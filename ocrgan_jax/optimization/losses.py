@@ -45,7 +45,7 @@ class Loss:
       raise InputError(f'loss.{", loss.".join(terms)} are all 0: G has no loss; set one above 0')
 
 
-class Outputs(NamedTuple):
+class GeneratorOutputs(NamedTuple):
   """Inputs of the terms of G's loss. D's outputs are None if no term needs them.
 
   Attributes:
@@ -73,7 +73,7 @@ class Term(NamedTuple):
   """
 
   weight: float
-  function: Callable[[Outputs], jax.Array]
+  function: Callable[[GeneratorOutputs], jax.Array]
   needs_discriminator: bool = False
 
 

@@ -6,31 +6,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_collections
 import numpy as np
 
-from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, user_path, write_json, write_text
-from ocrgan_jax.data.builder import Split
+from ocrgan_jax.data.builder import Prepared, Split
 from ocrgan_jax.data.datasets import prepare_dataset, prepare_test_set
-from ocrgan_jax.data.examples import NORMAL, UNLABELLED, holds_images, no_sound_folder
-from ocrgan_jax.data.images import Images, hold_out, load_images, load_normal_images
+from ocrgan_jax.data.examples import (
+  ANOMALOUS,
+  NORMAL,
+  UNLABELLED,
+  holds_images,
+  no_sound_folder,
+)
+from ocrgan_jax.data.images import Images, NormalImages, hold_out, load_images, load_normal_images
 from ocrgan_jax.data.inspection import print_warnings
 from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.inference.loading import load_each
-from ocrgan_jax.inference.recalibration import fit_bands, with_score
 from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.optimization.run_length import RunLength
 from ocrgan_jax.reports import several_runs
 from ocrgan_jax.reports.leaks import count_leaked
 from ocrgan_jax.reports.report import write_report
 from ocrgan_jax.reports.scored_test_set import score_test_set
 from ocrgan_jax.reports.summary import scores_table, summarize
-from ocrgan_jax.reports.trivial import BANDS, NEAREST
 from ocrgan_jax.reports.twins import TWINS_UNKNOWN, without_twins
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.scoring.metrics import image_auroc
-from ocrgan_jax.training.log import read_lines
+from ocrgan_jax.training.recalibration import fit_bands_beside, with_score
 
 ORACLE_NOTE = (
   "oracle: the checkpoint was selected by its AUROC on this test set, as in the paper's release; "
@@ -47,9 +50,9 @@ def evaluate(
   score: dict[str, Any] | None = None,
   output: str | Path = '',
   pictures: bool = True,
-  bands: bool = True,
+  with_bands: bool = False,
 ) -> dict[str, Any]:
-  """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and pictures.
+  """Scores the test set and writes `metrics.json`, `scores.csv`, `report.html` and figures.
 
   Args:
     workdir: the run's folder.
@@ -63,7 +66,8 @@ def evaluate(
     output: folder for the results. By default the run's folder, or its subfolder `validation` or
       `oracle` for these protocols.
     pictures: whether to draw figures and the report.
-    bands: whether to also fit the recipe `bands`, for comparison, if networks were trained.
+    with_bands: whether to also fit the recipe `bands` to the run's training photographs, and to
+      add its AUROC on the same test images as `image_auroc_bands`.
 
   Returns:
     The content of `metrics.json`.
@@ -75,99 +79,44 @@ def evaluate(
   if score and not output:
     raise InputError("--score differs from the run's: give a folder for the results with --output")
   folder = output_folder(workdir, protocol, output)
-  config = run_folder.load_config(workdir)
+  config = _load_config(workdir, data_dir, test_dir)
   for name in ('metrics.json', 'figures/x'):
     check_writable(folder / name, '--output')
-  if test_dir and config.data.dataset != 'folder':
-    raise InputError(
-      f'--test_dir is for the dataset folder, but the run in {workdir} is of '
-      f'{config.data.dataset}; give the folder of its data with --data_dir'
-    )
-  config.data.test_dir = test_dir or config.data.test_dir
-  data_dir = data_dir or config.data_dir
-  lacks_training = bool(config.data.test_dir) and not holds_images(data_dir)
-  if lacks_training:
-    _tell_what_is_skipped(data_dir, needs_training=bool(score))
-    dataset = prepare_test_set(config.data)
-  else:
-    dataset = prepare_dataset(data_dir, config.data)
-  print_warnings(dataset.report)
-  test = dataset.test
-  if not test.names:
-    raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
-  trained_on, shared = run_folder.training_set(workdir), run_folder.shared_with_test(workdir)
-  num_leaked = count_leaked(trained_on, shared, dataset)
-  framing, gib = run_folder.load_framing(workdir, config), config.data.memory_gib
-  images = load_images(test, framing, memory_gib=gib, description='decoding test images')
+  refits = bool(score) or with_bands
+  dataset = _prepare(config, needs_training=refits)
+  num_leaked = count_leaked(
+    run_folder.training_set(workdir), run_folder.shared_with_test(workdir), dataset
+  )
+  normal = _load_normal_images(workdir, config, dataset.train) if refits else None
   scorers = load_each(workdir, protocol)
-  if score:
-    run_folder.check_training_set(workdir, dataset.train.digests)
-  normal, compares = None, bands and read(RunLength, config.train).trains
-  if (score or compares) and trained_on == dataset.train.digests:
-    chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
-    normal = load_normal_images(
-      dataset.train, framing, chosen=chosen, held_out=held_out, memory_gib=gib
-    )
-  elif compares and not lacks_training:
-    change = run_folder.describe_change(trained_on, dataset.train.digests)
-    print(
-      f'warning: the training images have changed since training ({change}); '
-      'leaving out the comparison with the recipe bands',
-      file=sys.stderr,
-    )
   if score and normal:
     scorers = (with_score(scorer, score, normal) for scorer in scorers)
   scorer = next(scorers)
   oracle: dict[str, Any] = {}
+  test, memory_gib = dataset.test, config.data.memory_gib
+  images = load_images(test, scorer.framing, memory_gib=memory_gib, description='decoding')
   if protocol == 'oracle':
     scorer, oracle = best_on_test_set(itertools.chain([scorer], scorers), images, test)
 
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
-  if normal and compares:
-    tested.trivial[BANDS] = fit_bands(scorer, normal).score(images)
-  if test.similarity is not None:
-    tested.trivial[NEAREST] = -test.similarity
-  scaled = scorer.scale(tested.scores.astype(np.float64))
   metrics = {
     'protocol': protocol,
     **oracle,
-    'step': int(scorer.state.step),
+    'step': scorer.step,
     'seed': config.seed,
     'score': scorer.config.score.to_dict(),
     **summarize(tested, scorer.calibration),
-    **(
-      TWINS_UNKNOWN
-      if lacks_training
-      else without_twins(test, np.isin(test.groups, dataset.train.groups), scaled)
-    ),
+    **_compare_parts(dataset, scorer.scale(tested.scores.astype(np.float64))),
     'num_test_images_trained_on': num_leaked,
   }
+  if with_bands and normal:
+    metrics['image_auroc_bands'] = _auroc(fit_bands_beside(scorer, normal), images, test)
   write_json(folder / 'metrics.json', metrics)
   write_text(folder / 'scores.csv', scores_table(test, tested.scores, scorer.calibration))
   if pictures:
-    log = read_lines(workdir / 'metrics.jsonl')
-    write_report(folder, tested, scorer=scorer, metrics=metrics, log=log)
+    write_report(folder, tested, scorer=scorer, metrics=metrics, workdir=workdir)
   return metrics
-
-
-def _tell_what_is_skipped(data_dir: str, *, needs_training: bool) -> None:
-  """Says what an evaluation without the training photographs leaves out.
-
-  Raises:
-    InputError: if it cannot do without them.
-  """
-  if needs_training:
-    raise InputError(
-      f'--score fits the scale to the training photographs, and there are none in {data_dir}; '
-      'give their folder with --data_dir'
-    )
-  print(
-    f'warning: no training photographs in {data_dir} (--data_dir says where else): leaving out the '
-    'comparison with the recipe bands and the search for parts that training shows, too; copies of '
-    'training photographs are found all the same',
-    file=sys.stderr,
-  )
 
 
 def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -> Path:
@@ -175,15 +124,61 @@ def output_folder(workdir: str | Path, protocol: str, output: str | Path = '') -
   return user_path(output or (workdir if protocol == 'last' else Path(workdir) / protocol))
 
 
+def _load_config(workdir: Path, data_dir: str, test_dir: str) -> ml_collections.ConfigDict:
+  """Reads the config of a run, and changes where its images are."""
+  config = run_folder.load_config(workdir)
+  if test_dir and config.data.dataset != 'folder':
+    raise InputError(
+      f'--test_dir is for the dataset folder, but the run in {workdir} is of '
+      f'{config.data.dataset}; give the folder of its data with --data_dir'
+    )
+  config.data_dir = data_dir or config.data_dir
+  config.data.test_dir = test_dir or config.data.test_dir
+  return config
+
+
+def _prepare(config: ml_collections.ConfigDict, *, needs_training: bool) -> Prepared:
+  """Prepares the dataset of a run; without its training photographs, the test set alone.
+
+  Raises:
+    InputError: if the dataset cannot be used, lacks test images, or lacks training photographs
+      that are needed.
+  """
+  if not config.data.test_dir or holds_images(config.data_dir):
+    dataset = prepare_dataset(config.data_dir, config.data)
+  elif needs_training:
+    raise InputError(
+      '--score and --with_bands are fitted to the training photographs, and there are none in '
+      f'{config.data_dir}; give their folder with --data_dir'
+    )
+  else:
+    print(
+      f'warning: no training photographs in {config.data_dir} (--data_dir says where else): '
+      'leaving out the search for parts that training shows, too; copies of training photographs '
+      'are found all the same',
+      file=sys.stderr,
+    )
+    dataset = prepare_test_set(config.data)
+  print_warnings(dataset.report)
+  if not dataset.test.names:
+    raise InputError('the dataset has no test images to evaluate; give some with --test_dir')
+  return dataset
+
+
+def _load_normal_images(
+  workdir: Path, config: ml_collections.ConfigDict, train: Split
+) -> NormalImages:
+  """Loads the training images; raises InputError if the run was fitted to others."""
+  run_folder.check_training_set(workdir, train.digests)
+  chosen, held_out = hold_out(train.groups, config.data.validation_share, config.seed)
+  framing, gib = run_folder.load_framing(workdir, config), config.data.memory_gib
+  return load_normal_images(train, framing, chosen=chosen, held_out=held_out, memory_gib=gib)
+
+
 def best_on_test_set(
   scorers: Iterator[Scorer], images: Images, test: Split
 ) -> tuple[Scorer, dict[str, Any]]:
   """Selects the best checkpoint on the test set, only for the protocol `oracle`.
-
-  Args:
-    scorers: of the checkpoints.
-    images: of the test set.
-    test: the test set.
 
   Returns:
     The scorer with the highest AUROC, the latest if several are equal, and the entries of
@@ -192,23 +187,36 @@ def best_on_test_set(
   Raises:
     InputError: if the AUROC is undefined.
   """
-  known = test.labels != UNLABELLED
   best, aurocs = None, {}
   for scorer in scorers:
-    auroc = image_auroc(test.labels[known], scorer.score(images)[known])
+    auroc = _auroc(scorer, images, test)
     if auroc is None:
-      lacks_sound = known.any() and NORMAL not in test.labels
+      lacks_sound = NORMAL not in test.labels and ANOMALOUS in test.labels
       why = f' ({no_sound_folder(test.defect_types)})' if lacks_sound else ''
       raise InputError(
         f'the test set lacks a labelled class{why}, so there is no AUROC to select by; '
         "use the protocol 'last' or 'validation'"
       )
-    aurocs[int(scorer.state.step)] = auroc
+    aurocs[scorer.step] = auroc
     if auroc >= max(aurocs.values()):
       best = scorer
   assert best is not None
   note = f'{ORACLE_NOTE} ({len(aurocs)} checkpoints were kept)'
   return best, {'oracle_note': note, 'oracle_aurocs': aurocs}
+
+
+def _auroc(scorer: Scorer, images: Images, test: Split) -> float | None:
+  """The AUROC of a model on the labelled test images; None if a class is missing."""
+  known = test.labels != UNLABELLED
+  return image_auroc(test.labels[known], scorer.score(images)[known])
+
+
+def _compare_parts(dataset: Prepared, scores: np.ndarray) -> dict[str, Any]:
+  """The entries of `metrics.json` about test images of parts that training shows, too."""
+  if not dataset.train.names:
+    return TWINS_UNKNOWN
+  known = np.isin(dataset.test.groups, dataset.train.groups)
+  return without_twins(dataset.test, known, scores)
 
 
 def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **options: Any) -> str:
@@ -217,7 +225,7 @@ def evaluate_several(workdir: Path, folders: list[Path], protocol: str, **option
   Args:
     workdir: the folder of the runs.
     folders: of the runs.
-    protocol: of `evaluate`.
+    protocol: of `evaluate`, like the options.
     **options: of `evaluate`.
 
   Returns:

@@ -23,27 +23,21 @@ def count_leaked(trained_on: list[str], shared: list[str] | None, dataset: Prepa
   Raises:
     InputError: if one was added to the test set after the run started.
   """
-  known = set(trained_on)
-  leaked = [
-    name
-    for name, digest in zip(dataset.test.names, dataset.test.digests, strict=True)
-    if digest in known
-  ]
-  if not leaked:
-    return 0
+  known, unchanged = set(trained_on), trained_on == dataset.train.digests
+  digests = zip(dataset.test.names, dataset.test.digests, strict=True)
+  leaked = {name: digest for name, digest in digests if digest in known}
   if shared is None:
-    shared = trained_on if trained_on == dataset.train.digests else []
-  digests = dict(zip(dataset.test.names, dataset.test.digests, strict=True))
-  new = [name for name in leaked if digests[name] not in shared]
+    shared = trained_on if unchanged else []
+  new = [name for name, digest in leaked.items() if digest not in shared]
   if new:
     raise InputError(
       f'{len(new)} test images (first: {new[0]}) are in the training set of this run, and were not '
       'in its test set when it started; remove them from the test images, or train a new model'
     )
-  if trained_on == dataset.train.digests:  # then the dataset's check has warned of them
-    return len(leaked)
-  print(
-    f'warning: {len(leaked)} test images (first: {leaked[0]}) are also in the training set',
-    file=sys.stderr,
-  )
+  if leaked and not unchanged:  # else the dataset's check has warned of them
+    print(
+      f'warning: {len(leaked)} test images (first: {next(iter(leaked))}) are also in the training '
+      'set',
+      file=sys.stderr,
+    )
   return len(leaked)

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,21 @@ from tqdm import tqdm
 from ocrgan_jax.core.files import mark_output, write_text
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, UNLABELLED
-from ocrgan_jax.data.images import Photographs
 from ocrgan_jax.drawing import figures, templating
-from ocrgan_jax.drawing.overlay import tinted
 from ocrgan_jax.inference.map_views import drawing_settings
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.reports.scored_test_set import ScoredTestSet
+from ocrgan_jax.reports.summary import size_of_test_set, sound_photographs
 from ocrgan_jax.scoring.metrics import INTERVAL_METRICS, PIXEL_METRICS
+from ocrgan_jax.training.log import read_lines
 
 TEMPLATE = Path(__file__).parent / 'templates' / 'report.html.jinja'
-SHEET_ROWS = 8
+SHEET_ENDS = 2  # images at either end of a class's scores that the sheet of bands shows
 LATENT_IMAGES = 1000  # most images in the t-SNE of the latent features
 # (largest number of images, longer side of their pictures in pixels): the report contains all
 # images and stays below some tens of MB.
 PICTURE_SIDES = ((200, 360), (700, 224), (2500, 128), (10**9, 64))
-CLASS_NAMES = {NORMAL: 'normal', ANOMALOUS: 'anomalous', UNLABELLED: 'unlabelled'}
+CLASS_NAMES = {NORMAL: 'sound', ANOMALOUS: 'anomalous', UNLABELLED: 'unlabelled'}
 METRIC_NAMES = {
   'image_auroc': 'image AUROC',
   'image_ap': 'image average precision',
@@ -38,8 +37,7 @@ METRIC_NAMES = {
   'pixel_ap': 'pixel average precision',
   'aupro': 'AUPRO, false positives up to 0.3',
 }
-# File in `figures` → its caption in the report. The report draws the histogram itself; `gallery`
-# is meant for other documents.
+# File in `figures` → its caption in the report. All but the first are of networks alone.
 FIGURES = {
   'curves': 'Detection rate, false alarms and precision over all thresholds, for the model and the '
   'trivial scores.',
@@ -57,7 +55,7 @@ def write_report(
   *,
   scorer: Scorer,
   metrics: dict[str, Any],
-  log: Sequence[dict[str, float]],
+  workdir: Path,
 ) -> None:
   """Draws the figures and writes the report.
 
@@ -66,78 +64,67 @@ def write_report(
     tested: the test set with its scores.
     scorer: of the checkpoint.
     metrics: the content of `metrics.json`.
-    log: the lines of `metrics.jsonl`.
+    workdir: the run's folder.
   """
   pictures = folder / 'figures'
   mark_output(pictures)
+  for name in FIGURES:  # an earlier evaluation may have drawn others
+    for path in pictures.glob(f'{name}.*'):
+      path.unlink()
   scaled = scorer.scale(tested.scores.astype(np.float64))
-  draw_test_set(pictures, tested, scaled, scorer.calibration.limit, metrics)
-  figures.loss_curves(pictures / 'losses.png', log)
-  draw_examples(pictures, tested, scorer, scaled)
+  _draw_curves(pictures, tested, scaled, metrics)
+  if scorer.model.trains:
+    _draw_networks(pictures, tested, scaled, scorer)
+    figures.loss_curves(pictures / 'losses.png', read_lines(workdir / 'metrics.jsonl'))
   config = scorer.config.to_dict()
+  data = config['data']
+  # The dataset `folder` is whatever the user has: the run's name says more.
+  product = workdir.name if data['dataset'] == 'folder' else f'{data["dataset"]} {data["category"]}'
   html = templating.render(
     TEMPLATE,
+    product=product.strip(),
     metrics=metrics,
+    size=size_of_test_set(metrics),
+    sound_photographs=sound_photographs(metrics),
+    networks=scorer.model.trains,
+    compared_with=scorer.compared_with,
     rows=[
       (METRIC_NAMES[name], metrics[name], metrics.get(f'{name}_interval'))
       for name in (*INTERVAL_METRICS, *PIXEL_METRICS)
       if metrics[name] is not None
     ],
     config=json.dumps(config, indent=2),
-    dataset=f'{config["data"]["dataset"]} {config["data"]["category"]}'.strip(),
     figures=[
-      (name, caption, inline_figure(pictures / f'{name}.png', caption))
+      (name, caption, _inline_figure(pictures / f'{name}.png', caption))
       for name, caption in FIGURES.items()
       if (pictures / f'{name}.png').exists()
     ],
-    photos=page_photos(tested, scaled),
+    photos=_photos(tested, scaled),
     settings=drawing_settings(scorer),
   )
   write_text(folder / 'report.html', html)
 
 
-def draw_test_set(
-  pictures: Path,
-  tested: ScoredTestSet,
-  scaled: np.ndarray,
-  threshold: float,
-  metrics: dict[str, Any],
+def _draw_curves(
+  pictures: Path, tested: ScoredTestSet, scaled: np.ndarray, metrics: dict[str, Any]
 ) -> None:
-  """Draws the figures of the whole test set: histogram, curves, latent features.
-
-  Args:
-    pictures: the folder of the figures.
-    tested: the test set with its scores.
-    scaled: scaled scores, float [images].
-    threshold: scaled threshold.
-    metrics: the content of `metrics.json`.
-  """
-  labels, auroc = tested.split.labels, metrics['image_auroc']
-  title = 'scores of the test set' + ('' if auroc is None else f', AUROC {auroc:.3f}')
-  figures.histogram(pictures / 'histogram.png', labels, scaled, threshold, title)
-  if auroc is not None:
-    known = labels != UNLABELLED
-    curves = {'model': scaled[known]}
-    for name, values in tested.trivial.items():
-      sign = 1 if metrics['trivial_direction'][name] == 'high' else -1
-      curves[name.replace('_', ' ')] = sign * values[known]
-    figures.roc_and_precision_recall(pictures / 'curves.png', labels[known], curves, threshold)
-  some = np.unique(np.linspace(0, len(labels) - 1, LATENT_IMAGES).astype(int))
-  if len(some) >= 4:
-    figures.latent_features(pictures / 'latent.png', labels[some], tested.features[some])
+  """Draws the curves of the model and of the trivial scores, if both classes occur."""
+  if metrics['image_auroc'] is None:
+    return
+  known = tested.split.labels != UNLABELLED
+  curves = {'model': scaled[known]}
+  for name, values in tested.trivial.items():
+    sign = 1 if metrics['trivial_direction'][name] == 'high' else -1
+    curves[name.replace('_', ' ')] = sign * values[known]
+  figures.roc_and_precision_recall(
+    pictures / 'curves.png', tested.split.labels[known], curves, metrics['threshold']
+  )
 
 
-def draw_examples(
-  pictures: Path, tested: ScoredTestSet, scorer: Scorer, scaled: np.ndarray
+def _draw_networks(
+  pictures: Path, tested: ScoredTestSet, scaled: np.ndarray, scorer: Scorer
 ) -> None:
-  """Draws the figures of single images: gallery, bands, channel weights.
-
-  Args:
-    pictures: the folder of the figures.
-    tested: the test set with its scores.
-    scorer: of the checkpoint.
-    scaled: scaled scores, float [images].
-  """
+  """Draws what the networks make of some images: bands, channel weights, latent features."""
   rows = choose_rows(tested.split.labels, scaled)
   views = scorer.explain(tested.images[tested.shown[rows]])
   band_names = [f'band {number + 1}' for number in scorer.model.bands]
@@ -146,66 +133,47 @@ def draw_examples(
     stages = dict(sorted(weights.items(), key=lambda item: int(item[0][2:])))
     figures.channel_weights(pictures / 'channel_selection.png', stages, band_names)
 
-  images, limit = figures.to_uint8(views['input']), scorer.map_limit()
-  titles = [f'{tested.split.defect_types[i]}\nscore {scaled[i]:.2f}' for i in rows]
-  # Masks cover whole photographs, which tiles do not.
-  masks = {} if isinstance(tested.images, Photographs) else tested.masks
-  outlined = lambda stack: np.stack(
-    [figures.with_outline(image, masks.get(i)) for image, i in zip(stack, rows, strict=True)]
-  )
-  columns = {'image': outlined(images)}
-  if 'reconstruction' in views:
-    columns['reconstruction'] = figures.to_uint8(views['reconstruction'])
-  columns['anomaly map'] = outlined(
-    np.stack([figures.colorize_map(x, limit) for x in views['map']])
-  )
-  share = views['map'] / max(limit, 1e-12)
-  columns['found'] = np.stack([tinted(*pair) for pair in zip(images, share, strict=True)])
-  figures.sheet(pictures / 'gallery.png', titles, columns)
-  columns = {'image': images}
+  columns = {
+    'image': figures.to_uint8(views['input']),
+    'reconstruction': figures.to_uint8(views['reconstruction']),
+  }
   for b, name in enumerate(band_names):
     band = views['bands'][:, b]
     # All but the lowest band have small values around 0; without a gain they look plain grey.
     gain = 1.0 if not b else 1 / max(float(np.quantile(np.abs(band), 0.995)), 1e-6)
     columns[name] = figures.to_uint8(gain * band)
-    if 'reconstructed_bands' in views:
-      columns[f'{name} reconstructed'] = figures.to_uint8(gain * views['reconstructed_bands'][:, b])
+    columns[f'{name} reconstructed'] = figures.to_uint8(gain * views['reconstructed_bands'][:, b])
+  titles = [f'{tested.split.defect_types[i]}\nscore {scaled[i]:.2f}' for i in rows]
   figures.sheet(pictures / 'bands.png', titles, columns)
+
+  some = np.unique(np.linspace(0, len(scaled) - 1, LATENT_IMAGES).astype(int))
+  if len(tested.latent) and len(some) >= 4:
+    figures.latent_features(pictures / 'latent.png', tested.split.labels[some], tested.latent[some])
 
 
 def choose_rows(labels: np.ndarray, scores: np.ndarray) -> list[int]:
-  """Chooses the images for the sheets: those with the highest and lowest scores of each class.
+  """Chooses the images for the sheet: of each class, those with the highest and lowest scores.
 
   Args:
     labels: int [images], 1 for anomalous.
     scores: float [images].
 
   Returns:
-    Indices of up to SHEET_ROWS / 2 images per class: anomalous, normal, unlabelled; the highest
-    score first within a class.
+    Indices of up to 2 SHEET_ENDS images of the anomalous, then the normal and the unlabelled ones;
+    the highest score first within a class.
   """
   rows: list[int] = []
   for label in (ANOMALOUS, NORMAL, UNLABELLED):
-    order = [i for i in np.argsort(-scores, kind='stable') if labels[i] == label]
-    half = SHEET_ROWS // 4
-    rows += order if len(order) <= 2 * half else order[:half] + order[-half:]
-  return [int(i) for i in rows]
+    order = [int(i) for i in np.argsort(-scores, kind='stable') if labels[i] == label]
+    rows += order if len(order) <= 2 * SHEET_ENDS else order[:SHEET_ENDS] + order[-SHEET_ENDS:]
+  return rows
 
 
-def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
-  """Prepares all test images for the report's page.
-
-  Args:
-    tested: the test set with its scores and small maps.
-    scaled: scaled scores, float [images].
-
-  Returns:
-    For each image its name, defect type, label, score and what was seen, and as data URIs its
-    picture, its small map and, if there is one, its mask.
-  """
+def _photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any]]:
+  """All photographs for the page; their pictures, small maps and masks are data URIs."""
   split, photos = tested.split, []
   side = next(side for most, side in PICTURE_SIDES if len(scaled) <= most)
-  for i in tqdm(range(len(scaled)), 'drawing', unit='image', leave=False):
+  for i in tqdm(range(len(scaled)), 'drawing', unit='photograph', leave=False):
     picture = to_rgb(open_image(split.records[i]['image']))
     picture.thumbnail((side, side))
     mask = tested.masks.get(i)
@@ -216,22 +184,22 @@ def page_photos(tested: ScoredTestSet, scaled: np.ndarray) -> list[dict[str, Any
         'label': CLASS_NAMES[int(split.labels[i])],
         'score': round(float(scaled[i]), 5),
         'why': tested.why[i],
-        'image': data_uri(picture, 'JPEG', quality=85),
-        'map': data_uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
-        'mask': data_uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
+        'image': _data_uri(picture, 'JPEG', quality=85),
+        'map': _data_uri(Image.fromarray(tested.small_maps[i]), 'PNG'),
+        'mask': _data_uri(Image.fromarray(mask), 'PNG') if mask is not None and mask.any() else '',
       }
     )
   return photos
 
 
-def data_uri(image: Image.Image, kind: str, **options: Any) -> str:
+def _data_uri(image: Image.Image, kind: str, **options: Any) -> str:
   """Encodes an image as a data URI."""
   file = io.BytesIO()
   image.save(file, kind, **options)
   return f'data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
-def inline_figure(path: Path, caption: str) -> str:
+def _inline_figure(path: Path, caption: str) -> str:
   """Returns a figure as HTML: its SVG if there is one, else its PNG."""
   drawing = path.with_suffix('.svg')
   if drawing.exists():

@@ -18,11 +18,14 @@ TEMPLATE = Path(__file__).parent / 'templates' / 'table.html.jinja'
 METRICS = {
   'image_auroc': 'image AUROC',
   WITHOUT: 'without twins',
+  'image_auroc_bands': 'recipe bands',
   'image_ap': 'average precision',
   'aupro': 'AUPRO',
   'recall': 'defects found',
   'false_alarm_rate': 'false alarms',
 }
+IF_KNOWN = (WITHOUT, 'image_auroc_bands')  # columns that a table without such values lacks
+Mean = tuple[float, float | None] | None  # with standard error; None if a value is missing
 
 
 class Row(NamedTuple):
@@ -31,17 +34,12 @@ class Row(NamedTuple):
   Attributes:
     name: of the category.
     runs: for each run its folder, relative to the table's, its seed and its image AUROC.
-    means: metric → mean over the runs and its standard error; None if a run lacks the metric.
+    means: metric → mean over the runs.
   """
 
   name: str
   runs: list[tuple[str, int, float | None]]
-  means: dict[str, tuple[float, float | None] | None]
-
-
-def run_folders(workdir: Path) -> list[Path]:
-  """Finds the folders of all runs below a folder, sorted."""
-  return sorted(path.parent for path in workdir.rglob('training_set.json'))
+  means: dict[str, Mean]
 
 
 def build_rows(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row]:
@@ -68,17 +66,14 @@ def build_rows(workdir: Path, evaluated: dict[Path, dict[str, Any]]) -> list[Row
     means = {metric: mean_and_error([x.get(metric) for x in found]) for metric in METRICS}
     rows.append(Row(name, of_runs, means))
   if len(rows) > 1:
-    first = lambda row, metric: row.means[metric] and row.means[metric][0]
-    averages = {metric: mean_and_error([first(row, metric) for row in rows]) for metric in METRICS}
+    first = lambda mean: mean and mean[0]
+    averages = {m: mean_and_error([first(row.means[m]) for row in rows]) for m in METRICS}
     rows.append(Row(f'average of {len(rows)}', [], averages))
   return rows
 
 
-def mean_and_error(values: Sequence[float | None]) -> tuple[float, float | None] | None:
-  """Returns (mean, standard error); the error of a single value is None.
-
-  Returns None if a value is missing.
-  """
+def mean_and_error(values: Sequence[float | None]) -> Mean:
+  """The mean and its standard error, None for a single value; None if a value is missing."""
   if not values or any(value is None for value in values):
     return None
   known = np.array(values, float)
@@ -86,7 +81,7 @@ def mean_and_error(values: Sequence[float | None]) -> tuple[float, float | None]
   return float(known.mean()), error
 
 
-def format_mean(value: tuple[float, float | None] | None) -> str:
+def format_mean(value: Mean) -> str:
   """Formats a mean with its standard error: '0.913 ± 0.004'."""
   if value is None:
     return '–'
@@ -106,21 +101,20 @@ def write(workdir: Path, rows: Sequence[Row], protocol: str) -> str:
     Lines of a Markdown table.
   """
   shown = {
-    n: title for n, title in METRICS.items() if n != WITHOUT or any(r.means[n] for r in rows)
+    n: title for n, title in METRICS.items() if n not in IF_KNOWN or any(r.means[n] for r in rows)
   }
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
   writer.writerow(['category', 'runs', *(f'{n}{x}' for n in shown for x in ('', '_error'))])
+  lines = ['| | runs | ' + ' | '.join(shown.values()) + ' |', '|---' * (len(shown) + 2) + '|']
   for row in rows:
-    cells = [row.means[name] or ('', '') for name in shown]
-    writer.writerow([row.name, len(row.runs), *(x for cell in cells for x in cell)])
+    means = [row.means[name] for name in shown]
+    writer.writerow([row.name, len(row.runs), *(x for mean in means for x in mean or ('', ''))])
+    cells = ' | '.join(map(format_mean, means))
+    lines.append(f'| {row.name} | {len(row.runs) or ""} | {cells} |')
   write_text(workdir / 'table.csv', file.getvalue())
   page = templating.render(
     TEMPLATE, rows=rows, metrics=shown, format_mean=format_mean, protocol=protocol
   )
   write_text(workdir / 'table.html', page)
-  lines = ['| | runs | ' + ' | '.join(shown.values()) + ' |', '|---' * (len(shown) + 2) + '|']
-  for row in rows:
-    means = ' | '.join(format_mean(row.means[name]) for name in shown)
-    lines.append(f'| {row.name} | {len(row.runs) or ""} | {means} |')
   return '\n'.join(lines)

@@ -10,15 +10,13 @@ from ocrgan_jax.model.inputs import to_float
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.scoring.metrics import image_auroc
 
-# These are fitted to normal images, so their direction is fixed: high is anomalous.
-BANDS = 'bands'  # the recipe that trains nothing, beside trained networks
+TRIVIAL = ('largest_high_frequency', 'mean_brightness', 'mean_energy')
 NEAREST = 'nearest_training_image'  # minus the similarity to it, from `data/grouping.py`
-FITTED = (BANDS, NEAREST)
 
 
 @jax.jit
 def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
-  """Computes trivial scores from the network's input; the report lists all of them.
+  """Computes the scores TRIVIAL from the model's input.
 
   Args:
     images: uint8 [batch, size, size, 3 or 4].
@@ -44,14 +42,14 @@ def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[st
 
   Returns:
     name → `auroc` in the better direction, and `anomalous`, that direction: 'high' or 'low'. The
-    direction is selected on the test set, which favours the trivial score (except for those
-    FITTED). Empty if a class is missing.
+    direction is selected on the test set, which favours the trivial score; only that of NEAREST is
+    fixed. Empty if a class is missing.
   """
   table: dict[str, dict[str, Any]] = {}
   for name, values in scores.items():
     auroc = image_auroc(labels, values)
     if auroc is not None:
-      high = auroc >= 0.5 or name in FITTED
+      high = auroc >= 0.5 or name == NEAREST
       direction = 'high' if high else 'low'
       table[name] = {'auroc': auroc if high else 1 - auroc, 'anomalous': direction}
   return table

@@ -37,45 +37,34 @@ def without_twins(test: Split, known: np.ndarray, scores: np.ndarray) -> dict[st
   if not found['num_normal_twins']:
     return found
   new = ~known & (normal | anomalous)
-  left = {'sound': int((new & normal).sum()), 'defective': int((new & anomalous).sum())}
-  auroc = image_auroc(test.labels[new], scores[new])
-  interval = None if auroc is None else list(intervals(test.labels[new], scores[new])[PLAIN])
-  counts = ' and '.join(f'{count} {kind}' for kind, count in left.items())
-  enough = min(left.values()) >= LEAST
+  left = int((new & normal).sum()), int((new & anomalous).sum())
+  labels, scores = test.labels[new], scores[new]
+  auroc = image_auroc(labels, scores)
+  reason = f'{left[0]} sound and {left[1]} defective test images have no twin in training'
+  enough = min(left) >= LEAST
   return {
     **found,
     WITHOUT: auroc,
-    f'{WITHOUT}_interval': interval,
+    f'{WITHOUT}_interval': None if auroc is None else list(intervals(labels, scores)[PLAIN]),
     'headline': WITHOUT if enough else PLAIN,
-    'headline_reason': f'{counts} test images have no twin in training'
-    + ('' if enough else f', and it takes {LEAST} of each'),
+    'headline_reason': reason + ('' if enough else f', and it takes {LEAST} of each'),
   }
 
 
 def twin_lines(metrics: dict[str, Any]) -> list[str]:
-  """Formats the entries of `without_twins`; nothing without a sound twin.
-
-  Args:
-    metrics: the content of `metrics.json`.
-
-  Returns:
-    Lines for the console.
-  """
-  twins = metrics.get('num_normal_twins', 0)
-  if not twins or WITHOUT not in metrics:
+  """Formats the entries of `without_twins` for the console; nothing without a sound twin."""
+  if not metrics['num_normal_twins']:
     return []
-  auroc, interval = metrics[WITHOUT], metrics[f'{WITHOUT}_interval']
-  value = (
-    'undefined'
-    if auroc is None
-    else f'{auroc:.3f}  (95 % interval: {{}} to {{}})'.format(*(f'{end:.3f}' for end in interval))
-  )
+  value = 'undefined'
+  if metrics[WITHOUT] is not None:
+    low, high = metrics[f'{WITHOUT}_interval']
+    value = f'{metrics[WITHOUT]:.3f}  (95 % interval: {low:.3f} to {high:.3f})'
   also = metrics['num_anomalous_twins']
   defective = f' and {also} of {metrics["num_anomalous"]} defective' if also else ''
   which = 'the AUROC without them' if metrics['headline'] == WITHOUT else 'the AUROC of all images'
   return [
     f'image AUROC without twins: {value}',
-    f'  {twins} of {metrics["num_normal"]} sound{defective} test images show a part that training '
-    'shows, too',
+    f'  {metrics["num_normal_twins"]} of {metrics["num_normal"]} sound{defective} test images show '
+    'a part that training shows, too',
     f'  quote {which}: {metrics["headline_reason"]}',
   ]

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -10,6 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ocrgan_jax.core.errors import InUse
 
@@ -30,57 +31,37 @@ def owned(path: Path) -> Iterator[None]:
       and the time.
   """
   created = not path.parent.exists()
-  file = _lock(path)
+  lock = FileLock(path, blocking=False, fallback_to_soft=False)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  try:
+    lock.acquire()
+  except (Timeout, FileNotFoundError):  # or the owner is just removing the folder
+    raise InUse(
+      f'{path.parent} is in use by {_owner_of(path)}; wait until it ends, or use another folder'
+    ) from None
+  except OSError as error:
+    if error.errno not in WITHOUT_LOCKS:
+      raise
+    print(
+      f'warning: the disk of {path.parent} has no locks: start one process at a time there',
+      file=sys.stderr,
+    )
   try:
     since = time.strftime('%Y-%m-%d %H:%M:%S')
     owner = {'host': socket.gethostname(), 'process': os.getpid(), 'since': since}
-    os.pwrite(file, json.dumps(owner).encode(), 0)
+    path.write_text(json.dumps(owner))
     yield
   finally:
-    path.unlink(missing_ok=True)
-    os.close(file)
+    path.unlink(missing_ok=True)  # before the release, or another owner's file would go
+    lock.release()
     if created:
       with contextlib.suppress(OSError):
         path.parent.rmdir()
 
 
-def _lock(path: Path) -> int:
-  while True:
-    # Other processes may create and remove the same folder and file.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except FileNotFoundError:
-      continue
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      if error.errno in WITHOUT_LOCKS:
-        print(
-          f'warning: the disk of {path.parent} has no locks: start one process at a time there',
-          file=sys.stderr,
-        )
-        return file
-      if not isinstance(error, BlockingIOError):
-        raise
-      owner = os.pread(file, 1000, 0)
-      os.close(file)
-      raise InUse(
-        f'{path.parent} is in use by {_describe(owner)}; wait until it ends, or use another folder'
-      ) from None
-    # The owner may have removed the file between our opening and locking it.
-    try:
-      if os.fstat(file).st_ino == path.stat().st_ino:
-        os.truncate(file, 0)
-        return file
-    except FileNotFoundError:
-      pass
-    os.close(file)
-
-
-def _describe(owner: bytes) -> str:
+def _owner_of(path: Path) -> str:
   try:
-    written = json.loads(owner)
-    return f'process {written["process"]} on {written["host"]} since {written["since"]}'
-  except (ValueError, KeyError):  # the owner has not written this yet
+    owner = json.loads(path.read_text())
+    return f'process {owner["process"]} on {owner["host"]} since {owner["since"]}'
+  except (OSError, ValueError, KeyError):  # the owner has not written this yet
     return 'another process'

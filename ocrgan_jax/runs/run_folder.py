@@ -1,14 +1,18 @@
 """A run's folder: checks whose it is, and writes and reads its config."""
 
+import contextlib
 import json
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ml_collections
 
 from ocrgan_jax.configs import default
+from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.core.files import write_bytes, write_json
@@ -168,6 +172,20 @@ def write_run_files(
     write_bytes(workdir / REGION, region_png(framing.region))
 
 
+@contextlib.contextmanager
+def emptied_on_failure(workdir: Path) -> Iterator[None]:
+  """Empties the folder of a new run if the body fails, so that it holds all of a run or nothing."""
+  try:
+    yield
+  except BaseException:
+    for path in workdir.iterdir() if sharding.is_first_process() else ():
+      if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+      elif path.name != LOCK:
+        path.unlink(missing_ok=True)
+    raise
+
+
 def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
   """The framing of a run, with its region of interest if it has one."""
   path = workdir / REGION
@@ -175,9 +193,8 @@ def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:
 
 
 def runs_in(workdir: Path) -> list[Path]:
-  """The folders of the runs below a folder, as `ocrgan train --seeds --categories` makes them."""
-  patterns = ('*/config.json', '*/*/config.json')
-  return sorted(path.parent for pattern in patterns for path in workdir.glob(pattern))
+  """The folders of all runs below a folder, sorted."""
+  return sorted(path.parent for path in workdir.rglob('training_set.json'))
 
 
 def load_config(workdir: Path) -> ml_collections.ConfigDict:
@@ -203,19 +220,12 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
       )
     raise InputError(f'no run in {workdir} (it has no config.json); train one there first')
   config = default.get_config().copy_and_resolve_references()
-  fields = flat_fields(config) | ADDED
   saved = _read_json(path)
   try:
     found = flat_fields(ml_collections.ConfigDict(saved))
   except (TypeError, ValueError, AttributeError):
     raise Damaged(f'{path} is damaged: it contains no settings; use another --workdir') from None
-  for name, value in without_removed(found, path).items():
-    if name not in fields:
-      raise InputError(
-        f'{path} has an unknown field {name!r}: another version of ocrgan_jax wrote it; '
-        'use that version'
-      )
-    fields[name] = value
+  fields = {**ADDED, **current_fields(found, path)}
   try:
     config.update_from_flattened_dict(fields)
   except (TypeError, ValueError) as error:
@@ -224,8 +234,8 @@ def load_config(workdir: Path) -> ml_collections.ConfigDict:
   return config
 
 
-def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
-  """The settings of a run without those that are gone.
+def current_fields(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+  """The settings that a run saved, without those that are gone.
 
   Args:
     fields: full name → value.
@@ -235,12 +245,19 @@ def without_removed(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     The others.
 
   Raises:
-    InputError: if the run used one that is gone.
+    InputError: if the run used one that is gone, or a field is unknown.
   """
-  for name, unused in REMOVED.items():
-    if name != 'train.track' and fields.get(name, unused) != unused:
+  known = flat_fields(default.get_config())
+  for name, value in fields.items():
+    if name in REMOVED:
+      if value != REMOVED[name] and name != 'train.track':
+        raise InputError(
+          f'{path}: {name} is {value!r}, and this version has no such setting; use the version '
+          'that made this run, or train again'
+        )
+    elif name not in known:
       raise InputError(
-        f'{path}: {name} is {fields[name]!r}, and this version has no such setting; use the '
-        'version that made this run, or train again'
+        f'{path} has an unknown field {name!r}: another version of ocrgan_jax wrote it; '
+        'use that version'
       )
-  return {name: value for name, value in fields.items() if name not in REMOVED}
+  return {name: value for name, value in fields.items() if name in known}

@@ -69,7 +69,6 @@ def intervals(
   scores: np.ndarray,
   *,
   samples: int = BOOTSTRAP_SAMPLES,
-  confidence: float = CONFIDENCE,
   seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
   """Computes percentile bootstrap intervals, the uncertainty of a test set of this size.
@@ -81,7 +80,6 @@ def intervals(
     labels: int [images], 1 for anomalous; both classes.
     scores: float [images].
     samples: number of resamples.
-    confidence: level of the intervals.
     seed: for the resamples.
 
   Returns:
@@ -109,17 +107,25 @@ def intervals(
     average_precision = (np.diff(recall) * precision[1:]).sum()
     f1 = 2 * recall / (1 + called)
     resampled.append((np.trapezoid(recall, false_alarms), average_precision, f1.max()))
-  ends = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+  ends = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
   columns = zip(INTERVAL_METRICS, *ends.tolist(), strict=True)
   return {name: (low, high) for name, low, high in columns}
 
 
-def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None]:
+def pixel_metrics(
+  maps: np.ndarray, masks: np.ndarray, *, fpr_limit: float = FPR_LIMIT
+) -> dict[str, float | None]:
   """Computes how well anomaly maps find the defective pixels.
+
+  AUPRO is the area under the per-region overlap (PRO) up to a false positive rate, divided by that
+  rate. PRO at a threshold is the share of a defective region above it, averaged over all connected
+  regions (8-connected). False positives are the sound pixels above it. This is a ROC curve in
+  which each region has the same weight (Bergmann et al., the MVTec AD dataset, IJCV 2021).
 
   Args:
     maps: float [images, size, size], larger for more anomalous.
     masks: bool [images, size, size], all False for normal images.
+    fpr_limit: highest false positive rate of AUPRO.
 
   Returns:
     `pixel_auroc`, `pixel_ap` and `aupro`; all None if no pixel or every pixel is defective.
@@ -134,27 +140,9 @@ def pixel_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float | None
   results = (
     roc_auc_score(defective, values),
     average_precision_score(defective, values),
-    _area_under_pro(defective, values, _region_weights(masks).ravel()[order], FPR_LIMIT),
+    _area_under_pro(defective, values, _region_weights(masks).ravel()[order], fpr_limit),
   )
   return dict(zip(PIXEL_METRICS, map(float, results), strict=True))
-
-
-def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = FPR_LIMIT) -> float:
-  """Computes the area under the per-region overlap (PRO), up to a false positive rate.
-
-  PRO at a threshold is the share of a defective region above it, averaged over all connected
-  regions (8-connected). False positives are the sound pixels above it. This is a ROC curve in
-  which each region has the same weight (Bergmann et al., the MVTec AD dataset, IJCV 2021).
-
-  Args:
-    maps: float [images, size, size].
-    masks: bool [images, size, size], with both sound and defective pixels.
-    limit: highest false positive rate.
-
-  Returns:
-    0 to 1, divided by `limit`.
-  """
-  return _area_under_pro(masks.ravel(), maps.ravel(), _region_weights(masks).ravel(), limit)
 
 
 def _region_weights(masks: np.ndarray) -> np.ndarray:

@@ -73,7 +73,8 @@ def serve(
     from ocrgan_jax.serving.server import create_app
   except ImportError as error:
     raise InputError(
-      f'serving needs more packages ({error.name}): pip install fastapi prometheus-client uvicorn'
+      f'serving needs more packages ({error.name}): pip install fastapi prometheus-client '
+      'python-multipart uvicorn'
     ) from None
   token = os.environ.get(TOKEN, '')
   if not is_loopback(host) and not token:

@@ -12,6 +12,14 @@ from ocrgan_jax.core import command_line
 from tests.conftest import run_module, tiny_flags
 
 
+def fails_in_one_line(command: str, *arguments: str) -> str:
+  """Runs a command that must fail, and returns its one line."""
+  done = run_module(f'ocrgan_jax.{command}', *arguments)
+  assert done.returncode == 1 and not done.stdout
+  assert done.stderr.startswith('error: ') and len(done.stderr.splitlines()) == 1, done.stderr
+  return done.stderr.strip()
+
+
 def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
   workdir = tmp_path / 'run'
   done = run_module(
@@ -51,75 +59,119 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-  ('config', 'flags', 'message'),
+  ('config', 'flag', 'message'),
   [
     (
-      'mvtec.py:tile',
-      ['--config.data_dir=/no/such'],
-      r'no such data folder: /no/such; expected <data_dir>/<category>/ with train/good',
+      'tile',
+      '.data_dir=/no/such',
+      r'no such data folder: /no/such; expected <data_dir>/<category>/ wi',
     ),
-    ('mvtec.py:tyle', [], r"no 'tyle' in .*; there are tile$"),
+    ('tyle', '', r"no 'tyle' in .*; there are tile$"),
+    ('tile,fast', '', r"^error: unknown recipe 'fast': use one of paper, release, bands$"),
+    ('tile,restore', '', '^error: the recipe restore is gone: use bands, which '),
+    ('tile', '.image_size=100', r'image_size is 100; .*power of two'),
     (
-      'mvtec.py:tile,fast',
-      [],
-      r"^error: unknown recipe 'fast': use one of paper, release, bands$",
+      'tile',
+      '.model.widht=4',
+      r"^error: no such config field: 'widht'\. Did you mean \"width\" in",
     ),
-    ('mvtec.py:tile,restore', [], '^error: the recipe restore is gone: use bands, which '),
-    ('mvtec.py:tile', ['--config.image_size=100'], r'image_size is 100; .*power of two'),
+    ('tile', '.zzz=4', r"^error: no such config field: 'zzz'$"),
+    ('tile', '.zzz.width=4', r"^error: no such config field: 'zzz'$"),
+    ('tile', '.model.width=wide', r'^error: --config.model.width=wide: .* whole'),
     (
-      'mvtec.py:tile',
-      ['--config.model.widht=4'],
-      r"^error: no such config field: 'widht'\. Did you mean \"width\" instead of \"widht\"\?$",
+      'tile',
+      '.train.learning_rate=x: y',
+      r'^error: --config.train.learning_rate=x: y: .* a number',
     ),
-    ('mvtec.py:tile', ['--config.zzz=4'], r"^error: no such config field: 'zzz'$"),
-    ('mvtec.py:tile', ['--config.zzz.width=4'], r"^error: no such config field: 'zzz'$"),
+    ('tile', '.data.thumbnails=ja', r'^error: .*thumbnails=ja: .* True or False$'),
     (
-      'mvtec.py:tile',
-      ['--config.model.width=wide'],
-      r'^error: --config.model.width=wide: .* whole',
+      'tile',
+      '.train=3',
+      r'^error: --config.train=3: it is a section of the config; set one of its',
     ),
-    (
-      'mvtec.py:tile',
-      ['--config.train.learning_rate=x: y'],
-      r'^error: --config.train.learning_rate=x: y: .* a number$',
-    ),
-    (
-      'mvtec.py:tile',
-      ['--config.data.thumbnails=ja'],
-      r'^error: .*thumbnails=ja: .* True or False$',
-    ),
-    ('mvtec.py:tile', ['--config.train=3'], r'^error: --config.train=3: it is a section of the co'),
-    ('mvtec.py:tile', ['stray'], r"unexpected argument 'stray': flags start with --"),
-    ('nothing.py', [], r"No such file or directory: 'configs/nothing.py'"),
   ],
 )
-def test_mistakes_get_one_line(
-  config: str, flags: list[str], message: str, mvtec_folder: Path, tmp_path: Path
+def test_mistakes_in_settings_are_named(
+  config: str, flag: str, message: str, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   workdir = tmp_path / 'run'
-  done = run_module(
-    'ocrgan_jax.train',
-    f'--config=configs/{config}',
-    f'--workdir={workdir}',
-    f'--config.data_dir={mvtec_folder}',
-    *flags,
-  )
-  assert done.returncode == 1
-  assert done.stderr.startswith('error: ') and len(done.stderr.splitlines()) == 1, done.stderr
-  assert re.search(message, done.stderr.strip()), done.stderr
-  assert not done.stdout and not workdir.exists()
+  flags = [f'--config=configs/mvtec.py:{config}', f'--config.data_dir={mvtec_folder}']
+  flags += [f'--config{flag}'] if flag else []
+  line = fails_in_one_line('train', *flags, f'--workdir={workdir}')
+  assert re.search(message, line), line
+  assert not workdir.exists()
 
 
 @pytest.mark.parametrize(
-  'module, told, flag',
+  ('command', 'message'),
+  [
+    (
+      'data --config=configs/nothing.py',
+      "cannot load the config: .* 'configs/nothing.py'; the na",
+    ),
+    (
+      'train --config=mvtec:tile --workdir=x stray',
+      "unexpected argument 'stray': flags start with",
+    ),
+    ('train', 'missing --config and --workdir; for example: --config=mvtec:bottle --workdir=runs/'),
+    ('train --config configs/mvtec.py', 'missing --workdir; for example: --workdir=runs/bottle$'),
+    ('data', 'missing --config; for example: --config=mvtec:bottle$'),
+    ('predict a.png', 'missing --workdir; for example: --workdir=runs/bottle$'),
+  ],
+)
+def test_missing_and_stray_arguments_are_named(command: str, message: str) -> None:
+  assert re.match(f'error: {message}', fails_in_one_line(*command.split()))
+
+
+CONFIG = """from ocrgan_jax.configs import mvtec
+
+def get_config():
+  config = mvtec.get_config('tile')
+  {}
+  return config
+"""
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [
+    (CONFIG.format("config.image_size = 'a' + 1"), ':5: TypeError: can only concatenate str'),
+    (CONFIG.format('config.image_size = big'), ":5: NameError: name 'big' is not defined"),
+    (CONFIG.format("config.image_size = int('big')"), ':5: ValueError: invalid literal for int'),
+    (CONFIG.format('config.image_size = 1 / 0'), ':5: ZeroDivisionError: division by zero'),
+    (CONFIG.format('config.modle.width = 3'), ":5: AttributeError: 'modle'. Did you mean \"model"),
+    (CONFIG.format("open('/no/such')"), ':5: FileNotFoundError: [Errno 2] No such file'),
+    (CONFIG.format('config = = 3'), ':5: SyntaxError: invalid syntax'),
+    ('import no_such_module', ':1: ModuleNotFoundError: No module named'),
+    ('x = 1', ' has no function get_config; see configs/mvtec.py'),
+    ('def get_config():\n  return {}', ' must return a ConfigDict; see configs/mvtec.py'),
+    ('def get_config():\n  pass', ' returns nothing; end it with `return config`'),
+  ],
+)
+def test_a_mistake_in_a_config_file_is_named_with_its_line(
+  content: str, message: str, tmp_path: Path
+) -> None:
+  config = tmp_path / 'mine.py'
+  config.write_text(content)
+  assert f'{config}{message}' in fails_in_one_line('data', f'--config={config}')
+
+
+def test_a_mistake_in_a_file_that_a_config_imports_is_named_with_its_line(tmp_path: Path) -> None:
+  (tmp_path / 'shared.py').write_text('def size():\n  return 2 ** None\n')
+  (tmp_path / 'mine.py').write_text(
+    f'import sys\nsys.path.append({str(tmp_path)!r})\nimport shared\n\n'
+    'def get_config():\n  return shared.size()\n'
+  )
+  line = fails_in_one_line('data', f'--config={tmp_path}/mine.py')
+  assert line.startswith(f'error: {tmp_path}/shared.py:2: TypeError: unsupported operand')
+
+
+@pytest.mark.parametrize(
+  ('module', 'told', 'flag'),
   [
     ('ocrgan_jax.predict', 'Scores photographs', '--workdir: folder of the run'),
     ('ocrgan_jax.calibrate', '--workdir=…', '--score.false_alarms'),
-    (
-      'experiments.paper.table_5',
-      'Table V: what each component is worth',
-      '--seeds: seeds of each run',
-    ),
+    ('experiments.paper.table_5', 'Table V: what each component is worth', '--seeds: seeds of eac'),
   ],
 )
 def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:
@@ -128,30 +180,36 @@ def test_help_lists_the_flags(module: str, told: str, flag: str) -> None:
   assert not done.stderr
 
 
+CONFIGS = str(command_line.CONFIGS)
+
+
 @pytest.mark.parametrize(
   ('argument', 'expected'),
   [
     ('--workdir=~/m', '--workdir=/home/me/m'),
     ('--config=~/mine.py:bottle', '--config=/home/me/mine.py:bottle'),
     ('--config.data.region=~/mask.png', '--config.data.region=/home/me/mask.png'),
-    ('--config.data.groups=~/groups.csv', '--config.data.groups=/home/me/groups.csv'),
     ('~/photographs/*.png', '/home/me/photographs/*.png'),
     ('--output=~', '--output=/home/me'),
     # Not in the home folder: a name, an expression, no such user.
     ('--output=a~/b', '--output=a~/b'),
     ('--config.data.groups=~bin', '--config.data.groups=~bin'),
     ('--output=~nobody-here/b', '--output=~nobody-here/b'),
+    # Configs by name.
+    ('--config=mvtec:bottle,paper', f'--config={CONFIGS}/mvtec.py:bottle,paper'),
+    ('--config folder', f'--config {CONFIGS}/folder.py'),
+    ('mvtec --config=mine.py', 'mvtec --config=mine.py'),
   ],
 )
-def test_the_home_folder_is_found_in_every_argument(
+def test_home_folders_and_names_of_configs_become_paths(
   argument: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   monkeypatch.setenv('HOME', '/home/me')
-  assert command_line.resolve_paths([argument]) == [expected]
+  assert command_line.resolve_paths(argument.split()) == expected.split()
 
 
 def test_commands_read_and_write_below_the_home_folder(
-  mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+  mvtec_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   monkeypatch.setenv('HOME', str(mvtec_folder.parent))
   done = run_module(

@@ -10,9 +10,9 @@ import pytest
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.sharding import jit_over_batch, make_mesh
-from ocrgan_jax.model.state import create_state
+from ocrgan_jax.model.state import initial_state
 from ocrgan_jax.networks.convolutions import strided_conv
-from ocrgan_jax.training.run import compile_step
+from ocrgan_jax.training.networks import compile_step
 from tests.conftest import REPOSITORY, tiny_model
 
 
@@ -54,8 +54,10 @@ def test_training_is_the_same_with_layouts_of_the_compilers_choice(
   found = []
   for on_cpu in (True, False):
     monkeypatch.setattr(sharding, '_on_cpu', lambda mesh, on_cpu=on_cpu: on_cpu)
-    state = jax.jit(lambda: create_state(model, 0), out_shardings=sharding.replicated(mesh))()
-    step = compile_step(model, mesh, state, 4)
+    for cache in (compile_step, sharding.jit_over_batch):
+      cache.cache_clear()
+    state = jax.device_put(initial_state(model, 0), sharding.replicated(mesh))
+    step = compile_step(model, mesh, 4)
     state = sharding.in_layout(step, state)
     for batch in images:
       state, losses = step(state, sharding.put_batch(batch, mesh))

@@ -15,7 +15,7 @@ from ocrgan_jax.data.examples import NORMAL, NORMAL_TYPE, Example
 from ocrgan_jax.data.grouping import group_images, to_look_at
 from ocrgan_jax.data.images import hold_out
 from ocrgan_jax.drawing.pairs import in_lines
-from ocrgan_jax.training.run import resolve
+from ocrgan_jax.training.resolving import resolve
 from ocrgan_jax.twins.pairs import Pairs
 from ocrgan_jax.twins.squares import FINE
 from tests.conftest import DATA, write_images

@@ -15,7 +15,7 @@ from PIL import Image
 from experiments import no_signal, runner
 from experiments.paper import experiment, tables
 from experiments.paper.experiment import Experiment
-from ocrgan_jax.training.run import resolve
+from ocrgan_jax.training.resolving import resolve
 from tests.conftest import DATA, REPOSITORY, run_module, tiny_config
 
 pytestmark = pytest.mark.slow

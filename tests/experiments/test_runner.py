@@ -12,7 +12,7 @@ from ocrgan_jax.configs import default
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.runs.ownership import owned
 from ocrgan_jax.training.log import read_lines
-from ocrgan_jax.training.run import resolve
+from ocrgan_jax.training.resolving import resolve
 from tests.conftest import tiny_config
 
 

@@ -62,25 +62,25 @@ def test_a_surprise_says_how_many_normal_scores_are_as_high() -> None:
     assert (np.stack(found) > -np.log(p)).mean() == pytest.approx(p, rel=0.2)
 
 
-def test_a_head_that_is_not_surprised_is_silent() -> None:
+def test_a_head_that_is_not_surprised_has_no_say() -> None:
   loud = combine(jnp.array([[12.0], [0.1], [0.1]]))
   assert float(loud[0]) == pytest.approx(12 - np.log(3), abs=1e-3)
 
 
 @pytest.mark.parametrize('count', [2, 3, 9])
 def test_few_images_fit_and_score(count: int) -> None:
-  fitted = fitting.fit(measured(textures(count)), np.arange(count), tuple(maps.SHARES))
+  fitted = fitting.fit_heads(measured(textures(count)), np.arange(count), tuple(maps.SHARES))
   assert fitted.left_out.shape == (count,) and np.isfinite(fitted.left_out).all()
 
 
 def test_a_scratch_and_a_different_product_score_high() -> None:
   normal, new = textures(24), textures(4, seed=5)
-  fitted = fitting.fit(measured(normal), np.arange(24), tuple(maps.SHARES))
+  fitted = fitting.fit_heads(measured(normal), np.arange(24), tuple(maps.SHARES))
 
   def score(images: np.ndarray) -> np.ndarray:
     at = measured(images)
-    found = maps.voice_scores(maps.head_maps(fitted.detector, at), None)
-    return np.asarray(joint_score(fitted.detector.tails, found))
+    found = maps.scores_of_maps(maps.head_maps(fitted.heads, at), None)
+    return np.asarray(joint_score(fitted.heads.tails, found))
 
   scratched, other = new.copy(), np.clip(new * 0.2 + 0.5, -1, 1)
   scratched[:, 20:22, 10:50] = 1
@@ -89,21 +89,21 @@ def test_a_scratch_and_a_different_product_score_high() -> None:
 
 def test_a_head_that_is_off_leaves_nothing_in_the_program() -> None:
   at = measured(textures(6))
-  few = fitting.fit(at, np.arange(6), ('dark',)).detector
+  few = fitting.fit_heads(at, np.arange(6), ('dark',)).heads
   assert few.memory is None and few.response is None and few.statistics is None
   assert few.bright is None and list(maps.head_maps(few, at)) == ['dark']
   program = jax.jit(lambda m: maps.head_maps(few, m)['dark']).lower(at).as_text()
   assert 'dot_general' not in program
 
 
-def test_left_out_scores_are_those_of_detectors_that_never_saw_the_group() -> None:
+def test_left_out_scores_are_those_of_heads_that_never_saw_the_group() -> None:
   """So the threshold, a quantile of these scores, is that of parts never seen."""
   images = textures(10)
   images[1] = images[0] + 0.02 * textures(1, seed=9)[0]  # the same part again
   groups, names = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8]), tuple(maps.SHARES)
   at = measured(images)
-  found = fitting.fit(at, groups, names)
-  whole, n = found.detector, len(images)
+  found = fitting.fit_heads(at, groups, names)
+  whole, n = found.heads, len(images)
 
   # Residuals: ridge regression anew without each group.
   deviations = at.statistics - whole.mean
@@ -116,12 +116,12 @@ def test_left_out_scores_are_those_of_detectors_that_never_saw_the_group() -> No
     own = groups == group
     slow = Ridge(alpha=penalty).fit(inputs[~own], deviations[~own].reshape((~own).sum(), -1))
     rest[own] = deviations[own] - slow.predict(inputs[own]).reshape(deviations[own].shape)
-  # All else by the program that scores, with a detector for each image. The memory keeps the
+  # All else by the program that scores, with heads for each image. The memory keeps the
   # places that were drawn from all images, except those of the group.
   rows = np.asarray(maps.look_places(at.statistics))
   standard = lambda x: (x - whole.memory_mean) / whole.memory_scale
   own_rows = [standard(rows[groups == g]).reshape(-1, rows.shape[-1]) for g in groups]
-  fold, voices = fitting.deal_folds(groups), []
+  fold, all_scores = fitting.deal_folds(groups), []
   for i in range(n):
     others, rest_of_others = groups != groups[i], rest[fold != fold[i]]
     covariance = lambda x: np.einsum('nhwi,nhwj->hwij', x, x) / len(x)
@@ -139,12 +139,12 @@ def test_left_out_scores_are_those_of_detectors_that_never_saw_the_group() -> No
     }
     known = (np.abs(whole.memory[:, None] - own_rows[i]).max(-1) < 1e-5).any(1)
     assert known.any()
-    detector = whole._replace(**whitenings, **units, memory=whole.memory[~known])
+    heads = whole._replace(**whitenings, **units, memory=whole.memory[~known])
     one = Measurements(at.statistics[i : i + 1], at.detail[i : i + 1], None)
-    own_maps = maps.head_maps(detector, one) | maps.residual_maps(detector, rest[i : i + 1])
-    scores = maps.voice_scores({name: own_maps[name] for name in maps.SHARES}, None)
-    voices.append({name: np.asarray(x) for name, x in scores.items()})
-  joined = {name: np.concatenate([v[name] for v in voices], 1) for name in voices[0]}
+    own_maps = maps.head_maps(heads, one) | maps.residual_maps(heads, rest[i : i + 1])
+    scores = maps.scores_of_maps({name: own_maps[name] for name in maps.SHARES}, None)
+    all_scores.append({name: np.asarray(x) for name, x in scores.items()})
+  joined = {name: np.concatenate([x[name] for x in all_scores], 1) for name in all_scores[0]}
   tails = fit_tails(np.concatenate([*joined.values()]))
   slow = np.asarray(joint_score(tails, {name: list(x) for name, x in joined.items()}))
   np.testing.assert_allclose(found.left_out, slow, rtol=2e-3, atol=2e-3)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from ocrgan_jax.inference.prediction import Prediction
-from ocrgan_jax.inference.shift import LEAST, RATE, is_shifted, shift_warning, warn_if_shifted
+from ocrgan_jax.inference.shift import LEAST, RATE, is_shifted, shift_warning
 from ocrgan_jax.scoring.anomaly_score import Score
 from ocrgan_jax.scoring.calibration import Calibration, calibrate
 from tests.conftest import tiny_model

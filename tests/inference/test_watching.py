@@ -15,7 +15,8 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.inference import watching
 from ocrgan_jax.inference.prediction import Prediction
 from ocrgan_jax.inference.shift import LEAST
-from ocrgan_jax.inference.watching import PAUSES, notes_of, watch
+from ocrgan_jax.inference.watched_table import notes_of
+from ocrgan_jax.inference.watching import PAUSES, watch
 from tests.inference.test_shift import calibrated
 
 

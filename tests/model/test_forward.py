@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from ocrgan_jax.model.score_step import score_step
-from ocrgan_jax.model.state import create_state
-from ocrgan_jax.scoring.anomaly_score import Reference
+from ocrgan_jax.model.state import Trained, create_state
 from tests.conftest import tiny_model
 
 
@@ -15,7 +14,7 @@ def test_models_without_channel_selection_are_scored(fields: dict[str, object]) 
   """There are no channel weights to collect then. Only shapes are computed here."""
   model = tiny_model(**fields)
   state = jax.eval_shape(functools.partial(create_state, model), 0)
-  reference = Reference(np.ones((1, 32, 32), np.float32))
+  trained = Trained(state, np.float32(1))
   images = jax.ShapeDtypeStruct((4, 32, 32, 3), np.uint8)
-  scores = jax.eval_shape(functools.partial(score_step, model=model), state, reference, images)
+  scores = jax.eval_shape(functools.partial(score_step, model=model), trained, images)
   assert scores['score'].shape == (4,)

@@ -60,12 +60,12 @@ def test_a_misspelt_field_of_a_users_own_config_file_is_named() -> None:
     build_model(config)
 
 
-def test_presets_are_what_the_paper_and_its_release_state() -> None:
+def test_recipes_are_what_the_paper_and_its_release_state() -> None:
   paper, release = default.get_config('paper'), default.get_config('release')
   of = lambda config: (config.train.learning_rate, config.train.weight_decay)
   assert (of(paper), of(release)) == ((2e-3, 1e-4), (2e-4, 0))
   assert (paper.train.beta1, paper.train.beta2) == (0.5, 0.999)
-  assert (paper.train.epochs, paper.train.steps, paper.train.decay) == (200, 0, 'none')
+  assert (paper.train.epochs, paper.train.steps) == (200, 0)
   assert (paper.loss.content, paper.loss.adversarial, paper.loss.latent) == (50, 1, 1)
   assert (paper.score.kind, paper.score.content_weight) == ('eq13', 0.9)
   assert (paper.model.width, paper.model.branches) == (64, 2)

@@ -15,14 +15,13 @@ from ocrgan_jax.heads.maps import DESCRIPTIONS, SHARES
 from ocrgan_jax.inference.export import export
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.inference.predict_files import find_images
-from ocrgan_jax.inference.recalibration import calibrate
 from ocrgan_jax.model.score_step import score_step
 from ocrgan_jax.model.settings import build_model
-from ocrgan_jax.model.state import create_state
+from ocrgan_jax.model.state import Trained, create_state
 from ocrgan_jax.reports.evaluation import evaluate
-from ocrgan_jax.scoring.anomaly_score import Reference
-from ocrgan_jax.training.image_size import choose_image_size
-from ocrgan_jax.training.run import load_training_images, resolve
+from ocrgan_jax.runs.training_images import load_training_images
+from ocrgan_jax.training.recalibration import calibrate
+from ocrgan_jax.training.resolving import choose_image_size, resolve
 from ocrgan_jax.training.train import train
 from tests.conftest import (
   assert_scores_half,
@@ -47,7 +46,7 @@ def test_all_images_set_the_threshold_and_none_is_held_out(
   run: Path, mvtec_folder: Path, capsys: pytest.CaptureFixture
 ) -> None:
   scorer = load(run)
-  assert not jax.tree.leaves(scorer.state.generator)
+  assert scorer.step == 0 and not scorer.model.trains
   assert scorer.calibration.num_images == scorer.calibration.num_groups == 20
   # Heads that were fitted to an image, too, find it less surprising.
   images, held_out, *_ = load_training_images(scorer.config, run).normal
@@ -55,7 +54,7 @@ def test_all_images_set_the_threshold_and_none_is_held_out(
   assert (scorer.calibration.held_out >= known - 1e-4).mean() > 0.9
   capsys.readouterr()
   train(tiny_config(mvtec_folder, **BANDS), run)
-  assert 'nothing left to train' in capsys.readouterr().err
+  assert 'nothing left to do' in capsys.readouterr().err
 
 
 def test_reports_predictions_and_the_export_agree_and_name_the_head(
@@ -145,15 +144,51 @@ def test_onnx_runtime_scores_by_the_heads(run: Path, tmp_path: Path) -> None:
   assert description['files']['scorer.onnx']['images_compared'] == 11
 
 
-def test_a_trained_model_can_be_scored_by_the_heads(trained: Path, tmp_path: Path) -> None:
-  metrics = evaluate(trained, score={'kind': 'heads'}, output=tmp_path, pictures=False)
-  assert metrics['image_auroc'] == pytest.approx(metrics['trivial']['bands'], abs=1e-6)
+def test_the_kind_of_score_belongs_to_the_recipe(run: Path, trained: Path, tmp_path: Path) -> None:
+  for workdir, kind in ((trained, 'heads'), (run, 'map')):
+    with pytest.raises(InputError, match=f'score.kind={kind} does not fit this run') as caught:
+      evaluate(workdir, score={'kind': kind}, output=tmp_path, pictures=False)
+    assert '\n' not in str(caught.value)
 
 
 def test_the_papers_score_computes_no_statistics() -> None:
   model = build_model(tiny_config(''))
   state = jax.eval_shape(functools.partial(create_state, model), 0)
   images = np.zeros((4, 32, 32, 3), np.uint8)
-  score = lambda s, r, x: score_step(s, r, x, model=model)['score']
-  text = jax.jit(score).lower(state, Reference(np.ones((32, 32), np.float32)), images).as_text()
+  score = lambda s, x: score_step(Trained(s, np.float32(1)), x, model=model)['score']
+  text = jax.jit(score).lower(state, images).as_text()
   assert 'stablehlo.log ' not in text and 'stablehlo.convolution' in text
+
+
+def test_a_fit_that_fails_leaves_nothing(
+  mvtec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Wherever it is interrupted: while it measures, while it writes, while it saves."""
+  config = tiny_config(mvtec_folder, **BANDS)
+  for place, name in (
+    ('training.bands', 'fit_heads'),
+    ('runs.training_images.run_folder', 'write_run_files'),
+    ('runs.checkpoint', 'digests_of'),
+  ):
+    monkeypatch.setattr(f'ocrgan_jax.{place}.{name}', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+      train(config, tmp_path / 'run')
+    monkeypatch.undo()
+    assert not (tmp_path / 'run').exists()
+  train(config, tmp_path / 'run')
+  assert load(tmp_path / 'run').step == 0
+
+
+def interrupt(*_: object) -> None:
+  raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('recipe', ['bands', 'paper'])
+def test_scoring_moves_nothing_to_the_device_but_images(
+  recipe: str, run: Path, trained: Path
+) -> None:
+  scorer = load(run if recipe == 'bands' else trained)
+  images = np.zeros((3, 32, 32, 3), np.uint8)
+  with jax.transfer_guard_host_to_device('disallow'):
+    values = scorer.score_batch(images, scorer.explained_by)
+  assert len(values['score']) == 3

@@ -12,56 +12,57 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.data.images import hold_out
 from ocrgan_jax.inference.loading import load
+from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.reports.report import FIGURES
 from ocrgan_jax.reports.summary import summary_text
 from ocrgan_jax.scoring.metrics import image_auroc, pixel_metrics
 from tests.conftest import decode_image, run_module
 
+TRIVIAL = {'mean_brightness', 'mean_energy', 'largest_high_frequency'}
 
-def test_writes_metrics_scores_and_pictures(trained: Path) -> None:
+
+def read_scores(folder: Path) -> dict[str, tuple[str, float]]:
+  """Path → label and score, in the order of a `scores.csv`."""
+  with (folder / 'scores.csv').open() as file:
+    return {row['path']: (row['label'], float(row['score'])) for row in csv.DictReader(file)}
+
+
+def test_writes_metrics_scores_and_figures(trained: Path) -> None:
   metrics = evaluate(trained)
   assert metrics == json.loads((trained / 'metrics.json').read_text())
   assert metrics['protocol'] == 'last'
   assert (metrics['num_normal'], metrics['num_anomalous']) == (5, 6)
-  assert 0 <= metrics['image_auroc'] <= 1
-  trivial = {'mean_brightness', 'mean_energy', 'largest_high_frequency'}
-  assert set(metrics['trivial']) == trivial | {'bands'}
+  assert metrics['trivial'].keys() == metrics['trivial_direction'].keys() == TRIVIAL
   assert all(0.5 <= auroc <= 1 for auroc in metrics['trivial'].values())
   # White bars on smooth images: the high band alone tells them apart.
   assert metrics['trivial']['largest_high_frequency'] == 1
   assert metrics['trivial_direction']['largest_high_frequency'] == 'high'
-
-  with (trained / 'scores.csv').open() as file:
-    rows = list(csv.DictReader(file))
-  labels = np.array([int(row['label']) for row in rows])
-  scores = np.array([float(row['score']) for row in rows])
-  assert rows[0]['path'] == 'test/good/000.png'
+  rows = read_scores(trained)
+  assert next(iter(rows)) == 'test/good/000.png'
+  labels, scores = np.array([*rows.values()], float).T
   assert image_auroc(labels, scores) == pytest.approx(metrics['image_auroc'])
-  limit = metrics['threshold']
-  assert metrics['recall'] == np.mean(scores[labels == 1] > limit)
+  assert metrics['recall'] == np.mean(scores[labels == 1] > metrics['threshold'])
   for name in FIGURES:
     with Image.open(trained / f'figures/{name}.png') as picture:
       assert picture.width > 200 and len(picture.convert('RGB').getcolors(2**24)) > 10
   text = summary_text(metrics)
-  assert 'anomalous if high' in text and f'{metrics["image_auroc"]:.3f}' in text
+  assert 'anomalous if high' in text and f'image AUROC: {metrics["image_auroc"]:.3f}' in text
+  assert 'bands' not in text and 'image_auroc_bands' not in metrics
 
 
-def test_scores_do_not_depend_on_the_other_images(
+def test_the_recipe_bands_is_fitted_beside_networks_only_if_asked_for(
   trained: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
-  evaluate(trained, pictures=False)
-  everything = {r.split(',')[0]: r for r in (trained / 'scores.csv').read_text().splitlines()}
+  metrics = evaluate(trained, with_bands=True)
+  assert metrics['image_auroc_bands'] == 1 and metrics['trivial'].keys() == TRIVIAL
+  assert 'AUROC of the recipe `bands` on the same images: 1.000' in summary_text(metrics)
+  assert 'the recipe <code>bands</code> on the same images' in (trained / 'report.html').read_text()
+  # It must be fitted to the photographs of the run.
   shutil.copytree(mvtec_folder, tmp_path / 'data')
-  shutil.rmtree(tmp_path / 'data/tile/test/good')
-  metrics = evaluate(trained, data_dir=str(tmp_path / 'data'), pictures=False)
-  assert metrics['image_auroc'] is None and metrics['num_normal'] == 0  # one class: no AUROC
-  assert 'lacks a labelled class' in summary_text(metrics)
-  rows = (trained / 'scores.csv').read_text().splitlines()
-  assert len(rows) == 7
-  for row in rows[1:]:
-    path, _, score = row.split(',')
-    assert float(score) == pytest.approx(float(everything[path].split(',')[2]), rel=1e-4)
+  (tmp_path / 'data/tile/train/good/000.png').unlink()
+  with pytest.raises(InputError, match='the training images have changed'):
+    evaluate(trained, with_bands=True, data_dir=str(tmp_path / 'data'), pictures=False)
 
 
 def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) -> None:
@@ -71,20 +72,22 @@ def test_unknown_protocols_and_folders_are_named(trained: Path, tmp_path: Path) 
     evaluate(tmp_path)
 
 
-def test_masks_are_compared_with_the_maps(trained: Path) -> None:
+def read_tile(scorer: Scorer, pattern: str) -> np.ndarray:
+  """The images of the fixture's dataset, uint8 [images, 32, 32, 3]."""
+  paths = sorted(Path(scorer.config.data_dir, 'tile').glob(pattern))
+  return np.stack([decode_image(path.read_bytes(), 32) for path in paths])
+
+
+def test_masks_are_compared_with_the_maps(trained: Path, mvtec_folder: Path) -> None:
   metrics = evaluate(trained, pictures=False)
-  assert metrics['num_masks'] == 6
+  assert metrics['num_masks'] == 6 and '(6 masks)' in summary_text(metrics)
   # Recomputed: images and masks are read here, maps come from the scorer.
   scorer = load(trained)
-  folder = Path(scorer.config.data_dir) / 'tile'
-  read = lambda path: decode_image(path.read_bytes(), 32)
-  images = [read(path) for path in sorted((folder / 'test').glob('*/*.png'))]
-  mask = decode_mask((folder / 'ground_truth/scratch/000.png').read_bytes(), 32)
+  mask = decode_mask((mvtec_folder / 'tile/ground_truth/scratch/000.png').read_bytes(), 32)
   masks = np.stack([np.zeros_like(mask)] * 5 + [mask] * 6)
-  expected = pixel_metrics(scorer.maps(np.stack(images)), masks)
+  expected = pixel_metrics(scorer.maps(read_tile(scorer, 'test/*/*.png')), masks)
   for name, value in expected.items():
     assert metrics[name] == pytest.approx(value, abs=1e-6), name
-  assert '(6 masks)' in summary_text(metrics)
 
 
 def test_oracle_is_the_best_on_the_test_set_and_says_so(trained: Path) -> None:
@@ -107,22 +110,16 @@ def test_a_run_can_be_evaluated_under_another_score(trained: Path, tmp_path: Pat
     evaluate(trained, score={'kind': 'map'})
   metrics = evaluate(trained, score={'kind': 'map'}, output=tmp_path, pictures=False)
   assert metrics['score']['kind'] == 'map' and metrics['score']['map_top'] == 200
-  with (tmp_path / 'scores.csv').open() as file:
-    scores = [float(row['score']) for row in csv.DictReader(file)]
+  scores = [score for _, score in read_scores(tmp_path).values()]
   # By hand: in units of the held-out images, the mean of the three largest
   # (200 at 256 pixels) of each map.
   scorer = load(trained)
-  folder = Path(scorer.config.data_dir) / 'tile'
-  read = lambda pattern: np.stack(
-    [decode_image(path.read_bytes(), 32) for path in sorted(folder.glob(pattern))]
-  )
   _, held_out = hold_out(np.arange(20), 0.1, 0)
-  normal = scorer.maps(read('train/good/*.png')[held_out])
-  unit = normal.mean()
-  of = lambda maps: np.sort((maps / unit).reshape(len(maps), -1))[:, -3:].mean(1)
+  normal = scorer.maps(read_tile(scorer, 'train/good/*.png')[held_out])
+  of = lambda maps: np.sort((maps / normal.mean()).reshape(len(maps), -1))[:, -3:].mean(1)
   least, most = of(normal).min(), of(normal).max()
-  expected = (of(scorer.maps(read('test/*/*.png'))) - least) / (most - least)
-  np.testing.assert_allclose(scores, expected, rtol=1e-3)
+  raw = of(scorer.maps(read_tile(scorer, 'test/*/*.png')))
+  np.testing.assert_allclose(scores, (raw - least) / (most - least), rtol=1e-3)
   with pytest.raises(InputError, match="score.kind is 'best'"):
     evaluate(trained, score={'kind': 'best'}, output=tmp_path, pictures=False)
 
@@ -145,12 +142,12 @@ def test_test_images_are_enough_to_evaluate(
   # The warnings of the check are printed, so that it is plain why a mask is missing.
   assert 'warning: 1 mask left out, not an image by extension: ground_truth/scratch/005.txt' in told
   assert 'warning: 1 anomalous image without a mask: scratch/005.png' in told
-  expected = evaluate(trained, pictures=False, bands=False)
+  expected = evaluate(trained, pictures=False)
   assert metrics['image_auroc'] == expected['image_auroc'] and metrics['num_masks'] == 5
-  assert metrics['num_normal_twins'] is None and 'bands' not in metrics['trivial']
-  assert 'image AUROC: ' in summary_text(metrics)
-  with pytest.raises(InputError, match=r'--score fits the scale to the training photographs'):
-    evaluate(run, test_dir=str(tile / 'test'), score={'kind': 'map'}, output=tmp_path / 'out')
+  assert metrics['num_normal_twins'] is None and 'image AUROC: ' in summary_text(metrics)
+  for options in ({'score': {'kind': 'map'}, 'output': tmp_path / 'out'}, {'with_bands': True}):
+    with pytest.raises(InputError, match=r'are fitted to the training photographs, and there are'):
+      evaluate(run, test_dir=str(tile / 'test'), **options)
   # Without one folder called good there is no AUROC, and it says why.
   (tile / 'test/good').rename(tile / 'test/OK')
   metrics = evaluate(run, test_dir=str(tile / 'test'), pictures=False)

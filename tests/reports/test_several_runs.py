@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocrgan_jax.reports.several_runs import mean_and_error, run_folders
+from ocrgan_jax.reports.several_runs import mean_and_error
 from tests.conftest import run_module
 
 
@@ -13,16 +13,12 @@ from tests.conftest import run_module
 def test_a_folder_of_runs_gets_one_table(trained: Path, tmp_path: Path) -> None:
   for seed in (0, 1):
     shutil.copytree(trained, tmp_path / f'tile/seed{seed}')
-  assert [path.name for path in run_folders(tmp_path)] == ['seed0', 'seed1']
   done = run_module('ocrgan_jax.evaluate', f'--workdir={tmp_path}', '--nopictures')
   assert done.returncode == 0, done.stderr
   with (tmp_path / 'table.csv').open() as file:
     (row,) = csv.DictReader(file)
-  assert (row['category'], row['runs'], float(row['image_auroc_error'])) == (
-    'mvtec_ad tile',
-    '2',
-    0,
-  )
+  assert (row['category'], row['runs']) == ('mvtec_ad tile', '2')
+  assert float(row['image_auroc_error']) == 0
   assert f'| mvtec_ad tile | 2 | {float(row["image_auroc"]):.3f} ± 0.000 |' in done.stdout
   page = (tmp_path / 'table.html').read_text()
   assert page.count('/report.html') == 2 and 'tile/seed1/report.html' in page

@@ -7,13 +7,11 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.scoring.anomaly_score import Score
 from ocrgan_jax.scoring.calibration import (
   Calibration,
-  calibrate,
   describe_threshold,
   false_alarm_rates,
+  fit_calibration,
   scale,
 )
-
-UNIT = np.ones((1, 2, 2), np.float32)
 
 
 def rule(**fields: float) -> Score:
@@ -23,7 +21,7 @@ def rule(**fields: float) -> Score:
 
 
 def fit(scores: list[float], **fields: float) -> Calibration:
-  return calibrate(np.array(scores), rule(**fields), map_unit=UNIT, map_maximum=2.0)
+  return fit_calibration(np.array(scores), rule(**fields), map_maximum=2.0, num_groups=len(scores))
 
 
 def test_calibration_scales_held_out_scores_to_0_and_1() -> None:
@@ -73,7 +71,7 @@ def test_too_few_images_for_a_rate_are_reported() -> None:
   calibration = fit([1.0, 2.0, 3.0], false_alarms=0.01)
   assert calibration.limit == 1
   text = describe_threshold(calibration, rule(false_alarms=0.01))
-  assert '3 held-out images are too few for it; their highest score is used' in text
+  assert '3 held-out sound photographs are too few for it; their highest score is used' in text
 
 
 def test_a_given_threshold_is_a_scaled_score() -> None:

@@ -54,7 +54,7 @@ def test_black_images_with_a_huge_learning_rate_end_in_one_line(tmp_path: Path) 
 def test_a_stalled_discriminator_is_reported(
   tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-  log = TrainingLog(tmp_path, step=0, num_steps=4, batch_size=1, num_images=4, shows_progress=False)
+  log = TrainingLog(tmp_path, step=0, num_steps=4, batch_size=1, num_images=4)
   for loss, told in ((1e-7, True), (0.7, False), (-1.2, False)):
     report_stalled(log, 3, [{'discriminator': loss, 'generator': 0.1}])
     assert ('D has stalled at step 3' in capsys.readouterr().err) == told

@@ -5,7 +5,7 @@ import pytest
 
 from ocrgan_jax.core import platforms, sharding
 from ocrgan_jax.training import plan
-from ocrgan_jax.training.run import resolve
+from ocrgan_jax.training.resolving import resolve
 from ocrgan_jax.training.train import train
 from tests.conftest import tiny_config
 
@@ -45,7 +45,12 @@ def test_a_long_run_on_a_cpu_says_how_to_be_faster() -> None:
   assert long.startswith('about 4.0 h to the last step; on a CPU, lower model.width, image_size')
 
 
-def test_warnings_name_what_is_too_little() -> None:
-  assert plan.warnings_for(1000, 50) == plan.warnings_for(0, 50) == []
-  assert plan.warnings_for(299, 50)[0].startswith('only 299 steps')
-  assert plan.warnings_for(0, 19)[0].startswith('only 19 held-out parts')
+def test_warnings_name_what_is_too_little(
+  mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+  plan.warn_of_few_parts(20)
+  assert not capsys.readouterr().err
+  train(tiny_config(mvtec_folder, train__epochs=1), tmp_path / 'run')
+  told = capsys.readouterr().err
+  assert 'warning: only 3 steps, too few for the networks' in told
+  assert 'warning: only 2 parts set the threshold' in told and 'data.validation_share' in told

@@ -9,10 +9,9 @@ import pytest
 from ocrgan_jax.model.inputs import to_float
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import score_step
-from ocrgan_jax.model.state import State, create_state
+from ocrgan_jax.model.state import State, Trained, create_state
 from ocrgan_jax.networks import frequency_decoupling
 from ocrgan_jax.optimization import losses
-from ocrgan_jax.scoring.anomaly_score import Reference
 from ocrgan_jax.training.step import prepare_batch, train_step
 from tests.conftest import tiny_model
 
@@ -31,7 +30,7 @@ jitted_score = jax.jit(score_step, static_argnames='model')
 
 
 def score(state: State, images: np.ndarray, *, model: OCRGAN) -> dict[str, jax.Array]:
-  return jitted_score(state, Reference(np.ones((32, 32), np.float32)), images, model=model)
+  return jitted_score(Trained(state, np.float32(1)), images, model=model)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -40,7 +39,7 @@ def reconstruct(model: OCRGAN, state: State, bands: list[jax.Array]) -> jax.Arra
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def judge(model: OCRGAN, state: State, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def discriminate(model: OCRGAN, state: State, x: jax.Array) -> tuple[jax.Array, jax.Array]:
   return model.discriminator.apply(state.discriminator.variables, x, train=False)
 
 
@@ -76,14 +75,15 @@ def test_a_step_is_that_of_two_plain_adams_at_the_parameters_before_it() -> None
       mutable=['batch_stats'],
     )[0]
   )
-  judge = lambda p, x: model.discriminator.apply(
+  discriminate_with = lambda p, x: model.discriminator.apply(
     {'params': p, 'batch_stats': d.batch_stats}, x, train=True, mutable=['batch_stats']
   )[0]
   bce = optax.sigmoid_binary_cross_entropy
 
   def g_loss(p: object) -> jax.Array:
     fake = make(p)
-    (logits, latent), (_, real_latent) = judge(d.params, fake), judge(d.params, real)
+    logits, latent = discriminate_with(d.params, fake)
+    _, real_latent = discriminate_with(d.params, real)
     return (
       50 * jnp.abs(real - fake).mean()
       + bce(logits, jnp.ones(4)).mean()
@@ -92,7 +92,10 @@ def test_a_step_is_that_of_two_plain_adams_at_the_parameters_before_it() -> None
 
   def d_loss(p: object) -> jax.Array:
     fake = make(g.params)
-    return bce(judge(p, real)[0], jnp.ones(4)).mean() + bce(judge(p, fake)[0], jnp.zeros(4)).mean()
+    return sum(
+      bce(discriminate_with(p, x)[0], jnp.full(4, label)).mean()
+      for x, label in ((real, 1.0), (fake, 0.0))
+    )
 
   def first_adam_step(p: jax.Array, gradient: jax.Array) -> jax.Array:
     gradient = gradient + 1e-4 * p  # then m / (1 - β1) = gradient, v / (1 - β2) = gradient²
@@ -263,7 +266,7 @@ def test_score_is_equation_13() -> None:
   np.testing.assert_allclose(parts['score'], expected, rtol=1e-6)
   real = to_float(jnp.asarray(images))
   made = reconstruct(model, state, frequency_decoupling(real, 2))
-  latent, made_latent = (judge(model, state, x)[1] for x in (real, made))
+  latent, made_latent = (discriminate(model, state, x)[1] for x in (real, made))
   np.testing.assert_allclose(parts['content'][0], losses.content_loss(real[0], made[0]), rtol=1e-5)
   np.testing.assert_allclose(
     parts['latent'][0], losses.latent_loss(latent[0], made_latent[0]), rtol=1e-4
