@@ -18,16 +18,14 @@ from ocrgan_jax.drawing.pairs import in_lines
 from ocrgan_jax.training.resolving import resolve
 from ocrgan_jax.twins.pairs import Pairs
 from ocrgan_jax.twins.squares import FINE
-from tests.conftest import DATA, write_images
+from tests.conftest import write_images
+from tests.twins.cells import solar_cells
 
 
 @pytest.fixture(scope='module')
 def parts() -> list[np.ndarray]:
-  """Photographs of 16 parts, at a quarter of their size."""
-  files = sorted((DATA / 'kolektor_sdd_full/train/good').glob('*'))[:16]
-  if not files:
-    pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
-  return [np.asarray(Image.open(file).convert('RGB').resize((125, 315))) for file in files]
+  """Photographs of 16 parts."""
+  return [np.asarray(cell.resize((150, 150))) for cell in solar_cells(16)]
 
 
 def darker(image: np.ndarray) -> np.ndarray:
