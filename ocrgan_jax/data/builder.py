@@ -52,9 +52,6 @@ class Records:
       builder = tfds.builder_from_directory(folder)
       return builder.as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
 
-  def __len__(self) -> int:
-    return len(self._source)
-
   def __getitem__(self, index: int) -> dict[str, Any]:
     return self._source[index]
 
