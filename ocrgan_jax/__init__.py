@@ -14,15 +14,14 @@ _PUBLIC = {
   'train': 'ocrgan_jax.training.train',
   'evaluate': 'ocrgan_jax.reports.evaluation',
   'load': 'ocrgan_jax.inference.loading',
-  'fit': 'ocrgan_jax.inference.fit',
+  'fit': 'ocrgan_jax.training.train',
 }
 __all__ = ['evaluate', 'fit', 'load', 'train']
 
 if TYPE_CHECKING:
-  from ocrgan_jax.inference.fit import fit
   from ocrgan_jax.inference.loading import load
   from ocrgan_jax.reports.evaluation import evaluate
-  from ocrgan_jax.training.train import train
+  from ocrgan_jax.training.train import fit, train
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from ocrgan_jax.core import command_line
-from ocrgan_jax.inference.recalibration import calibrate
 from ocrgan_jax.scoring.calibration import describe_threshold
+from ocrgan_jax.training.recalibration import calibrate
 
 
 def main() -> None:

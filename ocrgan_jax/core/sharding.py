@@ -1,7 +1,8 @@
 """The device mesh, the placement of arrays on it, and the processes that share it."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +33,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec('data'))
 
 
+@functools.lru_cache(maxsize=64)
 def jit_over_batch(
   function: Callable[..., Any],
   mesh: Mesh,
@@ -39,8 +41,9 @@ def jit_over_batch(
   num_replicated: int = 1,
   makes_batch: bool = False,
   donate: bool = False,
+  **static: Hashable,
 ) -> JitWrapped:
-  """Compiles a function of (state, …, batch) for a mesh.
+  """Compiles a function of (state, …, batch) for a mesh; equal arguments give the same program.
 
   Args:
     function: pure; takes replicated arguments, the state first, then a batch that is split
@@ -52,6 +55,7 @@ def jit_over_batch(
       an accelerator the compiler then chooses the layout of the state's arrays, which saves
       transposing weights at each step; so compile it ahead, for `shapes_of` the state, and
       give the first state to `in_layout`.
+    **static: keyword arguments of the function, such as the model.
 
   Returns:
     The jitted function.
@@ -62,7 +66,7 @@ def jit_over_batch(
     ins[0] = Format(Layout.AUTO, replicated(mesh))  # type: ignore[arg-type]
     out = (ins[0], out)
   return jax.jit(
-    function,
+    functools.partial(function, **static),
     in_shardings=(*ins, batch_sharding(mesh)),
     out_shardings=out,
     donate_argnums=0 if donate else (),

@@ -7,8 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ocrgan_jax.heads import maps as heads
-from ocrgan_jax.heads.maps import Detector
+from ocrgan_jax.heads.maps import (
+  SHARES,
+  SIDES,
+  Heads,
+  input_side,
+  look_places,
+  nearest_look,
+  residual_maps,
+  scores_of_maps,
+  whiten,
+)
 from ocrgan_jax.heads.measurements import ENERGIES, Measurements, pool_mean
 from ocrgan_jax.heads.regression import fit_regression
 from ocrgan_jax.heads.tails import fit_tails, joint_score
@@ -27,18 +36,18 @@ BATCH = 32  # images at a time
 
 
 class Fitted(NamedTuple):
-  """A detector and what it was fitted to.
+  """Heads and what it was fitted to.
 
   Attributes:
-    detector: the heads.
+    heads: the heads.
     left_out: the score of each training image by heads that left out its group, float32 [n].
   """
 
-  detector: Detector
+  heads: Heads
   left_out: np.ndarray
 
 
-def fit(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> Fitted:
+def fit_heads(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> Fitted:
   """Fits the heads.
 
   The regression and the memory leave out an image's group exactly; so does the unit of detail. The
@@ -50,78 +59,76 @@ def fit(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> F
     names: the heads that are on.
 
   Returns:
-    The detector and the left-out scores.
+    The heads and the left-out scores.
   """
   statistics = np.asarray(measured.statistics, np.float32)
   mean = statistics.mean(0)
-  detector = Detector(mean, *[None] * (len(Detector._fields) - 1))
+  heads = Heads(mean, *[None] * (len(Heads._fields) - 1))
   maps: dict[str, list[Any]] = {}
-  if judging := tuple(name for name in names if name in ('energy', 'statistics', 'whole')):
-    detector, maps = _fit_residuals(detector, statistics, groups, judging)
+  if on_residuals := tuple(name for name in names if name in ('energy', 'statistics', 'whole')):
+    heads, maps = _fit_residuals(heads, statistics, groups, on_residuals)
   for name in names:
-    if name in heads.SIDES:
-      side = np.asarray(measured.detail[..., heads.SIDES[name]], np.float32)
+    if name in SIDES:
+      side = np.asarray(measured.detail[..., SIDES[name]], np.float32)
       unit, maps[name] = _fit_detail(side, groups)
-      detector = detector._replace(**{name: unit})
+      heads = heads._replace(**{name: unit})
   if 'looks' in names:
-    detector, maps['looks'] = _fit_looks(detector, statistics, groups)
+    heads, maps['looks'] = _fit_looks(heads, statistics, groups)
   parts = []
   for some in _batches(len(statistics)):
     valid = None if measured.valid is None else measured.valid[some]
-    own = {name: [x[some] for x in maps[name]] for name in heads.SHARES if name in maps}
-    parts.append(heads.voice_scores(own, valid))
+    own = {name: [x[some] for x in maps[name]] for name in SHARES if name in maps}
+    parts.append(scores_of_maps(own, valid))
   # Not by `jax.tree.map`, which would sort the heads by name.
-  join = lambda voices: [np.concatenate([np.asarray(x) for x in voice]) for voice in voices]
+  join = lambda parts: [np.concatenate([np.asarray(x) for x in part]) for part in parts]
   scores = {name: join(zip(*(part[name] for part in parts), strict=True)) for name in parts[0]}
-  detector = detector._replace(
-    tails=fit_tails(np.stack([x for own in scores.values() for x in own]))
-  )
-  return Fitted(detector, np.asarray(joint_score(detector.tails, scores)))
+  heads = heads._replace(tails=fit_tails(np.stack([x for own in scores.values() for x in own])))
+  return Fitted(heads, np.asarray(joint_score(heads.tails, scores)))
 
 
 def _fit_residuals(
-  detector: Detector, statistics: np.ndarray, groups: np.ndarray, names: tuple[str, ...]
-) -> tuple[Detector, dict[str, list[Any]]]:
-  """Fits the regression and the heads that judge what it leaves; also their left-out maps."""
-  deviations = statistics - detector.mean
-  n, side = len(deviations), heads.input_side(deviations.shape[1])
+  heads: Heads, statistics: np.ndarray, groups: np.ndarray, names: tuple[str, ...]
+) -> tuple[Heads, dict[str, list[Any]]]:
+  """Fits the regression and the heads that look at what it leaves; also their left-out maps."""
+  deviations = statistics - heads.mean
+  n, side = len(deviations), input_side(deviations.shape[1])
   inputs = np.asarray(pool_mean(deviations, side))
   fold = deal_folds(groups)
   whitening = _whitening(_covariances(inputs, np.zeros(n, int))[0] / n, n)
-  inputs = np.asarray(heads.whiten(whitening, inputs)).reshape(n, -1)
+  inputs = np.asarray(whiten(whitening, inputs)).reshape(n, -1)
   regression = fit_regression(inputs, groups)
   apply = jax.jit(lambda matrix, x: jnp.einsum('ij,jhwc->ihwc', matrix, x, precision='highest'))
   rows = range(0, deviations.shape[1], 8)  # so that the product of all images is never whole
   rest = np.concatenate([apply(regression.left_out, deviations[:, r : r + 8]) for r in rows], 1)
   response = np.concatenate([apply(regression.gains, deviations[:, r : r + 8]) for r in rows], 1)
-  detector = detector._replace(
+  heads = heads._replace(
     whiten_inputs=whitening, basis=regression.basis, response=np.asarray(response)
   )
-  return fit_whitenings(detector, rest, fold, names)
+  return fit_whitenings(heads, rest, fold, names)
 
 
 def fit_whitenings(
-  detector: Detector, rest: np.ndarray, fold: np.ndarray, names: tuple[str, ...]
-) -> tuple[Detector, dict[str, list[Any]]]:
-  """Fits the heads that judge what a regression leaves.
+  heads: Heads, rest: np.ndarray, fold: np.ndarray, names: tuple[str, ...]
+) -> tuple[Heads, dict[str, list[Any]]]:
+  """Fits the heads that look at what a regression leaves.
 
   Args:
-    detector: its heads `names` are replaced, and no other head that judges residuals may be on.
+    heads: its heads `names` are replaced, and no other head that looks at residuals may be on.
     rest: what the regression leaves of n normal images, float32 [n, p, p, CHANNELS].
     fold: int [n], from 0; at least two folds.
     names: of 'energy', 'statistics' and 'whole'.
 
   Returns:
-    The detector, and head → its maps, float32 [n, side, side], each image whitened by other folds.
+    The heads, and head → its maps, float32 [n, side, side], each image whitened by other folds.
   """
-  n, side = len(rest), heads.input_side(rest.shape[1])
+  n, side = len(rest), input_side(rest.shape[1])
   channels: dict[str, Any] = {'energy': rest[..., :ENERGIES], 'statistics': rest, 'whole': None}
   if 'whole' in names:
     channels['whole'] = np.asarray(pool_mean(rest, side))
   sums = {name: _covariances(channels[name], fold) for name in names}
   sizes = np.bincount(fold)
   maps = {name: [np.zeros(channels[name].shape[:3], np.float32)] for name in names}
-  judge = jax.jit(lambda part, x: {k: v[0] for k, v in heads.residual_maps(part, x).items()})
+  maps_of = jax.jit(lambda part, x: {k: v[0] for k, v in residual_maps(part, x).items()})
   for k in range(len(sizes)):
     others: dict[str, Any] = {
       name: _whitening((sums[name].sum(0) - sums[name][k]) / (n - sizes[k]), n - sizes[k])
@@ -129,10 +136,10 @@ def fit_whitenings(
     }
     own = np.flatnonzero(fold == k)
     for some in np.split(own, range(BATCH, len(own), BATCH)):
-      for name, values in judge(detector._replace(**others), rest[some]).items():
+      for name, values in maps_of(heads._replace(**others), rest[some]).items():
         maps[name][0][some] = values
   whitenings: dict[str, Any] = {name: _whitening(sums[name].sum(0) / n, n) for name in names}
-  return detector._replace(**whitenings), maps
+  return heads._replace(**whitenings), maps
 
 
 def _fit_detail(detail: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, list[Any]]:
@@ -151,11 +158,9 @@ def _fit_detail(detail: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, lis
   return unit((total / n).astype(np.float32)), list(np.moveaxis(relative, -1, 0))
 
 
-def _fit_looks(
-  detector: Detector, statistics: np.ndarray, groups: np.ndarray
-) -> tuple[Detector, list[Any]]:
+def _fit_looks(heads: Heads, statistics: np.ndarray, groups: np.ndarray) -> tuple[Heads, list[Any]]:
   """Remembers some places of all images; also the left-out maps."""
-  places = np.asarray(heads.look_places(statistics))
+  places = np.asarray(look_places(statistics))
   n, side, _, channels = places.shape
   rows = places.reshape(-1, channels)
   rng, each = np.random.default_rng(0), min(side * side, -(-PLACES // n))
@@ -164,14 +169,14 @@ def _fit_looks(
   memory, owner = rows[chosen], groups[chosen // (side * side)]
   mean, scale = memory.mean(0), memory.std(0) + np.float32(1e-3)
   memory = (memory - mean) / scale
-  nearest = jax.jit(heads.nearest_look)
+  nearest = jax.jit(nearest_look)
   found = []
   for some in _batches(n):
     allowed = owner != groups[some][:, None]
     allowed[~allowed.any(1)] = True  # all places are of this group: it knows itself
     found.append(np.asarray(nearest((places[some] - mean) / scale, memory, allowed)))
-  detector = detector._replace(memory=memory, memory_mean=mean, memory_scale=scale)
-  return detector, [np.concatenate(found)]
+  heads = heads._replace(memory=memory, memory_mean=mean, memory_scale=scale)
+  return heads, [np.concatenate(found)]
 
 
 def deal_folds(groups: np.ndarray, folds: int = FOLDS) -> np.ndarray:

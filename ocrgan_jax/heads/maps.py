@@ -19,7 +19,7 @@ from ocrgan_jax.heads.measurements import ENERGIES, FINE_BANDS, Measurements, po
 
 WHOLE = 8  # positions a side, at most, of the head `whole` and of the regression's inputs
 
-# Head → the shares of its map's area over which the largest values are averaged, one voice each.
+# Head → shares of its map's area. Each yields a score: the RMS of the largest values over it.
 SHARES: dict[str, tuple[float, ...]] = {
   'energy': (0.001, 0.01),
   'statistics': (0.001, 0.01),
@@ -41,7 +41,7 @@ DESCRIPTIONS = {
 }
 
 
-class Detector(NamedTuple):
+class Heads(NamedTuple):
   """The heads, fitted to normal images. Arrays of heads that are off are None.
 
   Attributes:
@@ -58,7 +58,7 @@ class Detector(NamedTuple):
     memory: statistics of places of training images, standardised, float32 [places, c].
     memory_mean: of them, float32 [c].
     memory_scale: float32 [c].
-    tails: what the voices of these heads say of normal images, in the order of SHARES.
+    tails: how the scores of these heads are distributed over normal images, in the order of SHARES.
   """
 
   mean: Any
@@ -76,52 +76,50 @@ class Detector(NamedTuple):
   tails: Any
 
 
-def head_maps(detector: Detector, measured: Measurements) -> dict[str, list[jax.Array]]:
+def head_maps(heads: Heads, measured: Measurements) -> dict[str, list[jax.Array]]:
   """Computes the maps of all heads that are on.
 
   Args:
-    detector: fitted.
+    heads: fitted.
     measured: from `measure`.
 
   Returns:
     Head → its maps, float32 [batch, side, side], in the order of SHARES: one, or one per fine band.
   """
   maps: dict[str, list[Any]] = {}
-  if any(x is not None for x in (detector.energy, detector.statistics, detector.whole)):
-    maps.update(residual_maps(detector, unexplained(detector, measured.statistics)))
+  if any(x is not None for x in (heads.energy, heads.statistics, heads.whole)):
+    maps.update(residual_maps(heads, unexplained(heads, measured.statistics)))
   for name, side in SIDES.items():
-    unit = getattr(detector, name)
+    unit = getattr(heads, name)
     if unit is not None:
       relative = measured.detail[..., side] / unit
       maps[name] = [relative[..., i] for i in range(len(FINE_BANDS))]
-  if detector.memory is not None:
+  if heads.memory is not None:
     places = look_places(measured.statistics)
-    looks = (places - detector.memory_mean) / detector.memory_scale
-    maps['looks'] = [nearest_look(looks, detector.memory)]
+    looks = (places - heads.memory_mean) / heads.memory_scale
+    maps['looks'] = [nearest_look(looks, heads.memory)]
   return {name: maps[name] for name in SHARES if name in maps}
 
 
-def unexplained(detector: Detector, statistics: Any) -> jax.Array:
+def unexplained(heads: Heads, statistics: Any) -> jax.Array:
   """What the regression leaves of statistics: [batch, p, p, CHANNELS] → the same shape."""
-  deviations = statistics - detector.mean
-  inputs = pool_mean(deviations, detector.whiten_inputs.shape[0])
-  inputs = whiten(detector.whiten_inputs, inputs).reshape(inputs.shape[0], -1)
-  coefficients = jnp.matmul(inputs, detector.basis, precision='highest')
-  explained = jnp.einsum('bk,khwc->bhwc', coefficients, detector.response, precision='highest')
+  deviations = statistics - heads.mean
+  inputs = pool_mean(deviations, heads.whiten_inputs.shape[0])
+  inputs = whiten(heads.whiten_inputs, inputs).reshape(inputs.shape[0], -1)
+  coefficients = jnp.matmul(inputs, heads.basis, precision='highest')
+  explained = jnp.einsum('bk,khwc->bhwc', coefficients, heads.response, precision='highest')
   return deviations - explained
 
 
-def residual_maps(detector: Detector, rest: Any) -> dict[str, list[Any]]:
-  """The maps of the heads that judge what the regression leaves: [batch, p, p, c] → maps."""
+def residual_maps(heads: Heads, rest: Any) -> dict[str, list[Any]]:
+  """The maps of the heads that look at what the regression leaves: [batch, p, p, c] → maps."""
   maps = {}
-  if detector.energy is not None:
-    maps['energy'] = [root_mean_square(whiten(detector.energy, rest[..., :ENERGIES]))]
-  if detector.statistics is not None:
-    maps['statistics'] = [root_mean_square(whiten(detector.statistics, rest))]
-  if detector.whole is not None:
-    maps['whole'] = [
-      root_mean_square(whiten(detector.whole, pool_mean(rest, detector.whole.shape[0])))
-    ]
+  if heads.energy is not None:
+    maps['energy'] = [root_mean_square(whiten(heads.energy, rest[..., :ENERGIES]))]
+  if heads.statistics is not None:
+    maps['statistics'] = [root_mean_square(whiten(heads.statistics, rest))]
+  if heads.whole is not None:
+    maps['whole'] = [root_mean_square(whiten(heads.whole, pool_mean(rest, heads.whole.shape[0])))]
   return maps
 
 
@@ -149,31 +147,29 @@ def nearest_look(looks: Any, memory: Any, allowed: Any = None) -> jax.Array:
   return jnp.sqrt(jnp.maximum(squares, 0.0) / looks.shape[-1])
 
 
-def voice_scores(maps: dict[str, list[Any]], valid: Any) -> dict[str, list[jax.Array]]:
-  """The scores of each head's voices.
-
-  A voice is the root mean square of the largest values of one map, over a share of its area.
+def scores_of_maps(maps: dict[str, list[Any]], valid: Any) -> dict[str, list[jax.Array]]:
+  """The scores of each head: for each map and share, the RMS of the map's largest values.
 
   Args:
     maps: from `head_maps`.
     valid: of the measurements.
 
   Returns:
-    Head → float32 [batch] of each voice, in the order in which `Tails` numbers them.
+    Head → float32 [batch] of each score, in the order in which `Tails` numbers them.
   """
   return {
     name: [largest(x, share, valid) for x in maps[name] for share in SHARES[name]] for name in maps
   }
 
 
-def finest_voices(maps: dict[str, list[Any]]) -> dict[str, tuple[np.ndarray, jax.Array]]:
-  """The voice of each map that has its smallest share, so that its scores are most like places.
+def finest_scores(maps: dict[str, list[Any]]) -> dict[str, tuple[np.ndarray, jax.Array]]:
+  """The score of each map that has its smallest share, so that it is most like places.
 
   Args:
     maps: from `head_maps`.
 
   Returns:
-    Head → the numbers of these voices, int [k], and their maps, float32 [k, batch, side, side].
+    Head → the numbers of these scores, int [k], and their maps, float32 [k, batch, side, side].
   """
   found, number = {}, 0
   for name, own in maps.items():

@@ -31,8 +31,8 @@ OUTPUTS = ('score', 'map')
 # enlarge their rounding, so that a program for one image may differ by 2e-4 from one for sixteen. A
 # thousandth is a tenth of the last digit that is printed, and a fault in an export is larger.
 TOLERANCE = 1e-3
-# A score's unit is at least this share of it: held-out scores may hardly differ, and a relative
-# difference of 1e-5 is rounding.
+# A score's unit is at least this share of it: scores of normal images may hardly differ, and a
+# relative difference of 1e-5 is rounding.
 LEAST_UNIT = 0.01
 CHECKED_IMAGES = 16
 RESIZING = {
@@ -95,13 +95,13 @@ def export(
     'overlap': scorer.framing.overlap,
     'region': 'region.png, of the whole photograph' if scorer.framing.region is not None else '',
     'outputs': {
-      'score': 'float32 [batch], 0 to 1 over held-out normal images, larger is more anomalous',
-      'map': f'float32 [batch, {size}, {size}], 1 is the average over normal images',
+      'score': f'float32 [batch], 0 to 1 over the {scorer.compared_with}, larger is more anomalous',
+      'map': f'float32 [batch, {size}, {size}], anomalous where it is over map_limit',
     },
     'threshold': scorer.calibration.limit,
     'map_limit': scorer.map_limit(),
     'protocol': protocol,
-    'step': int(scorer.state.step),
+    'step': scorer.step,
     'files': {
       name: {
         'images_compared': len(samples),
@@ -157,11 +157,11 @@ def read_samples(scorer: Scorer, paths: Sequence[Path]) -> np.ndarray:
 
 def scoring_function(scorer: Scorer) -> Callable[[Any], tuple[Any, ...]]:
   """Returns the function to export, weights included: images → OUTPUTS."""
-  state = jax.tree.map(np.asarray, scorer.state)
+  arrays = jax.tree.map(np.asarray, scorer.arrays)
   minimum, width = scorer.calibration.minimum, scorer.calibration.width
 
   def score(images: Any) -> tuple[Any, ...]:
-    values = score_step(state, scorer.calibration.reference, images, model=scorer.model)
+    values = score_step(arrays, images, model=scorer.model)
     return (values['score'] - minimum) / width, values['map']
 
   return score
@@ -228,7 +228,7 @@ def compare(
 
   Returns:
     The largest difference: of scores in the unit of scaled scores (Eq. 14), of maps relative to the
-    value that they have where the scaled score is 1, the highest of held-out normal images.
+    value that they have where the scaled score is 1, the highest of normal images.
 
   Raises:
     InputError: if the difference exceeds TOLERANCE.

@@ -5,7 +5,6 @@ import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -16,7 +15,6 @@ from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.model.settings import build_model
 from ocrgan_jax.model.state import create_state
 from ocrgan_jax.runs import checkpoint, run_folder, saved_calibration
-from ocrgan_jax.scoring.calibration import Calibration
 
 
 def load(workdir: str | Path, *, protocol: str = 'last') -> Scorer:
@@ -57,26 +55,36 @@ def load_each(workdir: str | Path, protocol: str, *, as_trained: bool = False) -
   workdir, mesh = user_path(workdir), sharding.make_mesh()
   config = run_folder.load_config(workdir)
   model = build_model(config)
-  like = jax.eval_shape(functools.partial(create_state, model), config.seed)
-  chosen = None if as_trained else saved_calibration.restore_calibration(workdir)
-  for step in checkpoint.steps(workdir, protocol):
-    state, calibration = checkpoint.restore_scoring(workdir, like, sharding.replicated(mesh), step)
-    step = int(state.step)  # an earlier one if the checkpoint is damaged
+  like = (
+    jax.eval_shape(functools.partial(create_state, model), config.seed) if model.trains else None
+  )
+  saved = None if as_trained else saved_calibration.restore_calibration(workdir)
+  for wanted in checkpoint.steps(workdir, protocol):
+    arrays, calibration = checkpoint.restore_scoring(
+      workdir, like, sharding.replicated(mesh), wanted
+    )
     framing = run_folder.load_framing(workdir, config)
-    scorer = Scorer(config, model, state, calibration, mesh, framing)
-    if chosen and chosen[2] == step:
-      scorer = _calibrated(scorer, *chosen[:2])
-    elif chosen and protocol != 'oracle':
+    scorer = Scorer(config, model, arrays, calibration, mesh, framing)
+    # The step is an earlier one if the checkpoint is damaged.
+    if saved and saved.step == scorer.step:
+      scorer = _calibrated(scorer, saved)
+    elif saved and protocol != 'oracle':
       print(
-        f'warning: the setting of ocrgan calibrate is for step {chosen[2]}, but this is step '
-        f'{step}, which uses its own threshold; run ocrgan calibrate again',
+        f'warning: the setting of ocrgan calibrate is for step {saved.step}, but this is step '
+        f'{scorer.step}, which uses its own threshold; run ocrgan calibrate again',
         file=sys.stderr,
       )
     yield scorer
 
 
-def _calibrated(scorer: Scorer, calibration: Calibration, score: dict[str, Any]) -> Scorer:
+def _calibrated(scorer: Scorer, saved: saved_calibration.SavedCalibration) -> Scorer:
   config = scorer.config.copy_and_resolve_references()
-  config.score.update(score)
-  model = build_model(config)
-  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
+  config.score.update(saved.score)
+  arrays = scorer.arrays._replace(map_unit=saved.beside) if scorer.model.trains else saved.beside
+  return dataclasses.replace(
+    scorer,
+    config=config,
+    model=build_model(config),
+    arrays=jax.device_put(arrays, sharding.replicated(scorer.mesh)),
+    calibration=saved.calibration,
+  )

@@ -1,11 +1,11 @@
 """A trained model that scores images, for evaluation, prediction and scripts."""
 
 import dataclasses
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_collections
@@ -26,14 +26,15 @@ from ocrgan_jax.inference.prediction import (
   picture_name,
   read_photograph,
 )
-from ocrgan_jax.model.ocrgan import OCRGAN
-from ocrgan_jax.model.score_step import jit_explain_step, score_step
+from ocrgan_jax.model.score_step import explain_step, score_step
+from ocrgan_jax.model.settings import Model
 from ocrgan_jax.model.state import State
-from ocrgan_jax.scoring.anomaly_score import Reference
-from ocrgan_jax.scoring.calibration import Calibration, map_limit, scale
+from ocrgan_jax.scoring.calibration import Calibration, compared_with, map_limit, scale
 
-# (state, reference, batch) → arrays with one entry per image.
-Step = Callable[[State, Reference, jax.Array], dict[str, jax.Array]]
+SIZES = (1, 4, 8, 16)  # of small batches, so that one photograph does not cost a full one
+
+# (arrays, batch) → arrays with one entry per image.
+Step = Callable[[Any, jax.Array], dict[str, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,34 +44,37 @@ class Scorer:
   Attributes:
     config: of the run.
     model: the static description.
-    state: the arrays.
+    arrays: of the model, on the devices: `heads.maps.Heads` or `model.state.Trained`.
     calibration: scale of the scores and default threshold.
     mesh: the devices that share a batch.
     framing: turns photographs into the model's images.
   """
 
   config: ml_collections.ConfigDict
-  model: OCRGAN
-  state: State
+  model: Model
+  arrays: Any
   calibration: Calibration
   mesh: Mesh
   framing: Framing
 
   @property
+  def state(self) -> State:
+    """The trained networks; only for recipes that train."""
+    return self.arrays.state
+
+  @property
   def step(self) -> int:
     """The number of training steps behind the model; 0 for the recipe `bands`."""
-    return int(self.state.step)
+    return int(self.state.step) if self.model.trains else 0
 
   @property
   def compared_with(self) -> str:
     """The photographs whose scores are 0 to 1 and set the threshold, in words for users."""
-    if self.model.score.heads_on:
-      return 'training photographs'
-    return 'held-out sound photographs'
+    return compared_with(self.model.score)
 
   @property
   def batch_size(self) -> int:
-    """Number of images to score at once, as in training. Scores do not depend on it."""
+    """Number of images to score at once, as in training; other sizes round differently."""
     return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size
 
   def score(self, images: Images) -> np.ndarray:
@@ -124,14 +128,15 @@ class Scorer:
     Yields:
       One prediction per path, in order; for an unreadable file, it holds the error.
     """
-    done = first
+    done, paths = first, list(paths)
     limit = self.calibration.limit if threshold is None else threshold
     limit_on_map = self.map_limit(limit)
-    decoded = decode_files(list(paths), self.framing, self.config.data.max_megapixels)
+    sizes = self._sizes_for(len(paths))
+    decoded = decode_files(paths, self.framing, self.config.data.max_megapixels)
     start = time.perf_counter()
     for batch in group_into_batches(decoded, self.batch_size):
       found: list[Prediction] = []
-      values = self.score_photographs([file.images for file in batch], self.explained_by)
+      values = self.score_photographs([file.images for file in batch], self.explained_by, sizes)
       for i, (file, value) in enumerate(zip(batch, values, strict=True)):
         if file.images is None:
           found.append(Prediction(str(file.path), np.nan, '', 0.0, file.error))
@@ -188,6 +193,12 @@ class Scorer:
       for count, end in zip(counts, ends, strict=True)
     ]
 
+  def _sizes_for(self, count: int) -> tuple[int, ...]:
+    """One batch size for so many photographs; tiles may need the full one."""
+    small = [size * self.mesh.size for size in SIZES if count <= size * self.mesh.size]
+    least = min([*small, self.batch_size])
+    return (least,) if self.framing.fit != 'tiles' else (self.batch_size,)
+
   @property
   def explained_by(self) -> tuple[str, ...]:
     """The results of `score_step.score_step` that `explain_photograph` needs."""
@@ -212,7 +223,7 @@ class Scorer:
     return Explanation(reason, place_of(whole, self.map_limit(limit)))
 
   def maps(self, images: Images) -> np.ndarray:
-    """Computes anomaly maps; their mean over held-out normal images is 1.
+    """Computes anomaly maps, to be compared with `map_limit`.
 
     Args:
       images: see `score`.
@@ -236,7 +247,7 @@ class Scorer:
     Yields:
       The batch on the devices, padded to `batch_size`, and the outputs for its images.
     """
-    yield from self._run(_scoring(self.model, self.mesh, outputs), images)
+    yield from self._run(self._program(score_step, outputs=outputs), images)
 
   def score_batch(
     self,
@@ -258,7 +269,7 @@ class Scorer:
     images = np.asarray(images)
     self._check(images)
     padding = [(0, (batch_size or self.batch_size) - len(images))] + [(0, 0)] * 3
-    step = _scoring(self.model, self.mesh, outputs)
+    step = self._program(score_step, outputs=outputs)
     _, values = self._run_batch(step, np.pad(images, padding))
     return {name: value[: len(images)] for name, value in values.items()}
 
@@ -271,8 +282,11 @@ class Scorer:
     Returns:
       The results of `score_step.explain_step`.
     """
-    parts = [values for _, values in self._run(jit_explain_step(self.model, self.mesh), images)]
+    parts = [values for _, values in self._run(self._program(explain_step), images)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+  def _program(self, step: Callable[..., Any], **static: Any) -> Step:
+    return sharding.jit_over_batch(step, self.mesh, model=self.model, **static)
 
   def _run(self, step: Step, images: Images) -> Iterator[tuple[jax.Array, dict[str, np.ndarray]]]:
     for host_batch, count in evaluation_batches(
@@ -289,7 +303,7 @@ class Scorer:
     self, step: Step, host_batch: np.ndarray
   ) -> tuple[jax.Array, dict[str, np.ndarray]]:
     batch = sharding.put_batch(host_batch, self.mesh)
-    values = step(self.state, self.calibration.reference, batch)
+    values = step(self.arrays, batch)
     found = {name: np.asarray(value) for name, value in values.items()}
     # NaN exceeds no threshold, so the image would be called normal.
     if not np.isfinite(found.get('score', 0)).all():
@@ -314,12 +328,3 @@ class Scorer:
     """The map value from which a place is anomalous, by default at the model's threshold."""
     limit = self.calibration.limit if limit is None else limit
     return map_limit(self.calibration, self.model.score, limit)
-
-
-@functools.cache
-def _scoring(model: OCRGAN, mesh: Mesh, outputs: tuple[str, ...]) -> Step:
-  def step(state: State, reference: Reference, images: jax.Array) -> dict[str, jax.Array]:
-    values = score_step(state, reference, images, model=model)
-    return {name: values[name] for name in outputs}
-
-  return sharding.jit_over_batch(step, mesh, num_replicated=2)

@@ -1,8 +1,7 @@
-"""The forward pass with running statistics, for scoring: pure functions of arrays."""
+"""The networks' forward pass with running statistics, for scoring: pure functions of arrays."""
 
 import functools
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ import jax
 from ocrgan_jax.model.inputs import add_arrays
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.state import State
-from ocrgan_jax.scoring import anomaly_score
+from ocrgan_jax.scoring.anomaly_score import NetworkOutputs
 
 
 class Forward(NamedTuple):
@@ -18,18 +17,17 @@ class Forward(NamedTuple):
 
   Attributes:
     outputs: for maps and scores.
-    reconstructed_bands: one float32 [batch, size, size, 3] per band; empty if no network is
-      trained.
+    reconstructed_bands: one float32 [batch, size, size, 3] per band.
     channel_weights: name of each CS → its weights [batch, branches, channels].
   """
 
-  outputs: anomaly_score.Outputs
-  reconstructed_bands: Sequence[jax.Array] = ()
-  channel_weights: Mapping[str, jax.Array] = MappingProxyType({})
+  outputs: NetworkOutputs
+  reconstructed_bands: Sequence[jax.Array]
+  channel_weights: Mapping[str, jax.Array]
 
 
 def forward(model: OCRGAN, state: State, decoupled: tuple[list[jax.Array], jax.Array]) -> Forward:
-  """Runs the networks, if any are trained. Under jit, only the results in use are computed.
+  """Runs the networks. Under jit, only the results in use are computed.
 
   Args:
     model: the static description.
@@ -40,8 +38,6 @@ def forward(model: OCRGAN, state: State, decoupled: tuple[list[jax.Array], jax.A
     The results.
   """
   bands, real = decoupled
-  if not model.trains:
-    return Forward(anomaly_score.Outputs(real))
   reconstructed, sown = model.generator.apply(
     state.generator.variables, bands, train=False, mutable=['intermediates']
   )
@@ -51,7 +47,7 @@ def forward(model: OCRGAN, state: State, decoupled: tuple[list[jax.Array], jax.A
   )
   (_, latent), (_, fake_latent) = discriminate(real), discriminate(fake)
   return Forward(
-    anomaly_score.Outputs(real, fake, latent, fake_latent),
+    NetworkOutputs(real, fake, latent, fake_latent),
     reconstructed_bands=reconstructed,
     channel_weights={name: cs['weights'][0].swapaxes(0, 1) for name, cs in intermediates.items()},
   )

@@ -1,4 +1,4 @@
-"""Turns a config into the settings objects that the code works with."""
+"""Turns a config into the static description of its model; here the recipe decides which kind."""
 
 import ml_collections
 
@@ -8,22 +8,25 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.framing import has_valid
 from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.forging.cutpaste import Forgery
+from ocrgan_jax.model.bands import Bands
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.networks.architecture import Architecture
 from ocrgan_jax.optimization.losses import Loss
 from ocrgan_jax.optimization.optimizer import Optimizer
 from ocrgan_jax.optimization.run_length import RunLength
-from ocrgan_jax.scoring.anomaly_score import Score
+from ocrgan_jax.scoring.anomaly_score import HEADS, Score
+
+Model = Bands | OCRGAN  # either is fitted or trained, and scores images
 
 
-def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
+def build_model(config: ml_collections.ConfigDict) -> Model:
   """Checks a whole config and builds the static description of its model.
 
   Args:
     config: as in `configs/default.py`.
 
   Returns:
-    The model, without arrays.
+    The model, without arrays: `Bands` if heads score, else `OCRGAN`.
 
   Raises:
     InputError: if a field is unknown or out of bounds, or two fields contradict each other.
@@ -31,19 +34,28 @@ def build_model(config: ml_collections.ConfigDict) -> OCRGAN:
   _refuse_unknown_fields(config)
   require('seed', config.seed, seed_bound)
   read(DataSettings, config.data)
-  schedule = read(RunLength, config.train)
+  length = read(RunLength, config.train)
   networks = read(Architecture, config.model)
+  optimizer = read(Optimizer, config.train)
+  loss, forgery = read(Loss, config.loss), read(Forgery, config.forgery)
+  score = read(Score, config.score)
+  if score.kind == HEADS:
+    return Bands(image_size=config.image_size, score=score, has_valid=has_valid(config))
+  if not (length.steps or length.epochs):
+    raise InputError(
+      'train.epochs is 0, so there are no networks to score with: set score.kind=heads, or set '
+      'train.epochs above 0'
+    )
   return OCRGAN(
     generator=networks.generator(),
     discriminator=networks.discriminator(),
-    optimizer=read(Optimizer, config.train),
+    optimizer=optimizer,
     image_size=config.image_size,
     branches=networks.branches,
     bands=networks.kept_bands(),
-    trains=schedule.trains,
-    loss=read(Loss, config.loss),
-    forgery=read(Forgery, config.forgery),
-    score=read(Score, config.score),
+    loss=loss,
+    forgery=forgery,
+    score=score,
     has_valid=has_valid(config),
   )
 

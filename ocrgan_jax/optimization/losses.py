@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from ocrgan_jax.core.checks import at_least, check, one_of
 from ocrgan_jax.core.errors import InputError
@@ -45,7 +46,7 @@ class Loss:
       raise InputError(f'loss.{", loss.".join(terms)} are all 0: G has no loss; set one above 0')
 
 
-class Outputs(NamedTuple):
+class GeneratorOutputs(NamedTuple):
   """Inputs of the terms of G's loss. D's outputs are None if no term needs them.
 
   Attributes:
@@ -73,7 +74,7 @@ class Term(NamedTuple):
   """
 
   weight: float
-  function: Callable[[Outputs], jax.Array]
+  function: Callable[[GeneratorOutputs], jax.Array]
   needs_discriminator: bool = False
 
 

@@ -35,11 +35,6 @@ class RunLength:
   def __post_init__(self) -> None:
     check(self, 'train')
 
-  @property
-  def trains(self) -> bool:
-    """Whether any network is trained."""
-    return self.steps > 0 or self.epochs > 0
-
   def num_steps(self, num_images: int, batch_size: int) -> int:
     """The length of the run in steps."""
     return self.steps or math.ceil(self.epochs * num_images / batch_size)

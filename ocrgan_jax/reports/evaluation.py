@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ocrgan_jax.core.checks import read
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, user_path, write_json, write_text
 from ocrgan_jax.data.builder import Split
@@ -18,9 +17,7 @@ from ocrgan_jax.data.images import Images, hold_out, load_images, load_normal_im
 from ocrgan_jax.data.inspection import print_warnings
 from ocrgan_jax.data.masks import load_masks
 from ocrgan_jax.inference.loading import load_each
-from ocrgan_jax.inference.recalibration import fit_bands, with_score
 from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.optimization.run_length import RunLength
 from ocrgan_jax.reports import several_runs
 from ocrgan_jax.reports.leaks import count_leaked
 from ocrgan_jax.reports.report import write_report
@@ -31,6 +28,7 @@ from ocrgan_jax.reports.twins import TWINS_UNKNOWN, without_twins
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.scoring.metrics import image_auroc
 from ocrgan_jax.training.log import read_lines
+from ocrgan_jax.training.recalibration import fit_bands_beside, with_score
 
 ORACLE_NOTE = (
   "oracle: the checkpoint was selected by its AUROC on this test set, as in the paper's release; "
@@ -102,7 +100,7 @@ def evaluate(
   scorers = load_each(workdir, protocol)
   if score:
     run_folder.check_training_set(workdir, dataset.train.digests)
-  normal, compares = None, bands and read(RunLength, config.train).trains
+  normal, compares = None, bands and config.score.kind != 'heads'
   if (score or compares) and trained_on == dataset.train.digests:
     chosen, held_out = hold_out(dataset.train.groups, config.data.validation_share, config.seed)
     normal = load_normal_images(
@@ -125,14 +123,14 @@ def evaluate(
   masks = load_masks(test, config.image_size) if dataset.report['masks'] else {}
   tested = score_test_set(scorer, test, images, masks, pictures=pictures)
   if normal and compares:
-    tested.trivial[BANDS] = fit_bands(scorer, normal).score(images)
+    tested.trivial[BANDS] = fit_bands_beside(scorer, normal).score(images)
   if test.similarity is not None:
     tested.trivial[NEAREST] = -test.similarity
   scaled = scorer.scale(tested.scores.astype(np.float64))
   metrics = {
     'protocol': protocol,
     **oracle,
-    'step': int(scorer.state.step),
+    'step': scorer.step,
     'seed': config.seed,
     'score': scorer.config.score.to_dict(),
     **summarize(tested, scorer.calibration),
@@ -203,7 +201,7 @@ def best_on_test_set(
         f'the test set lacks a labelled class{why}, so there is no AUROC to select by; '
         "use the protocol 'last' or 'validation'"
       )
-    aurocs[int(scorer.state.step)] = auroc
+    aurocs[scorer.step] = auroc
     if auroc >= max(aurocs.values()):
       best = scorer
   assert best is not None

@@ -20,6 +20,7 @@ from ocrgan_jax.drawing import figures, templating
 from ocrgan_jax.drawing.overlay import tinted
 from ocrgan_jax.inference.map_views import drawing_settings
 from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.reports.scored_test_set import ScoredTestSet
 from ocrgan_jax.scoring.metrics import INTERVAL_METRICS, PIXEL_METRICS
 
@@ -140,7 +141,8 @@ def draw_examples(
   """
   rows = choose_rows(tested.split.labels, scaled)
   views = scorer.explain(tested.images[tested.shown[rows]])
-  band_names = [f'band {number + 1}' for number in scorer.model.bands]
+  bands = scorer.model.bands if isinstance(scorer.model, OCRGAN) else ()
+  band_names = [f'band {number + 1}' for number in bands]
   weights = {n: v.swapaxes(0, 1) for n, v in views.items() if n.startswith('cs')}
   if weights:
     stages = dict(sorted(weights.items(), key=lambda item: int(item[0][2:])))
@@ -162,6 +164,8 @@ def draw_examples(
   share = views['map'] / max(limit, 1e-12)
   columns['found'] = np.stack([tinted(*pair) for pair in zip(images, share, strict=True)])
   figures.sheet(pictures / 'gallery.png', titles, columns)
+  if not band_names:
+    return
   columns = {'image': images}
   for b, name in enumerate(band_names):
     band = views['bands'][:, b]

@@ -1,10 +1,10 @@
 """Saves and restores checkpoints with orbax.
 
-A checkpoint is a folder `checkpoints/<step>` with five items: `state` (the arrays), `batches`
-(the position of the data iterator), `calibration` (the scale and threshold of the scores, the
-units of the anomaly map, the heads), `config`, and `digests` (checksums that are verified when
-the others are read). The last two checkpoints and the best by validation are kept; with
-`train.keep_checkpoints` all are. `calibrations/<n>` holds what `ocrgan calibrate` set later.
+A checkpoint is a folder `checkpoints/<step>` with these items: `calibration` (the scale and
+threshold of the scores, and the heads or the unit of anomaly maps), `config`, `digests` (checksums
+that are verified when the others are read) and, of networks, `state` (the arrays) and `batches`
+(the position of the data iterator). The last two checkpoints and the best by validation are kept;
+with `train.keep_checkpoints` all are. `calibrations/<n>` holds what `ocrgan calibrate` set later.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ from ocrgan_jax.core import sharding as meshes
 from ocrgan_jax.core.digests import digests_of
 from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.data.batches import TrainingBatches
-from ocrgan_jax.model.state import State
+from ocrgan_jax.heads.maps import Heads
+from ocrgan_jax.model.state import State, Trained
 from ocrgan_jax.runs.checkpoint_files import (
   METRICS,
   VALIDATION,
@@ -36,7 +37,7 @@ from ocrgan_jax.runs.checkpoint_files import (
   short_reason,
   silence_repeated_errors,
 )
-from ocrgan_jax.runs.saved_calibration import to_arrays, to_calibration
+from ocrgan_jax.runs.saved_calibration import from_arrays, to_arrays
 from ocrgan_jax.scoring.calibration import Calibration
 
 PROTOCOLS = ('last', 'validation', 'oracle')
@@ -85,40 +86,38 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
 
 def save(
   manager: CheckpointManager,
-  state: State,
-  batches: TrainingBatches,
+  arrays: Heads | Trained,
   calibration: Calibration,
   config: ml_collections.ConfigDict,
-  validation_auroc: float,
+  *,
+  batches: TrainingBatches | None = None,
+  validation_auroc: float = 0.5,
 ) -> None:
   """Saves one checkpoint atomically.
 
   Args:
     manager: from `open_checkpoints`.
-    state: the state to save; its `step` names the checkpoint.
-    batches: the training iterator, at the position of the state.
-    calibration: the calibration of this state's scores.
+    arrays: of the model. The step of networks names the checkpoint; that of heads is 0.
+    calibration: of the model's scores.
     config: the run's config.
-    validation_auroc: selects the best checkpoint.
+    batches: of networks, the training iterator, at the position of the state.
+    validation_auroc: of networks, selects the best checkpoint.
 
   Raises:
     InputError: if the disk accepts no more data.
   """
-  items = {
-    'state': _to_fields(state),
-    'batches': batches.get_state(),
-    'calibration': to_arrays(calibration),
-  }
+  items = {'calibration': to_arrays(calibration, arrays)}
+  step = 0
+  if isinstance(arrays, Trained) and batches:
+    step = int(arrays.state.step)
+    items |= {'state': _to_fields(arrays.state), 'batches': batches.get_state()}
   saved = ocp.args.Composite(
-    state=ocp.args.StandardSave(items['state']),
-    # Not with grain's handler: it saves one state per process, which fixes their number.
-    batches=ocp.args.JsonSave(items['batches']),
-    calibration=ocp.args.StandardSave(items['calibration']),
+    **_to_save(items),
     config=ocp.args.JsonSave(config.to_dict()),
     digests=_digests({**items, METRICS: {VALIDATION: validation_auroc}}),
   )
   with disk_errors_as_one_line(Path(manager.directory)):
-    manager.save(int(state.step), args=saved, metrics={VALIDATION: validation_auroc})
+    manager.save(step, args=saved, metrics={VALIDATION: validation_auroc})
   if jax.process_index() == 0:
     shutil.rmtree(_interrupted(manager), ignore_errors=True)
 
@@ -137,13 +136,17 @@ def save_interrupted(
     InputError: if the disk accepts no more data.
   """
   items = {'state': _to_fields(state), 'batches': batches.get_state()}
-  saved = ocp.args.Composite(
-    state=ocp.args.StandardSave(items['state']),
-    batches=ocp.args.JsonSave(items['batches']),
-    digests=_digests(items),
-  )
+  saved = ocp.args.Composite(**_to_save(items), digests=_digests(items))
   with _open_interrupted(checkpoints) as manager, disk_errors_as_one_line(Path(manager.directory)):
     manager.save(int(state.step), args=saved)
+
+
+def _to_save(items: dict[str, Any]) -> dict[str, Any]:
+  # The batches not with grain's handler: it saves one state per process, which fixes their number.
+  return {
+    name: ocp.args.JsonSave(item) if name == 'batches' else ocp.args.StandardSave(item)
+    for name, item in items.items()
+  }
 
 
 def _digests(items: dict[str, Any]) -> ocp.args.JsonSave:
@@ -240,18 +243,18 @@ def steps(workdir: Path, protocol: str) -> list[int]:
 
 
 def restore_scoring(
-  workdir: Path, like: State, sharding: Sharding, step: int
-) -> tuple[State, Calibration]:
+  workdir: Path, like: State | None, sharding: Sharding, step: int
+) -> tuple[Heads | Trained, Calibration]:
   """Restores a checkpoint for scoring. If it is damaged, warns and uses the last intact one.
 
   Args:
     workdir: the run's folder.
-    like: a state of the same structure, or its shapes.
-    sharding: sharding of the restored arrays.
+    like: a state of the same structure, or its shapes; None for a model without networks.
+    sharding: of the restored arrays.
     step: step of the checkpoint.
 
   Returns:
-    The state and its calibration.
+    The arrays of the model, and its calibration.
 
   Raises:
     Damaged: if no checkpoint is intact.
@@ -262,16 +265,17 @@ def restore_scoring(
     try:
       restored = _read(
         checkpoints / str(candidate),
-        state=ocp.args.StandardRestore(_abstract(like, sharding)),
         calibration=ocp.args.StandardRestore(),
+        **({'state': ocp.args.StandardRestore(_abstract(like, sharding))} if like else {}),
       )
       break
     except Damaged as error:
       if after is None:
         raise Damaged(f'{error}, and there is no other one; train again') from None
       print(f'warning: {error}; step {after} is used instead', file=sys.stderr)
-  state = _to_state(like, restored['state'])
-  return state, to_calibration(restored['calibration'])
+  calibration, beside = from_arrays(restored['calibration'])
+  arrays = Trained(_to_state(like, restored['state']), beside) if like else beside
+  return jax.device_put(arrays, sharding), calibration
 
 
 def _read(folder: Path, **items: Any) -> Any:

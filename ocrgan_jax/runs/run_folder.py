@@ -1,14 +1,18 @@
 """A run's folder: checks whose it is, and writes and reads its config."""
 
+import contextlib
 import json
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ml_collections
 
 from ocrgan_jax.configs import default
+from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.core.files import write_bytes, write_json
@@ -166,6 +170,20 @@ def write_run_files(
   write_json(workdir / 'training_set.json', digests)
   if framing.region is not None:
     write_bytes(workdir / REGION, region_png(framing.region))
+
+
+@contextlib.contextmanager
+def emptied_on_failure(workdir: Path) -> Iterator[None]:
+  """Empties the folder of a new run if the body fails, so that it holds all of a run or nothing."""
+  try:
+    yield
+  except BaseException:
+    for path in workdir.iterdir() if sharding.is_first_process() else ():
+      if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+      elif path.name != LOCK:
+        path.unlink(missing_ok=True)
+    raise
 
 
 def load_framing(workdir: Path, config: ml_collections.ConfigDict) -> Framing:

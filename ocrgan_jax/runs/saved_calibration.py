@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -11,8 +11,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.core.errors import Damaged
-from ocrgan_jax.heads.maps import Detector
+from ocrgan_jax.heads.maps import Heads
 from ocrgan_jax.heads.tails import Tails
+from ocrgan_jax.model.state import Trained
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.runs.checkpoint_files import (
   disk_errors_as_one_line,
@@ -25,7 +26,11 @@ CALIBRATIONS = 'calibrations'
 
 
 def save_calibration(
-  workdir: Path, step: int, calibration: Calibration, score: ml_collections.ConfigDict
+  workdir: Path,
+  step: int,
+  calibration: Calibration,
+  arrays: Heads | Trained,
+  score: ml_collections.ConfigDict,
 ) -> None:
   """Saves a new calibration of a checkpoint; replaces an earlier one.
 
@@ -33,6 +38,7 @@ def save_calibration(
     workdir: the run's folder.
     step: step of the checkpoint.
     calibration: calibration of the checkpoint's scores.
+    arrays: of the model.
     score: the config's section `score` for this calibration.
 
   Raises:
@@ -43,21 +49,36 @@ def save_calibration(
     manager.save(
       (manager.latest_step() or 0) + 1,
       args=ocp.args.Composite(
-        calibration=ocp.args.StandardSave(to_arrays(calibration)),
+        calibration=ocp.args.StandardSave(to_arrays(calibration, arrays)),
         rule=ocp.args.JsonSave({'step': step, 'score': score.to_dict()}),
       ),
     )
 
 
-def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int] | None:
+class SavedCalibration(NamedTuple):
+  """What `ocrgan calibrate` set.
+
+  Attributes:
+    calibration: of the scores.
+    beside: heads, or the unit of maps; see `from_arrays`.
+    score: fields of the config's section `score`.
+    step: of its checkpoint.
+  """
+
+  calibration: Calibration
+  beside: Any
+  score: dict[str, Any]
+  step: int
+
+
+def restore_calibration(workdir: Path) -> SavedCalibration | None:
   """Restores the last saved calibration.
 
   Args:
     workdir: the run's folder.
 
   Returns:
-    The calibration, the fields of its config section `score`, and the step of its checkpoint;
-    None if none was saved.
+    The calibration; None if none was saved.
 
   Raises:
     Damaged: if the calibration cannot be read.
@@ -80,7 +101,7 @@ def restore_calibration(workdir: Path) -> tuple[Calibration, dict[str, Any], int
   score = {f'score.{name}': value for name, value in rule['score'].items()}
   score = run_folder.without_removed(score, workdir / CALIBRATIONS)
   score = {name.removeprefix('score.'): value for name, value in score.items()}
-  return to_calibration(restored['calibration']), score, rule['step']
+  return SavedCalibration(*from_arrays(restored['calibration']), score, rule['step'])
 
 
 def remove_calibrations(workdir: Path) -> None:
@@ -93,25 +114,32 @@ def _open_calibrations(workdir: Path) -> CheckpointManager:
   return CheckpointManager((workdir / CALIBRATIONS).absolute(), options=options)
 
 
-def to_arrays(calibration: Calibration) -> dict[str, Any]:
-  """A calibration as nested dicts of arrays; omits missing heads."""
+def to_arrays(calibration: Calibration, arrays: Heads | Trained) -> dict[str, Any]:
+  """A calibration, and what its scores need beside networks, as nested dicts of arrays.
+
+  Args:
+    calibration: of the scores.
+    arrays: of the model; of networks only the unit of their maps is kept here.
+
+  Returns:
+    The item `calibration` of a checkpoint. Heads that are off are left out.
+  """
   fields = calibration._asdict()
-  detector = fields.pop('detector')
-  if detector is not None:
-    arrays = {name: x for name, x in detector._asdict().items() if x is not None}
-    fields['detector'] = {**arrays, 'tails': detector.tails._asdict()}
+  if isinstance(arrays, Trained):
+    fields['map_unit'] = arrays.map_unit
+  else:
+    parts = {name: x for name, x in arrays._asdict().items() if x is not None}
+    fields['detector'] = {**parts, 'tails': arrays.tails._asdict()}
   return jax.tree.map(np.asarray, fields)
 
 
-def to_calibration(fields: dict[str, Any]) -> Calibration:
-  """The reverse of `to_arrays`."""
+def from_arrays(fields: dict[str, Any]) -> tuple[Calibration, Heads | np.float32]:
+  """The reverse of `to_arrays`: the calibration, and the heads or the unit of maps."""
   fields = jax.tree.map(np.asarray, fields)
-  found = fields.pop('detector', None)
-  if fields['map_unit'].ndim == 2:  # from a version with a single map
-    fields['map_unit'] = fields['map_unit'][None]
-  values = {name: value.item() if not value.ndim else value for name, value in fields.items()}
-  detector = None
-  if found:
-    arrays = {**dict.fromkeys(Detector._fields), **found, 'tails': Tails(**found['tails'])}
-    detector = Detector(**arrays)
-  return Calibration(**values, detector=detector)
+  found, unit = fields.pop('detector', None), fields.pop('map_unit', None)
+  values = {name: value if value.ndim else value.item() for name, value in fields.items()}
+  calibration = Calibration(**values)
+  if found is None:
+    return calibration, np.float32(np.ravel(unit)[0])  # earlier it was an array of one number
+  parts = {**dict.fromkeys(Heads._fields), **found, 'tails': Tails(**found['tails'])}
+  return calibration, Heads(**parts)

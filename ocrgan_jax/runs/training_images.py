@@ -16,6 +16,7 @@ from ocrgan_jax.data.images import NormalImages, StreamedImages, hold_out, load_
 from ocrgan_jax.data.inspection import print_warnings
 from ocrgan_jax.data.region import find_region
 from ocrgan_jax.runs import run_folder
+from ocrgan_jax.runs.thumbnails import save_thumbnails
 
 # Number and size of the photographs used to find a region of interest.
 REGION_IMAGES, REGION_SIZE = 200, 256
@@ -82,6 +83,20 @@ def load_training_images(config: ml_collections.ConfigDict, workdir: Path) -> Tr
   shared = sorted(set(digests) & set(dataset.test.digests))
   names = [dataset.train.names[i] for i in chosen]
   return TrainingImages(normal, digests, framing, names, shared, dataset.train)
+
+
+def write_run(workdir: Path, config: ml_collections.ConfigDict, data: TrainingImages) -> None:
+  """Writes what a run's folder holds beside checkpoints, in the first process.
+
+  Args:
+    workdir: the run's folder, owned by this process.
+    config: resolved.
+    data: the run's images.
+  """
+  if sharding.is_first_process():
+    run_folder.write_run_files(workdir, config, data.digests, data.shared, data.framing)
+    if config.data.thumbnails:
+      save_thumbnails(workdir, data.photographs)
 
 
 def _choose_region(

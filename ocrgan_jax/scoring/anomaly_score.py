@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from ocrgan_jax.core.checks import at_least, between, check, one_of
@@ -22,21 +21,21 @@ from ocrgan_jax.heads.maps import SHARES, on
 REFERENCE_SIZE = 256
 
 
-class Outputs(NamedTuple):
+class NetworkOutputs(NamedTuple):
   """Inputs of maps and scores. Under jit, only those in use are computed.
 
   Attributes:
     images: float [batch, size, size, 3].
-    reconstructions: shaped like `images`; None, like both latents, if no network was trained.
+    reconstructions: shaped like `images`.
     latent: `D_lat` of the images, [batch, 100].
     reconstructed_latent: `D_lat` of the reconstructions, [batch, 100].
     valid: bool [batch, size, size], False for pixels to ignore; None if all count.
   """
 
   images: jax.Array
-  reconstructions: Any = None
-  latent: Any = None
-  reconstructed_latent: Any = None
+  reconstructions: jax.Array
+  latent: Any
+  reconstructed_latent: Any
   valid: Any = None
 
 
@@ -97,7 +96,7 @@ def map_score(maps: jax.Array, top: int) -> jax.Array:
   return lax.top_k(maps.reshape(batch, -1), min(count, size * size))[0].mean(1)
 
 
-def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
+def eq13_score(outputs: NetworkOutputs, maps: jax.Array, rule: 'Score') -> jax.Array:
   """Eq. 13, [batch]. A term of weight 0 is skipped, so that it is not computed."""
   del maps
   score = jnp.zeros(())
@@ -112,9 +111,9 @@ def eq13_score(outputs: Outputs, maps: jax.Array, rule: 'Score') -> jax.Array:
   return score
 
 
-HEADS = 'heads'  # the kind of score that `scoring/heads_score.py` computes
+HEADS = 'heads'  # the kind of score of the recipe `bands`, see `heads/judgement.py`
 # Kinds of score: name → function of the outputs, the finished maps and the rule, [batch].
-SCORES: dict[str, Callable[[Outputs, jax.Array, 'Score'], jax.Array]] = {
+SCORES: dict[str, Callable[[NetworkOutputs, jax.Array, 'Score'], jax.Array]] = {
   'eq13': eq13_score,
   'map': lambda outputs, maps, rule: map_score(maps, rule.map_top),
 }
@@ -167,11 +166,6 @@ class Score:
         raise InputError('score.threshold and score.false_alarms are both set; set only one')
 
   @property
-  def needs_networks(self) -> bool:
-    """Whether the score uses outputs of G or D."""
-    return self.kind != HEADS
-
-  @property
   def heads_on(self) -> tuple[str, ...]:
     """The heads that are on, in the order of `heads.maps.SHARES`; none for other kinds."""
     return on(self.heads) if self.kind == HEADS else ()
@@ -187,7 +181,7 @@ class Score:
     return self.kind == 'eq13' and self.content_weight < 1
 
 
-def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
+def anomaly_map(outputs: NetworkOutputs, rule: Score) -> jax.Array:
   """Computes smoothed anomaly maps, not yet in map units; ignored pixels are 0.
 
   Args:
@@ -199,28 +193,3 @@ def anomaly_map(outputs: Outputs, rule: Score) -> jax.Array:
   """
   maps = smooth(difference_map(outputs.images, outputs.reconstructions), rule.map_sigma)
   return maps if outputs.valid is None else maps * outputs.valid
-
-
-class Reference(NamedTuple):
-  """The calibration data that scoring needs on the device.
-
-  Attributes:
-    map_unit: float32 [1, size, size], by which anomaly maps are divided.
-    detector: the heads, if they score.
-  """
-
-  map_unit: Any
-  detector: Any = None
-
-
-def map_unit(mean_map: np.ndarray) -> np.ndarray:
-  """Computes the unit of anomaly maps: their mean over held-out normal images and pixels.
-
-  Args:
-    mean_map: float [size, size], the mean map of held-out normal images.
-
-  Returns:
-    float32 [1, size, size], the same number everywhere.
-  """
-  overall = max(float(mean_map.mean()), float(np.finfo(np.float32).tiny))
-  return np.full((1, *mean_map.shape), overall, np.float32)

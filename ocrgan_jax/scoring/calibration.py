@@ -1,7 +1,7 @@
 """Sets the scale of the scores (Eq. 14) and the threshold from held-out normal images.
 
-Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. A
-recipe that trains no network holds out all its images, one fifth at a time.
+Users see only scaled scores: 0 is the lowest and 1 the highest of the held-out normal images. The
+recipe `bands` holds out none: there, each image has the score by heads that left out its group.
 """
 
 import math
@@ -10,43 +10,31 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betaincinv
 
-from ocrgan_jax.heads.maps import Detector
-from ocrgan_jax.scoring.anomaly_score import Reference, Score
+from ocrgan_jax.scoring.anomaly_score import Score
 
 CONFIDENCE = 0.95
 
 
 class Calibration(NamedTuple):
-  """The scale and the threshold of a trained model, and its heads.
+  """The scale and the threshold of a model.
 
   Attributes:
     minimum: lowest raw score of the held-out normal images, 0 in Eq. 14.
     maximum: highest raw score of them, 1 in Eq. 14.
     threshold: raw score above which an image is anomalous.
     num_images: number of images whose scores set the threshold.
-    map_unit: float32 [1, size, size], by which anomaly maps are divided.
-    map_maximum: highest value of the held-out images' maps, in map units.
-    held_out: raw scores of the held-out images, ascending, float32 [num_images]; empty for runs
-      of earlier versions.
-    num_groups: number of groups among those images (`data/groups.py`); 0 in runs of earlier
-      versions.
-    detector: the heads, if they score.
+    map_maximum: highest value of the held-out images' anomaly maps.
+    held_out: raw scores of the held-out images, ascending, float32 [num_images].
+    num_groups: number of groups among those images (`data/groups.py`).
   """
 
   minimum: float
   maximum: float
   threshold: float
   num_images: int
-  map_unit: np.ndarray
   map_maximum: float
-  held_out: np.ndarray = np.zeros(0, np.float32)
-  num_groups: int = 0
-  detector: Detector | None = None
-
-  @property
-  def reference(self) -> Reference:
-    """The part that scoring needs on the device."""
-    return Reference(self.map_unit, self.detector)
+  held_out: np.ndarray
+  num_groups: int
 
   @property
   def width(self) -> float:
@@ -59,24 +47,16 @@ class Calibration(NamedTuple):
     return (self.threshold - self.minimum) / self.width
 
 
-def calibrate(
-  scores: np.ndarray,
-  rule: Score,
-  *,
-  map_unit: np.ndarray,
-  map_maximum: float,
-  num_groups: int = 0,
-  detector: Detector | None = None,
+def fit_calibration(
+  scores: np.ndarray, rule: Score, *, map_maximum: float, num_groups: int
 ) -> Calibration:
   """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
 
   Args:
     scores: raw scores of normal images that were not trained on, at least one.
     rule: how to set the threshold.
-    map_unit: from `anomaly_score.map_unit`.
     map_maximum: highest value of their maps.
-    num_groups: number of groups that the scores are from; 0 if each is of its own.
-    detector: the heads, if they score.
+    num_groups: number of groups that the scores are from.
 
   Returns:
     The calibration, to be saved with the model.
@@ -86,11 +66,9 @@ def calibrate(
     maximum=float(scores.max()),
     threshold=math.nan,
     num_images=len(scores),
-    map_unit=map_unit,
     map_maximum=map_maximum,
     held_out=np.sort(scores).astype(np.float32),
-    num_groups=num_groups or len(scores),
-    detector=detector,
+    num_groups=num_groups,
   )
   return with_threshold(calibration, rule)
 
@@ -120,7 +98,7 @@ def with_threshold(calibration: Calibration, rule: Score) -> Calibration:
   return calibration._replace(threshold=float(threshold))
 
 
-def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
+def false_alarm_rates(calibration: Calibration) -> tuple[float, float]:
   """Computes the range of false-alarm rates to expect, given the number of held-out images.
 
   The share of all normal images above the r-th of n held-out scores is Beta(n + 1 - r, r)
@@ -131,12 +109,9 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
     calibration: of the scores.
 
   Returns:
-    The bounds of the central 95 %; None if the held-out scores are unknown.
+    The bounds of the central 95 %.
   """
-  scores = calibration.held_out
-  if not len(scores):
-    return None
-  count = calibration.num_groups or len(scores)
+  scores, count = calibration.held_out, calibration.num_groups
   over = count * float((scores > np.float32(calibration.threshold)).mean())
   below = count - over
   # Beta quantiles. scipy.stats has the same function, but is slow to import.
@@ -146,10 +121,14 @@ def false_alarm_rates(calibration: Calibration) -> tuple[float, float] | None:
   return float(low), float(high)
 
 
+def compared_with(rule: Score) -> str:
+  """The photographs whose scores set scale and threshold, in words for users."""
+  return 'training photographs' if rule.heads_on else 'held-out sound photographs'
+
+
 def describe_threshold(calibration: Calibration, rule: Score) -> str:
-  """Describes the threshold in one line: its value, its source, the expected false alarms."""
-  count = calibration.num_groups or calibration.num_images
-  images = f'{calibration.num_images} held-out normal images'
+  """Describes the threshold in one line: its value, its source, the predicted false alarms."""
+  count, images = calibration.num_groups, f'{calibration.num_images} {compared_with(rule)}'
   if count < calibration.num_images:
     images += f' in {count} groups'
   if rule.threshold is not None:
@@ -157,17 +136,14 @@ def describe_threshold(calibration: Calibration, rule: Score) -> str:
   elif rule.false_alarms:
     source = f'for a false-alarm rate of {rule.false_alarms:.3g}'
     if 1 / (count + 1) > rule.false_alarms:
-      source += f' ({count} held-out images are too few for it; their highest score is used)'
+      source += f' ({count} {compared_with(rule)} are too few for it; their highest score is used)'
   else:
     source = f'the {rule.threshold_quantile:g} quantile of {images}'
-  text = f'threshold: {calibration.limit:.3f}, {source}'
-  rates = false_alarm_rates(calibration)
-  if rates:
-    text += (
-      f'; expect {100 * rates[0]:.1f} to {100 * rates[1]:.1f} % false alarms (95 % interval '
-      f'from {images})'
-    )
-  return text
+  low, high = false_alarm_rates(calibration)
+  return (
+    f'threshold: {calibration.limit:.3f}, {source}; expect {100 * low:.1f} to {100 * high:.1f} % '
+    f'false alarms (95 % interval from {images})'
+  )
 
 
 def scale(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
@@ -175,7 +151,7 @@ def scale(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
 
   Args:
     scores: raw scores.
-    calibration: from `calibrate`.
+    calibration: from `fit_calibration`.
 
   Returns:
     Scaled scores: 0 to 1 over the held-out images, above 1 for more anomalous ones. If all

@@ -236,7 +236,7 @@ def describe(scorer: Scorer) -> dict[str, Any]:
   data = scorer.config.data
   return {
     'name': f'{data.dataset} {data.category}'.strip(),
-    'step': int(scorer.state.step),
+    'step': scorer.step,
     'image_size': scorer.model.image_size,
     'fit': scorer.framing.fit,
     'held_out': scorer.scale(scorer.calibration.held_out).tolist(),

@@ -45,7 +45,6 @@ class TrainingLog:
     batch_size: int,
     num_images: int,
     writes: bool = True,
-    shows_progress: bool = True,
   ):
     """Opens the log of a run and drops what an interrupted run logged after `step`.
 
@@ -56,7 +55,6 @@ class TrainingLog:
       batch_size: images per step.
       num_images: images per epoch.
       writes: whether this process writes the log; only one process of a run does.
-      shows_progress: whether to show a progress bar.
     """
     self._path, self._events = workdir / 'metrics.jsonl', None
     if writes:
@@ -68,7 +66,7 @@ class TrainingLog:
     # Outside a terminal, every update of the bar adds a line.
     self._bar = tqdm(
       total=num_steps * batch_size,
-      disable=not (writes and shows_progress and num_steps),
+      disable=not (writes and num_steps),
       initial=step * batch_size,
       desc='training',
       unit='image',
@@ -135,8 +133,9 @@ class TrainingLog:
     self._since += time.perf_counter() - begun
 
   def message(self, text: str) -> None:
-    """Prints a line above the bar."""
-    self._bar.write(text, file=sys.stderr)
+    """Prints a line above the bar, in the process that writes."""
+    if self._events is not None:
+      self._bar.write(text, file=sys.stderr)
 
   def close(self) -> None:
     """Closes the bar and the events."""

@@ -1,85 +1,76 @@
-"""The lines that a run prints at its start: device, work to do, time left, warnings."""
+"""The lines that training prints at its start: device, work to do, time left, warnings."""
 
+import sys
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from ocrgan_jax.data.images import NormalImages, tile_indices
+
 FEW_STEPS = 300  # with fewer, networks have hardly learned anything in our runs
-FEW_HELD_OUT = 20  # with fewer, a quantile of their scores is mostly chance
+FEW_PARTS = 20  # with fewer, a quantile of their scores is mostly chance
 MEASURED_STEPS = 20  # timed to estimate the time left
 LONG_SECONDS = 3600.0  # from here on, suggest something faster on a CPU
 
 
-def describe(
-  mesh: Mesh,
-  state: Any,
-  *,
-  num_steps: int,
-  batch_size: int,
-  num_images: int,
-  num_held_out: int,
-  num_held_out_groups: int,
-  fits_all: bool,
-  dtype: str,
-) -> str:
-  """Describes a run in one line: devices, parameters, steps, images.
+def device_name(mesh: Mesh) -> str:
+  """Names the devices of a mesh: 'CPU', '4 × NVIDIA H200'."""
+  device = mesh.devices.flat[0]
+  kind = 'CPU' if device.platform == 'cpu' else device.device_kind
+  return f'{mesh.size} × {kind}' if mesh.size > 1 else kind
+
+
+def print_plan(
+  mesh: Mesh, state: Any, normal: NormalImages, *, num_steps: int, batch_size: int, dtype: str
+) -> None:
+  """Prints what training networks will take, and warns if the result will be weak.
 
   Args:
     mesh: of the devices.
-    state: `state.State`.
-    num_steps: length of the run; 0 if no network is trained.
+    state: `model.state.State`.
+    normal: the images to train on, and those held out.
+    num_steps: length of the run.
     batch_size: images per step.
-    num_images: number of training images.
-    num_held_out: number of held-out images.
-    num_held_out_groups: number of their groups.
-    fits_all: whether heads are fitted to all images and each is scored without its own group.
     dtype: of the networks' computation.
-
-  Returns:
-    The line.
   """
-  device, count = mesh.devices.flat[0], mesh.size
-  kind = 'CPU' if device.platform == 'cpu' else device.device_kind
-  images = f'{num_images} images, {num_held_out} more held out'
-  if num_held_out_groups < num_held_out:
-    images += f' in {num_held_out_groups} group(s)'
-  on = f'{count} × {kind}' if count > 1 else kind
-  if fits_all:
-    return f'on {on}: fitting the heads to {num_images + num_held_out} images; none are held out'
+  # Photographs, not tiles, since the threshold is set from scores of photographs.
+  held_out, groups = len(tile_indices(normal.held_out)), normal.num_held_out_groups
+  images = f'{len(normal.images)} images, {held_out} more held out'
+  if groups < held_out:
+    images += f' in {groups} group(s)'
   sizes = [
     sum(int(np.prod(x.shape)) for x in jax.tree.leaves(network.params))
     for network in (state.generator, state.discriminator)
   ]
-  return (
-    f'on {on} in {dtype}: G has {sizes[0]:,} and D {sizes[1]:,} parameters; '
-    f'{num_steps:,} steps with batches of {batch_size} from {images}'
+  print(
+    f'on {device_name(mesh)} in {dtype}: G has {sizes[0]:,} and D {sizes[1]:,} parameters; '
+    f'{num_steps:,} steps with batches of {batch_size} from {images}',
+    file=sys.stderr,
   )
+  if num_steps < FEW_STEPS:
+    print(
+      f'warning: only {num_steps} steps, too few for the networks to learn much; raise '
+      f'train.epochs, or set train.steps to {FEW_STEPS} or more',
+      file=sys.stderr,
+    )
+  warn_of_few_parts(groups, ', or raise data.validation_share')
 
 
-def warnings_for(num_steps: int, num_for_threshold: int) -> list[str]:
-  """Lists warnings about a run that will give a weak result.
+def warn_of_few_parts(count: int, more: str = '') -> None:
+  """Warns on stderr if few parts set the threshold.
 
   Args:
-    num_steps: length of the run; 0 if no network is trained.
-    num_for_threshold: number of groups of images that set the threshold.
-
-  Returns:
-    One line per warning.
+    count: number of groups of photographs that set it.
+    more: what else helps than more photographs.
   """
-  found = []
-  if 0 < num_steps < FEW_STEPS:
-    found.append(
-      f'only {num_steps} steps, too few for the networks to learn much; raise train.epochs, or set '
-      f'train.steps to {FEW_STEPS} or more'
+  if count < FEW_PARTS:
+    print(
+      f'warning: only {count} parts set the threshold, so the false-alarm rate may be far off; '
+      f'add photographs{more}',
+      file=sys.stderr,
     )
-  if num_for_threshold < FEW_HELD_OUT:
-    found.append(
-      f'only {num_for_threshold} held-out parts set the threshold, so the false-alarm rate may be '
-      'far off; add photographs, or raise data.validation_share'
-    )
-  return found
 
 
 def describe_time(seconds: float, mesh: Mesh) -> str:

@@ -122,7 +122,7 @@ def update_discriminator(
   return _update(model, state.discriminator, gradient, batch_stats), metrics
 
 
-def _judge(
+def _discriminate(
   model: OCRGAN, params: Any, batch_stats: Any, *inputs: Any
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
   """Runs D with batch statistics; returns its outputs and the new running statistics."""
@@ -142,13 +142,13 @@ def _generator_loss(
     variables, batch.bands, train=True, mutable=['batch_stats']
   )
   fake = add_arrays(reconstructed)
-  outputs = losses.Outputs(batch.real, fake)
+  outputs = losses.GeneratorOutputs(batch.real, fake)
   terms = {n: t for n, t in losses.generator_terms(model.loss).items() if t.weight > 0}
   if any(term.needs_discriminator for term in terms.values()):
     d = state.discriminator
-    (fake_logits, fake_latent), _ = _judge(model, d.params, d.batch_stats, fake)
-    (_, real_latent), _ = _judge(model, d.params, d.batch_stats, batch.real)
-    outputs = losses.Outputs(batch.real, fake, fake_logits, real_latent, fake_latent)
+    (fake_logits, fake_latent), _ = _discriminate(model, d.params, d.batch_stats, fake)
+    (_, real_latent), _ = _discriminate(model, d.params, d.batch_stats, batch.real)
+    outputs = losses.GeneratorOutputs(batch.real, fake, fake_logits, real_latent, fake_latent)
   values = {name: term.function(outputs) for name, term in terms.items()}
   total = add_arrays([terms[name].weight * value for name, value in values.items()])
   return total, (fake, changes['batch_stats'], {**values, 'generator': total})
@@ -163,10 +163,10 @@ def _discriminator_loss(
   in the order real, reconstructed, forged.
   """
   batch_stats = state.discriminator.batch_stats
-  (real_logits, real_latent), batch_stats = _judge(model, params, batch_stats, batch.real)
+  (real_logits, real_latent), batch_stats = _discriminate(model, params, batch_stats, batch.real)
   fake_logits, fake_latents = [], []
   for images in [fake] if batch.forged is None else [fake, batch.forged]:
-    (logits, latent), batch_stats = _judge(model, params, batch_stats, images)
+    (logits, latent), batch_stats = _discriminate(model, params, batch_stats, images)
     fake_logits.append(logits)
     fake_latents.append(latent)
   form, weight = model.loss.adversarial_form, model.loss.discriminator_latent

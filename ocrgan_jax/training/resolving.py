@@ -1,4 +1,4 @@
-"""Chooses the size of the model's images by the photographs, if the config leaves it open."""
+"""Resolves a config: makes its paths absolute, and chooses what it leaves open."""
 
 import io
 import sys
@@ -8,12 +8,29 @@ import numpy as np
 from PIL import Image
 
 from ocrgan_jax.core import sharding
+from ocrgan_jax.core.files import absolute
+from ocrgan_jax.core.platforms import dtype_of_computation
 from ocrgan_jax.data.datasets import prepare_dataset
+from ocrgan_jax.data.groups import with_absolute_table
 
 USUAL, LARGE = 256, 512  # pixels
 # Photographs this long lose detail of a few pixels, such as cracks, when they are shrunk to USUAL.
 LONG = 1000
 READ = 64  # photographs to look at
+
+
+def resolve(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Returns a config as a run saves it: with nothing relative and nothing left to choose."""
+  config = ml_collections.ConfigDict(config.copy_and_resolve_references())
+  config.data_dir = absolute(config.data_dir)
+  config.data.test_dir = absolute(config.data.test_dir)
+  config.data.prepared_dir = absolute(config.data.prepared_dir)
+  config.data.groups = with_absolute_table(config.data.groups)
+  if config.data.region != 'auto':
+    config.data.region = absolute(config.data.region)
+  config.image_size = choose_image_size(config)
+  config.model.dtype = dtype_of_computation(config.model.dtype)
+  return config
 
 
 def choose_image_size(config: ml_collections.ConfigDict) -> int:

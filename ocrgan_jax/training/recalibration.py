@@ -1,27 +1,24 @@
 """Changes the threshold or the score of a trained model."""
 
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from ocrgan_jax.configs import default
-from ocrgan_jax.core import sharding
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, user_path
 from ocrgan_jax.data.images import NormalImages
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.model.bands import Bands
+from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.settings import build_model
-from ocrgan_jax.model.state import create_state
 from ocrgan_jax.runs import run_folder, saved_calibration
 from ocrgan_jax.runs.training_images import load_training_images
 from ocrgan_jax.scoring.calibration import with_threshold
-from ocrgan_jax.training.heads import fit_heads
-from ocrgan_jax.training.validation import Validator
+from ocrgan_jax.training.bands import fit_bands
+from ocrgan_jax.training.validation import validate
 
 # The fields of `config.score` that only set the threshold. Changing them needs no images.
 THRESHOLD_FIELDS = ('threshold_quantile', 'false_alarms', 'threshold')
@@ -58,7 +55,7 @@ def calibrate(
       workdir / saved_calibration.CALIBRATIONS / 'x', '--workdir: a copy that you may write to'
     )
   scorer = next(load_each(workdir, protocol, as_trained=as_trained))
-  if score and ({*score} - {*THRESHOLD_FIELDS} or not len(scorer.calibration.held_out)):
+  if {*score} - {*THRESHOLD_FIELDS}:
     data = load_training_images(scorer.config, workdir)
     scorer = with_score(scorer, score, data.normal)
   elif score:
@@ -66,8 +63,9 @@ def calibrate(
   if as_trained and not score:
     saved_calibration.remove_calibrations(workdir)
   if score:
-    step = int(scorer.state.step)
-    saved_calibration.save_calibration(workdir, step, scorer.calibration, scorer.config.score)
+    saved_calibration.save_calibration(
+      workdir, scorer.step, scorer.calibration, scorer.arrays, scorer.config.score
+    )
   return scorer
 
 
@@ -126,18 +124,30 @@ def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) ->
   config = scorer.config.copy_and_resolve_references()
   config.score.update(_with_one_threshold(changes))
   model = build_model(config)
+  if type(model) is not type(scorer.model):
+    raise InputError(
+      f'score.kind={config.score.kind} does not fit this run: heads score the recipe bands, and '
+      'eq13 and map score networks; train a run of that recipe'
+    )
+  if isinstance(model, Bands):
+    fitted = fit_bands(model, scorer.mesh, normal, scorer.batch_size)
+    return dataclasses.replace(
+      scorer, config=config, model=model, arrays=fitted.heads, calibration=fitted.calibration
+    )
+  assert isinstance(scorer.model, OCRGAN)
   if model.trains_discriminator and not scorer.model.trains_discriminator:
     raise InputError(
       'this score needs the discriminator, which the run did not train; '
       'use --score.kind=map or --score.content_weight=1'
     )
-  validate = Validator(model, scorer.mesh, normal, scorer.batch_size)
-  calibration = validate(scorer.state).calibration
-  return dataclasses.replace(scorer, config=config, model=model, calibration=calibration)
+  found = validate(model, scorer.mesh, normal, scorer.batch_size, scorer.state)
+  return dataclasses.replace(
+    scorer, config=config, model=model, arrays=found.trained, calibration=found.calibration
+  )
 
 
-def fit_bands(scorer: Scorer, normal: NormalImages) -> Scorer:
-  """Fits the recipe `bands`, which trains no network, to the images of a run.
+def fit_bands_beside(scorer: Scorer, normal: NormalImages) -> Scorer:
+  """Fits the recipe `bands` to the images of a run of networks, for comparison.
 
   Args:
     scorer: of the run.
@@ -152,7 +162,6 @@ def fit_bands(scorer: Scorer, normal: NormalImages) -> Scorer:
   same += [name for name in fields if name.startswith('data.')]
   config.update_from_flattened_dict({name: fields[name] for name in same})
   model = build_model(config)
-  state = jax.jit(functools.partial(create_state, model))(config.seed)
-  state = jax.device_put(state, sharding.replicated(scorer.mesh))
-  calibration = fit_heads(model, scorer.mesh, normal, scorer.batch_size)
-  return Scorer(config, model, state, calibration, scorer.mesh, scorer.framing)
+  assert isinstance(model, Bands)
+  heads, calibration = fit_bands(model, scorer.mesh, normal, scorer.batch_size)
+  return Scorer(config, model, heads, calibration, scorer.mesh, scorer.framing)

@@ -1,29 +1,80 @@
-"""Fits the heads of a run and sets their threshold."""
+"""Fits the recipe `bands`: photographs → measurements → fit → threshold → save."""
 
-import functools
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
 from jax.sharding import Mesh
-from jax.stages import Wrapped
 from tqdm import tqdm
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.images import NormalImages, tile_indices
-from ocrgan_jax.heads.fitting import fit
+from ocrgan_jax.heads.fitting import fit_heads
+from ocrgan_jax.heads.maps import Heads
 from ocrgan_jax.heads.measurements import Measurements, measure
+from ocrgan_jax.model.bands import Bands
+from ocrgan_jax.model.device_batches import device_batches
 from ocrgan_jax.model.inputs import to_float, valid_pixels
-from ocrgan_jax.model.ocrgan import OCRGAN
-from ocrgan_jax.scoring.calibration import Calibration, calibrate
-from ocrgan_jax.training.device_batches import device_batches
+from ocrgan_jax.runs import checkpoint, run_folder
+from ocrgan_jax.runs.training_images import TrainingImages, write_run
+from ocrgan_jax.scoring.calibration import Calibration, fit_calibration
+from ocrgan_jax.training.plan import device_name, warn_of_few_parts
 
 MOST_IMAGES = 1024  # to fit to; the regression needs all of them at once
+BATCH = 32  # images to measure at once
 
 
-def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) -> Calibration:
-  """Fits the heads to all normal images of a run; none are set aside.
+class FittedBands(NamedTuple):
+  """A model of the recipe `bands`.
+
+  Attributes:
+    heads: fitted to all normal images.
+    calibration: of its scores.
+  """
+
+  heads: Heads
+  calibration: Calibration
+
+
+def fit_run(
+  config: ml_collections.ConfigDict, workdir: Path, model: Bands, mesh: Mesh, data: TrainingImages
+) -> None:
+  """Fits a run and saves it. Nothing is left behind if it fails or is interrupted.
+
+  Args:
+    config: resolved.
+    workdir: the run's folder, owned by this process.
+    model: of the config.
+    mesh: of the devices.
+    data: the photographs.
+
+  Raises:
+    InputError: if the photographs cannot be used, or the disk is full.
+  """
+  if checkpoint.scan_checkpoints(workdir / 'checkpoints')[0]:
+    print(f'nothing left to do: {workdir} holds the finished model', file=sys.stderr)
+    return
+  normal = data.normal
+  groups = np.concatenate([normal.groups, normal.held_out_groups])
+  if sharding.is_first_process():
+    print(f'fitting {len(groups)} photographs on {device_name(mesh)}', file=sys.stderr)
+    warn_of_few_parts(len(np.unique(groups)))
+  batch_size = -(-config.train.batch_size // mesh.size) * mesh.size
+  fitted = fit_bands(model, mesh, normal, batch_size)
+  with run_folder.emptied_on_failure(workdir):
+    write_run(workdir, config, data)
+    with checkpoint.open_checkpoints(workdir) as checkpoints:
+      checkpoint.save(checkpoints, fitted.heads, fitted.calibration, config)
+
+
+def fit_bands(
+  model: Bands, mesh: Mesh, normal: NormalImages, batch_size: int = BATCH
+) -> FittedBands:
+  """Fits the heads to all normal images; none are set aside.
 
   Each photograph is scored by heads that left out its group; these scores set scale and threshold
   (cross-conformal prediction, Vovk 2015).
@@ -35,7 +86,7 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
     batch_size: number of images to measure at once.
 
   Returns:
-    The calibration, with the heads.
+    The heads and their calibration.
 
   Raises:
     InputError: if a score is not finite.
@@ -44,7 +95,7 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
   sides = ((normal.images, normal.groups), (normal.held_out, normal.held_out_groups))
   total = sum(len(images) for images, _ in sides)
   kept = _some_photographs(total, [tile_indices(images) for images, _ in sides])
-  step = _measuring(mesh)
+  step = sharding.jit_over_batch(measure_step, mesh, num_replicated=0)
   with tqdm(None, 'measuring', sum(len(x) for x in kept), unit='image', leave=False) as bar:
     for (images, own_groups), indices in zip(sides, kept, strict=True):
       photograph = np.repeat(
@@ -62,7 +113,7 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
   all_groups = np.concatenate(groups)
   if len(np.unique(all_groups)) == 1:  # all images show one part, which was said before
     all_groups = np.arange(len(all_groups))
-  fitted = fit(measured, all_groups, model.score.heads_on)
+  fitted = fit_heads(measured, all_groups, model.score.heads_on)
   if not np.isfinite(fitted.left_out).all():
     raise InputError('scores of the training images are not finite; the images cannot be used')
   # A photograph's score is the largest of its tiles.
@@ -70,14 +121,13 @@ def fit_heads(model: OCRGAN, mesh: Mesh, normal: NormalImages, batch_size: int) 
   _, number = np.unique(photographs, return_inverse=True)
   scores = np.full(number.max() + 1, -np.inf, np.float32)
   np.maximum.at(scores, number, fitted.left_out)
-  return calibrate(
+  calibration = fit_calibration(
     scores,
     model.score,
-    map_unit=np.ones((1, model.image_size, model.image_size), np.float32),
     map_maximum=float(scores.max()),
     num_groups=len(np.unique(all_groups)),
-    detector=fitted.detector,
   )
+  return FittedBands(jax.device_put(fitted.heads, sharding.replicated(mesh)), calibration)
 
 
 def _some_photographs(total: int, tiles: list[list[np.ndarray]]) -> list[np.ndarray]:
@@ -100,9 +150,6 @@ def _some_photographs(total: int, tiles: list[list[np.ndarray]]) -> list[np.ndar
   ]
 
 
-@functools.cache
-def _measuring(mesh: Mesh) -> Wrapped:
-  def step(images: jax.Array) -> Measurements:
-    return measure(to_float(images), valid_pixels(images))
-
-  return sharding.jit_over_batch(step, mesh, num_replicated=0)
+def measure_step(images: jax.Array) -> Measurements:
+  """Measures uint8 images [batch, size, size, 3 or 4]."""
+  return measure(to_float(images), valid_pixels(images))
