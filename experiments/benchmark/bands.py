@@ -1,7 +1,7 @@
 """Times the recipe `bands`: measuring the training images, the fit, and scoring."""
 
-import functools
 import time
+from functools import partial
 
 import jax
 import numpy as np
@@ -11,38 +11,31 @@ from experiments.benchmark.timing import rate_row, time_calls
 from experiments.rows import Row
 from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
-from ocrgan_jax.heads.fitting import fit
-from ocrgan_jax.heads.judgement import judge
-from ocrgan_jax.heads.measurements import Measurements, measure
-from ocrgan_jax.model.inputs import to_float
+from ocrgan_jax.heads.fitting import fit_heads
+from ocrgan_jax.heads.measurements import Measurements
+from ocrgan_jax.model.score_step import score_step
+from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.training.bands import measure_step
 
 
 def benchmark_bands(size: int, batch: int, count: int) -> list[Row]:
   """Times measuring, the fit to so many images, scores alone, and scores with maps."""
-  mesh, shape = first_device(), Shape(size, 0, batch)
-  images, name = random_batch(shape, mesh), f'{size}, batch {batch}'
-  measuring = sharding.jit_over_batch(lambda x: measure(to_float(x)), mesh, num_replicated=0)
-  found = [rate_row(f'bands {name}', batch, time_calls(lambda: measuring(images)))]
+  config, mesh = default.get_config('bands'), first_device()
+  config.image_size = size
+  model, images = build_model(config), random_batch(Shape(size, 0, batch), mesh)
+  measuring = sharding.jit_over_batch(measure_step, mesh, num_replicated=0)
+  rate = lambda name, call: rate_row(f'{name} {size}, batch {batch}', batch, time_calls(call))
+  found = [rate('bands', lambda: measuring(images))]
   measured = _many(jax.device_get(measuring(images)), count)
-  heads = tuple(default.get_config('bands').score.heads.split(','))
   start = time.perf_counter()
-  detector = fit(measured, np.arange(count), heads).detector
-  seconds, nbytes = time.perf_counter() - start, sum(x.nbytes for x in jax.tree.leaves(detector))
-  found.append(
-    {
-      'name': f'fit {size} to {count} images',
-      'value': seconds,
-      'unit': 's',
-      'mib': nbytes / 2**20,
-    }
-  )
-  detector = jax.device_put(detector, sharding.replicated(mesh))
-  for what, wanted in (('score', ('score',)), ('map', ('score', 'map'))):
-    judging = sharding.jit_over_batch(
-      lambda d, x, wanted=wanted: [getattr(judge(d, to_float(x)), name) for name in wanted], mesh
-    )
-    call = functools.partial(judging, detector, images)
-    found.append(rate_row(f'{what} {name}', batch, time_calls(call)))
+  heads = fit_heads(measured, np.arange(count), model.score.heads_on).heads
+  row: Row = {'name': f'fit {size} to {count} images', 'value': time.perf_counter() - start}
+  nbytes = sum(x.nbytes for x in jax.tree.leaves(heads))
+  found.append({**row, 'unit': 's', 'mib': nbytes / 2**20})
+  heads = jax.device_put(heads, sharding.replicated(mesh))
+  for what, outputs in (('score', ('score',)), ('map', ('score', 'map'))):
+    scoring = sharding.jit_over_batch(score_step, mesh, model=model, outputs=outputs)
+    found.append(rate(what, partial(scoring, heads, images)))
   return found
 
 

@@ -1,20 +1,17 @@
 """Times the checksums that are computed whenever a checkpoint is saved or read."""
 
-import functools
-
 import jax
 import numpy as np
 
-from experiments.benchmark.programs import Shape, model_of
+from experiments.benchmark.programs import Shape, model_of, new_arrays
 from experiments.benchmark.timing import median_of
 from experiments.rows import Row
 from ocrgan_jax.core.digests import digests_of
-from ocrgan_jax.model.state import create_state
 
 
 def benchmark_checksums(shape: Shape) -> Row:
   """Times the checksums of a whole training state, including the optimizer."""
-  like = jax.eval_shape(functools.partial(create_state, model_of(shape, 'float32')), 0)
+  like = jax.eval_shape(lambda: new_arrays('train', model_of(shape, 'float32')))
   rng = np.random.default_rng(0)
   arrays = [
     np.frombuffer(rng.bytes(leaf.size * leaf.dtype.itemsize), np.uint8)

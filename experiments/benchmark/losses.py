@@ -5,7 +5,7 @@ import dataclasses
 
 import jax
 
-from experiments.benchmark.programs import Shape, lower, model_of, new_state, random_batch
+from experiments.benchmark.programs import Shape, lower, model_of, new_arrays, random_batch
 from experiments.rows import Row
 from ocrgan_jax.core import sharding
 
@@ -65,9 +65,8 @@ def training_losses(
   chosen = jax.default_matmul_precision(precision) if precision else contextlib.nullcontext()
   with chosen:
     compiled = lower('train', model, mesh, shape.batch).compile()
-  # All devices begin with the CPU's state, to the last bit.
-  on_cpu = new_state(model, sharding.make_mesh(jax.devices('cpu')[:1]))
-  state = sharding.in_layout(compiled, jax.device_get(on_cpu))
+  # Drawn on one device for all of them, so that they begin with the same state to the last bit.
+  state = sharding.in_layout(compiled, jax.device_get(new_arrays('train', model)))
   found: Losses = {}
   for step in range(steps):
     state, losses = compiled(state, random_batch(shape, mesh, step))

@@ -1,9 +1,9 @@
 """Builds the model and the programs to measure."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
@@ -14,8 +14,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import score_step
 from ocrgan_jax.model.settings import build_model
-from ocrgan_jax.model.state import State, create_state
-from ocrgan_jax.scoring.anomaly_score import Reference
+from ocrgan_jax.model.state import Trained, initial_state
 from ocrgan_jax.training.step import train_step
 
 
@@ -54,13 +53,15 @@ def model_of(shape: Shape, dtype: str) -> OCRGAN:
   config = default.get_config()
   config.image_size, config.model.width, config.model.dtype = shape.size, shape.width, dtype
   config.model.discriminator_width = discriminator_width(shape)
-  return build_model(config)
+  model = build_model(config)
+  assert isinstance(model, OCRGAN)
+  return model
 
 
-def new_state(model: OCRGAN, mesh: Mesh) -> State:
-  """The state of seed 0."""
-  create = functools.partial(create_state, model)
-  return jax.jit(create, out_shardings=sharding.replicated(mesh))(0)
+def new_arrays(what: str, model: OCRGAN) -> Any:
+  """What a program of `lower` takes before the images, from seed 0."""
+  state = initial_state(model, 0)
+  return state if what == 'train' else Trained(state, jnp.ones(()))
 
 
 def random_batch(shape: Shape, mesh: Mesh, seed: int = 0) -> jax.Array:
@@ -73,17 +74,14 @@ def random_batch(shape: Shape, mesh: Mesh, seed: int = 0) -> jax.Array:
 def lower(what: str, model: OCRGAN, mesh: Mesh, batch: int) -> Lowered:
   """Traces a program from shapes alone, ready to compile.
 
-  It is 'train', (state, images) → (state, losses), or 'score', (state, images) → scores.
+  It is 'train', (state, images) → (state, losses), or 'score', (trained, images) → scores.
   """
-  size = model.image_size
-  state = jax.eval_shape(functools.partial(create_state, model), 0)
-  images = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)
+  arrays = jax.eval_shape(lambda: new_arrays(what, model))
+  images = jax.ShapeDtypeStruct((batch, model.image_size, model.image_size, 3), np.uint8)
   if what == 'train':
-    step = functools.partial(train_step, model=model)
-    return sharding.jit_over_batch(step, mesh, donate=True).lower(state, images)
-  reference = Reference(np.ones([size] * 2, np.float32))
-  score = lambda state, images: score_step(state, reference, images, model=model)['score']
-  return sharding.jit_over_batch(score, mesh).lower(state, images)
+    return sharding.jit_over_batch(train_step, mesh, donate=True, model=model).lower(arrays, images)
+  scoring = sharding.jit_over_batch(score_step, mesh, model=model, outputs=('score',))
+  return scoring.lower(arrays, images)
 
 
 def peak_memory(compiled: Compiled) -> int:

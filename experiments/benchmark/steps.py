@@ -11,7 +11,7 @@ from experiments.benchmark.programs import (
   first_device,
   lower,
   model_of,
-  new_state,
+  new_arrays,
   peak_memory,
   random_batch,
 )
@@ -34,13 +34,14 @@ def benchmark_step(what: str, shape: Shape, dtype: str) -> Row:
     start = time.perf_counter()
     compiled = lower(what, model, mesh, shape.batch).compile()
     compile_seconds.append(time.perf_counter() - start)
-  state, batch = sharding.in_layout(compiled, new_state(model, mesh)), random_batch(shape, mesh)
+  arrays = sharding.in_layout(compiled, new_arrays(what, model))
+  batch = random_batch(shape, mesh)
 
   def call() -> Any:
-    nonlocal state
-    results = compiled(state, batch)
+    nonlocal arrays
+    results = compiled(arrays, batch)
     if what == 'train':
-      state = results[0]  # the given state was donated
+      arrays = results[0]  # the given state was donated
     return results
 
   seconds = time_calls(call)

@@ -37,7 +37,9 @@ def test_only_the_last_and_the_best_checkpoint_stay(mvtec_folder: Path, tmp_path
   config = config_of(mvtec_folder, **fields)
   ((name, row),) = runner.run_all([config], tmp_path).items()
   log = [x for x in rows.read(tmp_path / name / 'metrics.jsonl') if runner.VALIDATION in x]
-  assert row['checkpoints'] == len(log) == 4 and row[runner.VALIDATION] == log[-1]['validation_auroc']
+  assert (
+    row['checkpoints'] == len(log) == 4 and row[runner.VALIDATION] == log[-1]['validation_auroc']
+  )
   assert row['oracle'] >= max(row['last'], row['validation'])
   best = max(log, key=lambda line: (line[runner.VALIDATION], line['step']))
   left = {path.name for path in (tmp_path / name / 'checkpoints').iterdir()}
