@@ -7,8 +7,8 @@ import numpy as np
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
   """The lines of a table from its head and the cells of its lines."""
-  rule = '|---' * len(head) + '|'
-  return [f'| {" | ".join(head)} |', rule, *(f'| {" | ".join(line)} |' for line in lines)]
+  line = lambda cells: '|' + '|'.join(f' {cell} ' if cell else ' ' for cell in cells) + '|'
+  return [line(head), '|---' * len(head) + '|', *map(line, lines)]
 
 
 def number(value: float | None) -> str:
