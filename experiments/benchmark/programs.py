@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
@@ -14,7 +13,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import score_step
 from ocrgan_jax.model.settings import build_model
-from ocrgan_jax.model.state import Trained, initial_state
+from ocrgan_jax.model.state import Trained, create_state, initial_state
 from ocrgan_jax.training.step import train_step
 
 
@@ -58,10 +57,13 @@ def model_of(shape: Shape, dtype: str) -> OCRGAN:
   return model
 
 
-def new_arrays(what: str, model: OCRGAN) -> Any:
-  """What a program of `lower` takes before the images, from seed 0."""
-  state = initial_state(model, 0)
-  return state if what == 'train' else Trained(state, jnp.ones(()))
+def new_arrays(what: str, model: OCRGAN, *, shapes_only: bool = False) -> Any:
+  """What a program of `lower` takes before the images, from seed 0, or its shapes."""
+  if shapes_only:
+    state = jax.eval_shape(lambda: create_state(model, 0))
+  else:
+    state = initial_state(model, 0)
+  return state if what == 'train' else Trained(state, np.ones((), np.float32))
 
 
 def random_batch(shape: Shape, mesh: Mesh, seed: int = 0) -> jax.Array:
@@ -76,7 +78,7 @@ def lower(what: str, model: OCRGAN, mesh: Mesh, batch: int) -> Lowered:
 
   It is 'train', (state, images) → (state, losses), or 'score', (trained, images) → scores.
   """
-  arrays = jax.eval_shape(lambda: new_arrays(what, model))
+  arrays = new_arrays(what, model, shapes_only=True)
   images = jax.ShapeDtypeStruct((batch, model.image_size, model.image_size, 3), np.uint8)
   if what == 'train':
     return sharding.jit_over_batch(train_step, mesh, donate=True, model=model).lower(arrays, images)
