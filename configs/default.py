@@ -43,14 +43,11 @@ def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # and the seed that picks them. It is separate from `seed` so that all runs share one test set.
   data.train_share = 0.8
   data.split_seed = 0
-  data.split = 'item'  # KolektorSDD only: split by 'item' or by 'image' (see its module)
   # Which images show the same part; these are held out together. 'twins': those that look it, by
   # comparing all images once. 'none': each shows another. A CSV file of path,group; exif:2,
   # photographs taken at most 2 seconds apart; or a regular expression for the path, whose first
   # parenthesis is the group.
   data.groups = 'twins'
-  data.normal_up_to = 0.0  # ELPV only: cells up to this defect probability are normal
-  data.anomalous_from = 1.0  # ELPV only: cells from this defect probability on are anomalous
   data.test_dir = ''  # dataset `folder` only: folder of test images, if outside data_dir
   data.prepared_dir = ''  # where prepared datasets are stored; '': ocrgan_jax in the user's cache
   data.skip_damaged = False  # skip damaged files instead of stopping
@@ -71,6 +68,12 @@ def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # one that is most similar to a photograph.
   data.thumbnails = False
   data.workers = 0  # processes that decode streamed images; 0: use threads
+  # ELPV's own (ocrgan_jax/data/datasets/elpv.py): cells up to one defect probability are normal,
+  # cells from the other one on are anomalous.
+  data.normal_up_to = 0.0
+  data.anomalous_from = 1.0
+  # KolektorSDD's own (ocrgan_jax/data/datasets/kolektor.py): split by 'item' or by 'image'.
+  data.split = 'item'
 
   config.model = model = ml_collections.ConfigDict()
   model.width = 64  # w, channels of G's first stage (Fig. 11)

@@ -16,9 +16,9 @@ def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
   return product(product(planes))
 
 
-def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
-  """Returns the matrix [size, size] that filters one axis: filtered unit vectors."""
-  return gaussian_filter1d(np.eye(size), sigma, axis=0)
+def gaussian_matrix(size: int, sigma: float, mode: str = 'reflect') -> np.ndarray:
+  """Returns the matrix [size, size] that filters one axis; `mode` extends it, as in SciPy."""
+  return gaussian_filter1d(np.eye(size), sigma, axis=0, mode=mode)
 
 
 def resize_maps(maps: jax.Array, size: int) -> jax.Array:

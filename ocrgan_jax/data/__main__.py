@@ -14,7 +14,7 @@ from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import open_image, to_rgb
 from ocrgan_jax.data.examples import NORMAL
 from ocrgan_jax.data.framing import Framing
-from ocrgan_jax.data.groups import NONE
+from ocrgan_jax.data.group_rules import NONE
 from ocrgan_jax.data.images import StreamedImages
 from ocrgan_jax.data.inspection import CONVERSIONS
 from ocrgan_jax.drawing import figures, pairs
@@ -33,9 +33,8 @@ def describe(report: dict[str, Any]) -> str:
     lines.append(f'{split:6} {sum(counts.values()):6} images: {kinds}')
   lines.append('sizes  ' + ', '.join(f'{size} ({n})' for size, n in report['sizes'].items()))
   for mode, count in report['modes'].items():
-    lines.append(
-      f'colour {mode} ({count})' + (f': {rule}' if (rule := CONVERSIONS.get(mode)) else '')
-    )
+    rule = f': {CONVERSIONS[mode]}' if mode in CONVERSIONS else ''
+    lines.append(f'colour {mode} ({count}){rule}')
   lines.append(f'masks  {report["masks"]} images have a mask')
   lines += [f'left out {name}: {reason}' for name, reason in report['skipped']]
   lines += [f'warning: {warning}' for warning in report['warnings']]
@@ -43,7 +42,7 @@ def describe(report: dict[str, Any]) -> str:
 
 
 def describe_groups(dataset: Prepared) -> str:
-  """Describes in one line how many groups there are, and how many test images share one."""
+  """Says how many groups there are, and how many test images share one with training."""
   train, test = dataset.train.groups, dataset.test.groups
   groups, sizes = np.unique(np.concatenate([train, test]), return_counts=True)
   line = (
@@ -70,21 +69,16 @@ def draw_closest(dataset: Prepared, path: Path) -> None:
     image.thumbnail((PAIR_SIZE, PAIR_SIZE))
     return np.asarray(image)
 
-  def remark(twin: bool, first: list[str], second: list[str]) -> str:
-    """Others may connect two that are no twins; a rule of the user may separate twins."""
+  full_name = lambda side, name: name if name.startswith(side) else f'{side}/{name}'
+  drawn = []
+  for first, second, similarity in dataset.report['pairs']:
     one, other = (splits[side].groups[place[side, name]] for side, name in (first, second))
-    return '' if (one == other) == twin else ' (same group)' if one == other else ' (other group)'
-
-  drawn = [
-    pairs.Pair(
-      (show(*first), show(*second)),
-      (name_in_split(*first), name_in_split(*second)),
-      similarity,
-      similarity > THRESHOLD,
-      remark(similarity > THRESHOLD, first, second),
-    )
-    for first, second, similarity in dataset.report['pairs']
-  ]
+    twin, together, remark = similarity > THRESHOLD, one == other, ''
+    # Others may connect two that are no twins; a rule of the user may separate twins.
+    if together != twin:
+      remark = ' (same group)' if together else ' (other group)'
+    names = full_name(*first), full_name(*second)
+    drawn.append(pairs.Pair((show(*first), show(*second)), names, similarity, twin, remark))
   title = (
     'Images that look alike: the most similar pairs, and those next to the threshold.\n'
     f'A pair whose similarity is over {THRESHOLD:g} counts as one part (twins).'
@@ -92,45 +86,39 @@ def draw_closest(dataset: Prepared, path: Path) -> None:
   pairs.draw_pairs(path, drawn, title)
 
 
-def name_in_split(side: str, name: str) -> str:
-  """The name of an image that tells its split, too."""
-  return name if name.startswith(side) else f'{side}/{name}'
-
-
 def contact_sheet(dataset: Prepared, path: Path) -> None:
   """Writes a PNG with a few images of each split and defect type."""
   rows, pictures = [], []
   for name, split in (('train', dataset.train), ('test', dataset.test)):
+    types = np.array(split.defect_types)
     for kind in dict.fromkeys(split.defect_types):
-      indices = np.array([i for i, k in enumerate(split.defect_types) if k == kind])
+      indices = np.flatnonzero(types == kind)
       chosen = indices[np.linspace(0, len(indices) - 1, PER_TYPE).round().astype(int)]
-      streamed = StreamedImages(split.records, chosen, Framing(PICTURE_SIZE))
-      images = streamed[np.arange(PER_TYPE)]
+      images = StreamedImages(split.records, chosen, Framing(PICTURE_SIZE))
       rows.append(f'{name}\n{kind}')
-      pictures.append(images)
+      pictures.append(images[np.arange(PER_TYPE)])
   columns = {f'{i + 1}': np.stack([row[i] for row in pictures]) for i in range(PER_TYPE)}
   figures.sheet(path, rows, columns)
 
 
 def main() -> None:
   """Runs the command."""
-  config = flags.FLAGS.config
-  check_writable(Path(flags.FLAGS.picture), '--picture')
+  config, picture = flags.FLAGS.config, Path(flags.FLAGS.picture)
+  check_writable(picture, '--picture')
   if flags.FLAGS.pairs:
     check_writable(Path(flags.FLAGS.pairs), '--pairs')
   dataset = prepare_dataset(config.data_dir, config.data)
   print(describe(dataset.report))
   if config.data.groups != NONE:
     print(describe_groups(dataset))
-  path = Path(flags.FLAGS.picture)
-  mark_output(path.parent, path.name)
-  contact_sheet(dataset, path)
-  print(f'picture: {path}')
+  mark_output(picture.parent, picture.name)
+  contact_sheet(dataset, picture)
+  print(f'picture: {picture}')
   if dataset.report['pairs'] and flags.FLAGS.pairs:
-    path = Path(flags.FLAGS.pairs)
-    mark_output(path.parent, path.name)
-    draw_closest(dataset, path)
-    print(f'closest pairs: {flags.FLAGS.pairs}')
+    closest = Path(flags.FLAGS.pairs)
+    mark_output(closest.parent, closest.name)
+    draw_closest(dataset, closest)
+    print(f'closest pairs: {closest}')
 
 
 if __name__ == '__main__':

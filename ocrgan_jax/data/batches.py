@@ -15,7 +15,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from ocrgan_jax.data.images import CORES, Images
+from ocrgan_jax.data.images import CORES, Images, in_threads
 
 ENDLESS = 2**40  # epochs; without a limit grain's count overflows an index
 
@@ -36,7 +36,7 @@ def exit_with_parent(*_: int) -> None:
 class TrainingBatches:
   """Endless shuffled batches. Batches continue across epochs, so no image is dropped.
 
-  The state is the number of the next batch, so a run can resume with a different
+  The state is the index of the next batch, so a run can resume with a different
   number of workers or processes.
   """
 
@@ -63,11 +63,10 @@ class TrainingBatches:
     """
     # Batched before the split over processes, so that all of them share one order.
     shuffled = grain.MapDataset.range(len(images)).seed(seed).shuffle()
-    order = shuffled.repeat(ENDLESS).batch(batch_size)
-    self._order = order
+    self._order = shuffled.repeat(ENDLESS).batch(batch_size)
     local = batch_size // process_count
     part = slice(process_index * local, (process_index + 1) * local)
-    self._batches = order.map(lambda indices: images[indices[part]])
+    self._batches = self._order.map(lambda indices: images[indices[part]])
     self._workers = 0 if isinstance(images, np.ndarray) else workers
     self._start(0)
 
@@ -88,10 +87,6 @@ class TrainingBatches:
     batch = next(self._iterator)
     self._number += 1
     return batch
-
-  def step_back(self) -> None:
-    """Uncounts the last batch, for saving a state that has not been trained on it."""
-    self._number -= 1
 
   def indices(self, number: int) -> np.ndarray:
     """The indices of the images in a batch, over all processes; int [batch_size]."""
@@ -129,14 +124,12 @@ def evaluation_batches(
   """
   local = batch_size // process_count
   order = np.arange(len(images)) if order is None else order
-  indices = grain.MapDataset.range(0, len(order), batch_size)
 
   def load(start: int) -> tuple[np.ndarray, int]:
-    end = min(start + batch_size, len(order))
-    mine = order[start:end][process_index * local : (process_index + 1) * local]
+    whole = order[start : start + batch_size]
+    mine = whole[process_index * local : (process_index + 1) * local]
     batch = images[mine] if len(mine) else images[np.array([0])][:0]
     padding = [(0, local - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-    return np.pad(batch, padding), end - start
+    return np.pad(batch, padding), len(whole)
 
-  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=2 * CORES)
-  yield from indices.map(load).to_iter_dataset(options)
+  return in_threads(load, range(0, len(order), batch_size), ahead=2 * CORES)

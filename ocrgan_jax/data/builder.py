@@ -16,8 +16,7 @@ import os
 import re
 import shutil
 import sys
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -29,25 +28,20 @@ from tqdm import tqdm
 from ocrgan_jax.core.errors import InputError, is_disk_full
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.examples import Example, Examples
-from ocrgan_jax.data.groups import TABLE
+from ocrgan_jax.data.group_rules import TABLE
 from ocrgan_jax.data.inspection import inspect
 from ocrgan_jax.data.settings import DataSettings
 
+CHECKSUMS = 'checksums.json'  # in the folder of a prepared dataset
+# Fields of `data` that do not affect the records.
+NOT_IN_FINGERPRINT = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
+
 
 class Records:
-  """Random access to the records of a split. Opened on first use, so cheap to pickle.
-
-  Attributes:
-    place: the records' folder, and the split.
-  """
+  """Random access to the records of a split. Opened on first use, so cheap to pickle."""
 
   def __init__(self, folder: str, split: str):
-    """Refers to a split of a prepared dataset.
-
-    Args:
-      folder: the records' folder.
-      split: 'train' or 'test'.
-    """
+    """Refers to a split, 'train' or 'test', of the prepared dataset in a folder."""
     self.place = folder, split
 
   @functools.cached_property
@@ -58,11 +52,9 @@ class Records:
       return builder.as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
 
   def __len__(self) -> int:
-    """The number of records."""
     return len(self._source)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    """One record."""
     return self._source[index]
 
   def __reduce__(self) -> tuple[type, tuple[str, str]]:
@@ -71,41 +63,25 @@ class Records:
 
 
 class Split(NamedTuple):
-  """The training or test split of a prepared dataset.
+  """The training or test split of a prepared dataset."""
 
-  Attributes:
-    records: by index; each is a dict with `image` (encoded), `mask` (encoded, or empty),
-      `label`, `defect_type` and `path`.
-    names: paths of the images relative to the dataset's folder.
-    labels: int [images]; 0 normal, 1 anomalous, -1 unknown.
-    defect_types: 'good' for normal images.
-    digests: hashes of the images' pixels.
-    groups: int [images], the same for images of the same part, in either split.
-    similarity: to the nearest training image, float [images], of the test split unless
-      `data.groups` is 'none'; else None.
-  """
-
+  # Each is a dict of `image` and `mask` (encoded, or empty), `label`, `defect_type` and `path`.
   records: Records
-  names: list[str]
-  labels: np.ndarray
-  defect_types: list[str]
-  digests: list[str]
-  groups: np.ndarray
+  names: list[str]  # paths of the images relative to the dataset's folder
+  labels: np.ndarray  # int [images]; 0 normal, 1 anomalous, -1 unknown
+  defect_types: list[str]  # 'good' for normal images
+  digests: list[str]  # hashes of the images' pixels
+  groups: np.ndarray  # int [images], the same for images of the same part, in either split
+  # To the nearest training image, float [images], of the test split unless `data.groups` is 'none'.
   similarity: np.ndarray | None = None
 
 
 class Prepared(NamedTuple):
-  """A dataset that was checked and can be read by index.
+  """A dataset that was checked and can be read by index."""
 
-  Attributes:
-    train: normal images.
-    test: the test set; may be empty.
-    report: the result of the check; see `inspection.inspect`.
-  """
-
-  train: Split
-  test: Split
-  report: dict[str, Any]
+  train: Split  # normal images
+  test: Split  # may be empty
+  report: dict[str, Any]  # see `inspection.inspect`
 
 
 class _Info(tfds.core.DatasetInfo):  # type: ignore[misc]
@@ -116,20 +92,11 @@ class _Info(tfds.core.DatasetInfo):  # type: ignore[misc]
 
 
 class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):  # type: ignore[call-arg]
-  """A dataset for anomaly detection. Subclasses list its examples.
+  """A dataset for anomaly detection. Subclasses list its examples."""
 
-  Attributes:
-    HOMEPAGE: where the data comes from.
-    LICENSE: its terms of use.
-    CITATION: the paper that introduced it.
-    NEEDS_TRAINING: whether it must have training images.
-  """
-
-  NEEDS_TRAINING: ClassVar[bool] = True
+  SETTINGS: ClassVar[type[DataSettings]] = DataSettings
+  NEEDS_TRAINING: ClassVar[bool] = True  # whether it must have training images
   VERSION = tfds.core.Version('1.3.0')
-  HOMEPAGE = ''
-  LICENSE = ''
-  CITATION = ''
   # TFDS requires download URLs and checksums; our data is already on disk.
   url_infos: ClassVar[dict[str, Any]] = {}
 
@@ -138,14 +105,13 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
     Args:
       source: the config's `data_dir`.
-      settings: the config's `data` section.
+      settings: the config's `data` section, read as SETTINGS.
       prepared_dir: folder for prepared datasets.
 
     Raises:
       InputError: if the dataset is missing or not in the expected layout.
     """
     self.source, self.settings, self.prepared_dir = source, settings, prepared_dir
-    self._listed: Examples | None = None
     self.report: dict[str, Any] = {}
     name = f'{settings.category or "all"}-{self._fingerprint()}'
     config = tfds.core.BuilderConfig(
@@ -162,17 +128,16 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
       InputError: if the images are missing or not in the dataset's layout.
     """
 
-  def sources(self) -> list[Path]:
-    """The source files of the dataset."""
-    files = [f for e in (*self.listed.train, *self.listed.test) for f in (e.path, e.mask)]
-    return [file for file in files if file]
+  def identity(self) -> list[Any]:
+    """What changes whenever the dataset does: its source files, and the warnings about them."""
+    examples = (*self.listed.train, *self.listed.test)
+    files = [file for e in examples for file in (e.path, e.mask) if file]
+    return [stamps(files), self.listed.warnings]
 
-  @property
+  @functools.cached_property
   def listed(self) -> Examples:
-    """The result of `list_examples`, cached."""
-    if self._listed is None:
-      self._listed = self.list_examples()
-    return self._listed
+    """The result of `list_examples`; once checked, without the damaged ones."""
+    return self.list_examples()
 
   def prepare(self) -> Prepared:
     """Checks the dataset and writes its records, unless that is already done.
@@ -183,20 +148,11 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     """
     folder = Path(self.data_dir)
     if folder.exists() and (wrong := find_damage(folder)):
-      print(
-        f'warning: the prepared dataset {folder} is damaged ({wrong}): preparing it again',
-        file=sys.stderr,
-      )
-      shutil.rmtree(folder, ignore_errors=True)  # another process may remove it, too
-      if folder.exists() and find_damage(folder):
-        raise InputError(
-          f'the prepared dataset {folder} is damaged ({wrong}) and cannot be removed; remove it, '
-          'or choose another folder with --config.data.prepared_dir'
-        )
+      _remove(folder, wrong)
       # This builder has already read the damaged records' description.
       return type(self)(self.source, self.settings, self.prepared_dir).prepare()
     if not folder.exists():
-      self._listed, self.report = inspect(
+      self.listed, self.report = inspect(
         self.listed,
         max_megapixels=self.settings.max_megapixels,
         skip_damaged=self.settings.skip_damaged,
@@ -204,22 +160,26 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
         split_seed=self.settings.split_seed,
         needs_training=self.NEEDS_TRAINING,
       )
-      try:
-        with _quiet():
-          self.download_and_prepare()
-        write_checksums(folder)
-      except (OSError, RuntimeError) as error:
-        if not isinstance(error, OSError) and not is_disk_full(error):
-          raise
-        if not folder.exists():  # otherwise another run wrote it first
-          reason = str(error).strip().partition('\n')[0]
-          raise InputError(
-            f'cannot write the prepared dataset to {folder}: {reason}; free some space, or '
-            'choose another folder with --config.data.prepared_dir'
-          ) from None
+      self._write(folder)
     metadata = json.loads((folder / 'metadata.json').read_text())
     train, test = (self._split(name, metadata) for name in ('train', 'test'))
     return Prepared(train, test, metadata['report'])
+
+  def _write(self, folder: Path) -> None:
+    """Writes the records and their checksums."""
+    try:
+      with _quiet():
+        self.download_and_prepare()
+      write_checksums(folder)
+    except (OSError, RuntimeError) as error:
+      if not isinstance(error, OSError) and not is_disk_full(error):
+        raise
+      if not folder.exists():  # otherwise another run wrote it first
+        reason = str(error).strip().partition('\n')[0]
+        raise InputError(
+          f'cannot write the prepared dataset to {folder}: {reason}; free some space, or '
+          'choose another folder with --config.data.prepared_dir'
+        ) from None
 
   def _split(self, name: str, metadata: dict[str, Any]) -> Split:
     table, similarity = metadata[name], metadata['similarity']
@@ -234,18 +194,13 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     )
 
   def _fingerprint(self) -> str:
-    """A hash of the source files and settings; a new one means reading the dataset again."""
-    files = [_stamp(path) for path in self.sources()]
-    if self.settings.groups.endswith(TABLE):
-      files.append(_stamp(Path(self.settings.groups)))
-    settings = {
-      k: v for k, v in dataclasses.asdict(self.settings).items() if k not in NOT_IN_FINGERPRINT
-    }
-    parts = [str(self.VERSION), self.source, files, settings]
-    if self._listed and self._listed.warnings:  # they are part of the report
-      parts.append(self._listed.warnings)
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """A hash of the dataset and its settings; a new one means reading the dataset again."""
+    settings = dataclasses.asdict(self.settings)
+    for name in NOT_IN_FINGERPRINT:
+      del settings[name]
+    table = [Path(self.settings.groups)] if self.settings.groups.endswith(TABLE) else []
+    parts = [str(self.VERSION), self.source, self.identity(), stamps(table), settings]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
   def _info(self) -> tfds.core.DatasetInfo:
     features = {
@@ -259,9 +214,6 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     return _Info(
       builder=self,
       description=self.__doc__,
-      homepage=self.HOMEPAGE,
-      license=self.LICENSE,
-      citation=self.CITATION,
       features=tfds.features.FeaturesDict(features),
       metadata=self._metadata,
       disable_shuffling=True,
@@ -278,10 +230,9 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
     return {name: self._generate_examples(e) for name, e in splits.items() if e}
 
   def _generate_examples(self, examples: list[Example]) -> Iterator[tuple[int, dict[str, Any]]]:  # type: ignore[override]
-    for index, example in enumerate(
-      # `_quiet` hides the progress bars of TFDS, so draw our own.
-      tqdm(examples, 'preparing', unit='image', leave=False, file=sys.__stderr__)
-    ):
+    # `_quiet` hides the progress bars of TFDS, so draw our own.
+    bar = tqdm(examples, 'preparing', unit='image', leave=False, file=sys.__stderr__)
+    for index, example in enumerate(bar):
       yield (
         index,
         {
@@ -295,59 +246,65 @@ class AnomalyDataset(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration
 
 
 def write_checksums(folder: Path) -> None:
-  """Writes the CRC-32 of each file of a prepared dataset to its folder."""
+  """Writes the digest of each file of a prepared dataset to its folder."""
   if (folder / CHECKSUMS).exists():  # another process wrote the records in the meantime
     return
   files = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
-  content = json.dumps({path.name: _crc(path) for path in files})
+  content = json.dumps({path.name: _digest(path) for path in files})
   partial = folder / f'.{CHECKSUMS}.{os.getpid()}'
   partial.write_text(content)
   partial.rename(folder / CHECKSUMS)
 
 
 def find_damage(folder: Path) -> str:
-  """Checks the files of a prepared dataset.
-
-  Args:
-    folder: the records' folder. One from an earlier version has no checksums and passes.
-
-  Returns:
-    What is wrong with the files, or ''.
-  """
-  if not (folder / CHECKSUMS).exists():
+  """What is wrong with the files of a prepared dataset, or ''."""
+  if not (folder / CHECKSUMS).exists():  # perhaps another process is about to write them
     return '' if (folder / 'metadata.json').exists() else 'metadata.json is missing'
   try:
     expected = [*json.loads((folder / CHECKSUMS).read_text()).items()]
   except (ValueError, AttributeError):
     return f'{CHECKSUMS} cannot be read'
-  for name, crc in expected:
+  for name, digest in expected:
     if not (folder / name).exists():
       return f'{name} is missing'
-    if _crc(folder / name) != crc:
+    if _digest(folder / name) != digest:
       return f'{name} differs from what was written'
   return ''
 
 
-def _crc(path: Path) -> int:
-  crc = 0
+def _remove(folder: Path, wrong: str) -> None:
+  """Removes a damaged prepared dataset, with a warning.
+
+  Raises:
+    InputError: if that is not possible.
+  """
+  print(
+    f'warning: the prepared dataset {folder} is damaged ({wrong}): preparing it again',
+    file=sys.stderr,
+  )
+  shutil.rmtree(folder, ignore_errors=True)  # another process may remove it, too
+  if folder.exists() and find_damage(folder):
+    raise InputError(
+      f'the prepared dataset {folder} is damaged ({wrong}) and cannot be removed; remove it, '
+      'or choose another folder with --config.data.prepared_dir'
+    )
+
+
+def _digest(path: Path) -> str:
   with path.open('rb') as file:
-    while block := file.read(2**24):
-      crc = zlib.crc32(block, crc)
-  return crc
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
-  """Name, size and time of a file. A missing file is left for the inspection to report."""
-  try:
-    stat = path.stat()
-  except (OSError, ValueError):  # ValueError: the name is invalid
-    return str(path), -1, -1
-  return str(path), stat.st_size, stat.st_mtime_ns
-
-
-CHECKSUMS = 'checksums.json'  # in the folder of a prepared dataset
-# Fields of `data` that do not affect the records.
-NOT_IN_FINGERPRINT = ('prepared_dir', 'memory_gib', 'workers', 'validation_share')
+def stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+  """Name, size and time of each file. A missing one is left for the inspection to report."""
+  found = []
+  for path in files:
+    try:
+      stat = path.stat()
+      found.append((str(path), stat.st_size, stat.st_mtime_ns))
+    except (OSError, ValueError):  # ValueError: the name is invalid
+      found.append((str(path), -1, -1))
+  return found
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
-"""Decodes images to uint8 RGB arrays of one size."""
+"""Decodes image files. Nothing else in the package opens one."""
 
+import datetime
 import io
 import warnings
 
@@ -16,8 +17,9 @@ warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
 # A 16-bit photograph whose largest value has so many bits at most is probably not scaled to 16.
 DIM_BITS = 14
 
-# Raised by Pillow for files that are not images, truncated, or decompression bombs.
-FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+def _open(content: bytes) -> Image.Image:
+  return Image.open(io.BytesIO(content))
 
 
 def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Image:
@@ -27,16 +29,13 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
     content: the encoded image.
     max_megapixels: larger images are rejected before they are decoded; 10^6 pixels.
 
-  Returns:
-    The image, fully decoded.
-
   Raises:
     ValueError: with the reason, if it cannot be decoded or is too large.
   """
   if not content:
     raise ValueError('the file is empty')
   try:
-    with Image.open(io.BytesIO(content)) as image:
+    with _open(content) as image:
       width, height = image.size
       if max_megapixels is not None and width * height > max_megapixels * 1e6:
         raise ValueError(
@@ -46,32 +45,34 @@ def open_image(content: bytes, max_megapixels: float | None = None) -> Image.Ima
       return ImageOps.exif_transpose(image)
   except Image.UnidentifiedImageError:
     raise ValueError('not an image') from None
-  except FAULTS as error:
+  except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
     raise ValueError(str(error)) from None
 
 
 def upright_size(content: bytes) -> tuple[int, int]:
-  """Width and height of an image after rotation, without decoding it.
-
-  Args:
-    content: the encoded image; must have passed inspection.
-  """
-  with Image.open(io.BytesIO(content)) as image:
+  """Width and height of a checked image file after rotation, without decoding it."""
+  with _open(content) as image:
     width, height = image.size
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if turned else (width, height)
 
 
-def decode_mask(content: bytes, size: int) -> np.ndarray:
-  """Decodes a mask.
+def date_taken(content: bytes) -> float:
+  """When a photograph was taken by its EXIF data, in seconds since 1970.
 
-  Args:
-    content: the encoded mask; must have passed inspection.
-    size: side of the result in pixels; resized by nearest neighbour.
-
-  Returns:
-    bool [size, size], True where defective, see `mask_pixels`.
+  Raises:
+    OSError, ValueError or KeyError: if it has no readable date.
   """
+  with _open(content) as image:
+    fields = image.getexif().get_ifd(ExifTags.IFD.Exif)
+  date = str(fields[ExifTags.Base.DateTimeOriginal])
+  fraction = str(fields.get(ExifTags.Base.SubsecTimeOriginal, '')).strip()
+  taken = datetime.datetime.strptime(date, '%Y:%m:%d %H:%M:%S').replace(tzinfo=datetime.UTC)
+  return taken.timestamp() + float(f'0.{fraction or 0}')
+
+
+def decode_mask(content: bytes, size: int) -> np.ndarray:
+  """Decodes a checked mask file to bool [size, size], True where defective; see `mask_pixels`."""
   mask = Image.fromarray(mask_pixels(content)[0])
   return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST))
 
@@ -105,14 +106,8 @@ def mask_pixels(content: bytes, max_megapixels: float | None = None) -> tuple[np
 def to_rgb(image: Image.Image) -> Image.Image:
   """Converts an image of any Pillow mode to 8-bit RGB. Deep grey is read as 0…65535.
 
-  Args:
-    image: in any mode but float, which has no defined scale.
-
-  Returns:
-    The image in mode RGB.
-
   Raises:
-    ValueError: for float pixels and for integers of more than 16 bits.
+    ValueError: for float pixels, which have no defined scale, and integers of more than 16 bits.
   """
   if image.mode == 'F':
     raise ValueError('its pixels are floats of unknown scale; save it with 8 or 16 bits')
@@ -140,15 +135,8 @@ def small_jpeg(image: Image.Image, side: int) -> bytes:
 
 
 def thumbnail(image: Image.Image, size: int) -> np.ndarray:
-  """A small grey picture of a photograph, stretched to a square.
-
-  Args:
-    image: in mode RGB.
-    size: side of the result in pixels.
-
-  Returns:
-    uint8 [size, size], from twice the size by a triangle filter, so that nothing aliases.
-  """
+  """A small grey picture of an RGB image, stretched to a square: uint8 [size, size]."""
+  # From twice the size by a triangle filter, so that nothing aliases.
   grey = resize(image, 2 * size).convert('L')
   return np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
 

@@ -18,23 +18,14 @@ NORMAL_TYPE = 'good'
 
 
 class Example(NamedTuple):
-  """One image of a dataset.
+  """One image of a dataset."""
 
-  Attributes:
-    name: path relative to the dataset's folder, for tables and messages.
-    label: NORMAL (0), ANOMALOUS (1) or UNLABELLED (-1).
-    defect_type: 'good' for normal images.
-    path: the image file, or the archive that contains the image.
-    mask: the mask file (non-zero where defective), if any.
-    content: the encoded image, unless it has its own file.
-  """
-
-  name: str
-  label: int
-  defect_type: str
-  path: Path
-  mask: Path | None = None
-  content: bytes | None = None
+  name: str  # path relative to the dataset's folder, for tables and messages
+  label: int  # NORMAL, ANOMALOUS or UNLABELLED
+  defect_type: str  # 'good' for normal images
+  path: Path  # the image file, or the archive that contains the image
+  mask: Path | None = None  # file, not 0 where defective
+  content: bytes | None = None  # the encoded image, unless it has its own file
 
   def read(self) -> bytes:
     """The encoded image."""
@@ -42,36 +33,23 @@ class Example(NamedTuple):
 
 
 class Examples(NamedTuple):
-  """The two splits of a dataset.
+  """The two splits of a dataset."""
 
-  Attributes:
-    train: normal examples only.
-    test: any examples; may be empty.
-    warnings: one line per problem that the user should know about.
-    train_share: for a dataset without an official split, the share of the normal images in
-      `train` that stays there. The others are moved to `test`, by group.
-  """
-
-  train: list[Example]
-  test: list[Example]
-  warnings: tuple[str, ...] = ()
+  train: list[Example]  # normal ones only
+  test: list[Example]  # any; may be empty
+  warnings: tuple[str, ...] = ()  # one line per problem that the user should know about
+  # Without an official split: the share of `train` that stays there; the rest, by whole groups,
+  # moves to `test`.
   train_share: float | None = None
 
 
 class Found(NamedTuple):
-  """What a folder means: the image files in it, and what is left out.
+  """What a folder means: the image files in it, and what is left out; each sorted."""
 
-  Attributes:
-    images: visible image files, by extension, sorted.
-    others: other visible files, sorted.
-    written: folders and pictures that a command wrote (see `core.files.is_output`), sorted.
-    above: links to a folder that holds the folder itself, sorted.
-  """
-
-  images: list[Path]
-  others: list[Path]
-  written: list[Path]
-  above: list[Path]
+  images: list[Path]  # visible files with an image's extension
+  others: list[Path]  # other visible files
+  written: list[Path]  # folders and pictures that a command wrote; see `core.files.is_output`
+  above: list[Path]  # links to a folder that holds the folder itself
 
 
 def look_into(folder: Path, *, nested: bool = True, without: Path | None = None) -> Found:
@@ -85,9 +63,6 @@ def look_into(folder: Path, *, nested: bool = True, without: Path | None = None)
     folder: where to look; a missing one is empty.
     nested: whether to look into subfolders.
     without: a folder to leave out, if any.
-
-  Returns:
-    The files.
 
   Raises:
     InputError: if a folder cannot be read.
@@ -107,12 +82,11 @@ def look_into(folder: Path, *, nested: bool = True, without: Path | None = None)
       found.above.append(start)
       continue
     for at, folders, files in os.walk(start, onerror=_refuse_unreadable):
-      parent = Path(at)
-      entered.add(os.path.realpath(at))
-      inside = []
-      for name in sorted(folders):
+      parent, inside = Path(at), []
+      entered.add(os.path.realpath(parent))
+      for name in sorted(folders) if nested else ():
         path = parent / name
-        if name.startswith('.') or not nested:
+        if name.startswith('.'):
           continue
         if is_output(path) and not takes_written:
           found.written.append(path)
@@ -121,18 +95,19 @@ def look_into(folder: Path, *, nested: bool = True, without: Path | None = None)
         elif os.path.realpath(path) not in entered:
           inside.append(name)
       folders[:] = inside
-      pictures = set() if takes_written else written_pictures(parent)
-      for name in files:
-        path = parent / name
-        if name.startswith('.'):
-          continue
-        if name in pictures:
-          found.written.append(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
-          found.images.append(path)
-        else:
-          found.others.append(path)
+      _sort_files(found, parent, files, set() if takes_written else written_pictures(parent))
   return Found(*map(sorted, found))
+
+
+def _sort_files(found: Found, parent: Path, names: list[str], written: set[str]) -> None:
+  """Adds the visible files of a folder to what was found."""
+  for path in (parent / name for name in names if not name.startswith('.')):
+    if path.name in written:
+      found.written.append(path)
+    elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
+      found.images.append(path)
+    else:
+      found.others.append(path)
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -148,11 +123,9 @@ def is_written(path: Path, top: Path | None = None) -> bool:
 
   Args:
     path: of the file or folder.
-    top: only what lies below this folder is asked; by default all folders that hold `path`.
+    top: whatever holds this folder is not considered.
   """
-  if path.is_dir() and is_output(path):
-    return True
-  if path.name in written_pictures(path.parent):
+  if (path.is_dir() and is_output(path)) or path.name in written_pictures(path.parent):
     return True
   holders = path.absolute().parents
   stop = holders.index(top.absolute()) if top and top.absolute() in holders else len(holders)
@@ -178,6 +151,11 @@ def images_directly_in(folder: Path) -> list[Path]:
   return look_into(folder, nested=False).images
 
 
+def holds_images(data_dir: str) -> bool:
+  """Whether there is an image anywhere below a folder."""
+  return bool(image_files(Path(data_dir)))
+
+
 def subfolders(folder: Path) -> list[Path]:
   """The visible folders in a folder that no command wrote, sorted; none if it is missing."""
   if not folder.is_dir():
@@ -189,20 +167,27 @@ def subfolders(folder: Path) -> list[Path]:
 def left_out(folder: Path, found: Found) -> list[str]:
   """One line for each kind of thing that was left out of a folder."""
   reasons = (
-    (found.others, 'file(s)', 'not an image by extension', ''),
-    (
-      found.written,
-      'folder(s) or picture(s)',
-      'written by ocrgan',
-      '; name one itself to take it all the same',
-    ),
-    (found.above, 'link(s)', f'to a folder that holds {folder}', ''),
+    (found.others, 'file', 'not an image by extension'),
+    (found.written, 'result', 'written by ocrgan (name one itself to take it all the same)'),
+    (found.above, 'link', f'to a folder that holds {folder}'),
   )
   return [
-    f'{len(paths)} {noun} in {folder} left out, {reason}: {name_some(folder, paths)}{advice}'
-    for paths, noun, reason, advice in reasons
+    name_some(noun, names_in(folder, paths), f'in {folder} left out, {reason}')
+    for paths, noun, reason in reasons
     if paths
   ]
+
+
+def names_in(folder: Path, paths: Iterable[Path]) -> list[str]:
+  """Paths relative to their folder."""
+  return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def name_some(noun: str, names: Sequence[str], what: str = '') -> str:
+  """Counts and names things in a message: '4 masks left out: a.png, b.png, c.png and 1 more'."""
+  count = f'{len(names)} {noun}' + ('s' if len(names) != 1 else '')
+  more = f' and {len(names) - NAMED} more' if len(names) > NAMED else ''
+  return f'{count} {what}'.rstrip() + f': {", ".join(names[:NAMED])}{more}'
 
 
 def folders_there(folder: Path) -> str:
@@ -212,66 +197,40 @@ def folders_there(folder: Path) -> str:
 
 
 def no_sound_folder(kinds: Iterable[str]) -> str:
-  """Why no test image is labelled normal, for a message.
-
-  Args:
-    kinds: the defect types of the test images.
-  """
+  """For a message: why no test image is labelled normal, given their defect types."""
   there = ', '.join(sorted({*kinds}))
   return f'no folder of sound parts is called {NORMAL_TYPE}; there are {there}'
 
 
-def name_some(folder: Path, paths: Sequence[Path]) -> str:
-  """Names up to three paths, relative to their folder."""
-  names = [path.relative_to(folder).as_posix() for path in paths[:NAMED]]
-  return ', '.join(names) + (' …' if len(paths) > NAMED else '')
-
-
-def folder_label(name: str) -> tuple[int, str]:
-  """The label and defect type of a folder's images. `good`, in any letter case, is normal."""
-  return (NORMAL, NORMAL_TYPE) if name.lower() == NORMAL_TYPE else (ANOMALOUS, name)
-
-
-def holds_images(data_dir: str) -> bool:
-  """Whether there is an image anywhere below a folder."""
-  return bool(image_files(Path(data_dir)))
+def examples_in(folder: Path, root: Path) -> tuple[list[Example], list[str]]:
+  """The images of a folder below `root`, and warnings; normal if it is called `good` or `Good`."""
+  found = look_into(folder)
+  label, kind = NORMAL, NORMAL_TYPE
+  if folder.name.lower() != NORMAL_TYPE:
+    label, kind = ANOMALOUS, folder.name
+  images = zip(names_in(root, found.images), found.images, strict=True)
+  return [Example(name, label, kind, path) for name, path in images], left_out(folder, found)
 
 
 def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path:
-  """Checks that the data folder exists.
-
-  Args:
-    data_dir: the config's field.
-    layout: the expected content, for the message.
-    or_file: whether to accept a file (an archive), too.
-
-  Returns:
-    The path.
+  """The path of the data folder, or if `or_file` of an archive.
 
   Raises:
-    InputError: if `data_dir` is empty or does not exist.
+    InputError: if there is none; names the expected layout.
   """
   if not data_dir:
     raise InputError(f'no data folder given: pass --config.data_dir=…; expected {layout}')
-  if not Path(data_dir).is_dir() and not (or_file and Path(data_dir).is_file()):
+  path = Path(data_dir)
+  if not path.is_dir() and not (or_file and path.is_file()):
     raise InputError(f'no such data folder: {data_dir}; expected {layout}')
-  return Path(data_dir)
+  return path
 
 
 def require_category(root: Path, name: str, existing: list[str], layout: str) -> Path:
-  """Checks that the folder of a category exists.
-
-  Args:
-    root: the data folder.
-    name: the category.
-    existing: the existing categories, for the message.
-    layout: the expected content of `root`, for the message.
-
-  Returns:
-    The path of the category's folder.
+  """The path of a category's folder in the data folder.
 
   Raises:
-    InputError: if there is no such folder.
+    InputError: if there is none; names the existing categories, or the expected layout.
   """
   if not name or not (root / name).is_dir():
     hint = f'there are {", ".join(sorted(existing))}' if existing else f'expected {layout}'

@@ -2,15 +2,13 @@
 
 `stretch` makes one image of the whole photograph, as the paper does. `pad` keeps the aspect
 ratio and pads with the colour of the border. `tiles` cuts overlapping squares. Except for
-`stretch` without a region of interest, images have a fourth channel: 255 where a pixel counts.
+`stretch` without a region of interest, images have a fourth channel: 255 where a pixel is valid.
 Pixels outside the region are replaced by the mean colour inside, so the model never sees them.
 """
 
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import ml_collections
 import numpy as np
@@ -22,9 +20,9 @@ from ocrgan_jax.core.messages import print_once
 from ocrgan_jax.data.decoding import open_image, resize, to_rgb
 
 FITS = ('stretch', 'pad', 'tiles')
-# A photograph is judged if so many squares of SQUARE×SQUARE pixels of the model count as a whole.
+# A photograph needs so many squares of SQUARE×SQUARE pixels, all of them valid, to be judged.
 SQUARE, LEAST_SQUARES = 4, 4
-MANY_TILES = 500  # of one photograph, from which on their number is told
+MANY_TILES = 500  # of one photograph; more cost so much that the user is warned
 MOST_PADDING = 4.0  # area of a padded square, as a multiple of data.max_megapixels
 BORDER = 0.02  # width of a photograph's border as a share of its sides
 Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels of the photograph
@@ -32,37 +30,22 @@ Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels of the ph
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Framing:
-  """How photographs become images of the model.
+  """How photographs become images of the model."""
 
-  Attributes:
-    size: side of the images in pixels.
-    fit: one of FITS.
-    tile: side of a tile in pixels of the photograph; 0 for `size`.
-    overlap: minimum overlap of neighbouring tiles as a share of their side.
-    region: bool [h, w] over the whole photograph, True where it counts; None for everywhere.
-  """
-
-  size: int
-  fit: str = 'stretch'
-  tile: int = 0
-  overlap: float = 0.25
+  size: int  # side of the images in pixels
+  fit: str = 'stretch'  # one of FITS
+  tile: int = 0  # side of a tile in pixels of the photograph; 0 for `size`
+  overlap: float = 0.25  # least overlap of neighbouring tiles as a share of their side
+  # bool [h, w] over the whole photograph, True where pixels are valid; None for everywhere.
   region: np.ndarray | None = None
 
   @property
   def channels(self) -> int:
-    """The number of channels: 4 if some pixels may not count, else 3."""
+    """The number of channels: 4 if some pixels may be invalid, else 3."""
     return 3 if self.fit == 'stretch' and self.region is None else 4
 
   def boxes(self, width: int, height: int) -> list[Box]:
-    """The parts of a photograph that become images. They may extend beyond its edges.
-
-    Args:
-      width: width of the photograph in pixels.
-      height: height of the photograph in pixels.
-
-    Returns:
-      One box per image.
-    """
+    """The parts of a photograph that become images, one each. They may extend beyond its edges."""
     if self.fit == 'stretch':
       return [(0, 0, width, height)]
     if self.fit == 'pad':
@@ -73,17 +56,9 @@ class Framing:
     lefts, uppers = (_tile_starts(length, side, self.overlap) for length in (width, height))
     return [(x, y, x + side, y + side) for y in uppers for x in lefts]
 
-  def tell_many_tiles(self, width: int, height: int) -> None:
-    """Says once on stderr, before the work, if a photograph makes many tiles and what they cost.
-
-    Args:
-      width: width of the photograph in pixels.
-      height: height of the photograph in pixels.
-    """
-    if self.fit != 'tiles':
-      return
-    side = self.tile or self.size
-    count = math.prod(len(_tile_starts(length, side, self.overlap)) for length in (width, height))
+  def warn_of_many_tiles(self, width: int, height: int) -> None:
+    """Says once on stderr, before the work, if a photograph makes many tiles and what they cost."""
+    count = len(self.boxes(width, height))
     if count > MANY_TILES:
       # A tile is kept as an image of four bytes a pixel, and its map as floats.
       gib = count * self.size**2 * 8 / 2**30
@@ -94,57 +69,49 @@ class Framing:
       )
 
   def frames(self, photograph: Image.Image) -> np.ndarray:
-    """Makes the images of a photograph.
-
-    Args:
-      photograph: in mode RGB.
-
-    Returns:
-      uint8 [images, size, size, channels].
+    """The images of an RGB photograph, uint8 [images, size, size, channels].
 
     Raises:
-      ValueError: with the reason, if too little of it counts to be judged.
+      ValueError: with the reason, if too little of it is valid to be judged.
     """
-    counts = self._counting_pixels(photograph.size)
-    if counts is not None and self.region is not None:
-      photograph = _fill_outside(photograph, counts)
-    boxes = self.boxes(*photograph.size)
+    valid = self._valid_pixels(photograph.size)
+    if valid is not None and self.region is not None:
+      photograph = _fill_invalid(photograph, valid)
     color = None if self.fit == 'stretch' else border_color(photograph)
-    found = []
-    for box in boxes:
+    images = []
+    for box in self.boxes(*photograph.size):
       image = resize(_crop(photograph, box, color), self.size)
-      if counts is not None:
-        image.putalpha(_threshold(resize(_crop(counts, box, 0), self.size)))
-      found.append(np.asarray(image))
-    frames = np.stack(found)
-    if counts is not None:
-      self._check_enough_counts(frames[..., 3] > 0)
+      if valid is not None:
+        share = resize(valid.crop(box), self.size)  # 0 beyond the edges
+        image.putalpha(share.point(lambda value: 255 if value > 127 else 0))
+      images.append(np.asarray(image))
+    frames = np.stack(images)
+    if valid is not None:
+      self._require_enough(frames[..., 3] > 0)
     return frames
 
-  def _check_enough_counts(self, counts: np.ndarray) -> None:
-    """Raises a ValueError if too little counts, for a score of nothing would say "normal"."""
-    side = self.size // SQUARE
-    squares = counts.reshape(len(counts), side, SQUARE, side, SQUARE).all((2, 4)).sum()
-    if squares < LEAST_SQUARES:
-      why = 'data.region' if self.region is not None else 'padding'
-      raise ValueError(
-        f'{why} leaves {counts.mean():.1%} of the pixels at image_size {self.size}, too little to '
-        f'judge ({squares} squares of {SQUARE}×{SQUARE} pixels, at least {LEAST_SQUARES} are '
-        'needed); '
-        + (
-          'draw a larger region or raise image_size'
-          if self.region is not None
-          else 'set data.fit to stretch or tiles'
-        )
-      )
-
-  def _counting_pixels(self, photograph_size: tuple[int, int]) -> Image.Image | None:
-    """The pixels that count as a mode L image; None if images have no fourth channel."""
+  def _valid_pixels(self, photograph_size: tuple[int, int]) -> Image.Image | None:
+    """An image in mode L, 255 where pixels are valid; None if images have no fourth channel."""
     if self.channels == 3:
       return None
     if self.region is None:
       return Image.new('L', photograph_size, 255)
     return Image.fromarray(self.region).convert('L').resize(photograph_size)
+
+  def _require_enough(self, valid: np.ndarray) -> None:
+    """Raises a ValueError if too little is valid, for a score of nothing would say "normal"."""
+    side = self.size // SQUARE
+    squares = valid.reshape(len(valid), side, SQUARE, side, SQUARE).all((2, 4)).sum()
+    if squares >= LEAST_SQUARES:
+      return
+    why, advice = 'padding', 'set data.fit to stretch or tiles'
+    if self.region is not None:
+      why, advice = 'data.region', 'draw a larger region or raise image_size'
+    raise ValueError(
+      f'{why} leaves {valid.mean():.1%} of the pixels at image_size {self.size}, too little to '
+      f'judge ({squares} squares of {SQUARE}×{SQUARE} pixels, at least {LEAST_SQUARES} are '
+      f'needed); {advice}'
+    )
 
   def on_photograph(
     self, maps: np.ndarray, photograph_size: tuple[int, int], shape: tuple[int, int]
@@ -176,16 +143,7 @@ class Framing:
   def on_small_photograph(
     self, maps: np.ndarray, photograph_size: tuple[int, int], side: int
   ) -> np.ndarray:
-    """As `on_photograph`, in the photograph's aspect ratio.
-
-    Args:
-      maps: float [images, size, size].
-      photograph_size: width and height of the photograph in pixels.
-      side: largest length of the result's longer side, in pixels.
-
-    Returns:
-      float32 [height, width].
-    """
+    """As `on_photograph`, in the photograph's aspect ratio; its longer side is at most `side`."""
     shrink = min(1.0, side / max(photograph_size))
     width, height = (max(1, round(length * shrink)) for length in photograph_size)
     return self.on_photograph(maps, photograph_size, (height, width))
@@ -205,10 +163,10 @@ def decode_frames(
     uint8 [images, size, size, channels], and the photograph's width and height.
 
   Raises:
-    ValueError: with the reason, if it cannot be decoded or too little of it counts.
+    ValueError: with the reason, if it cannot be decoded or too little of it is valid.
   """
   photograph = to_rgb(open_image(content, max_megapixels))
-  framing.tell_many_tiles(*photograph.size)
+  framing.warn_of_many_tiles(*photograph.size)
   square = max(photograph.size) ** 2 / 1e6 if framing.fit == 'pad' else 0.0
   if max_megapixels is not None and square > MOST_PADDING * max_megapixels:
     raise ValueError(
@@ -218,15 +176,7 @@ def decode_frames(
 
 
 def framing_of(config: ml_collections.ConfigDict, region: np.ndarray | None) -> Framing:
-  """The framing set in a config.
-
-  Args:
-    config: as in `configs/default.py`.
-    region: the region of interest, if the config sets one.
-
-  Returns:
-    The framing.
-  """
+  """The framing set in a config, with its region of interest if it sets one."""
   data = config.data
   return Framing(config.image_size, data.fit, data.tile, data.overlap, region)
 
@@ -245,7 +195,7 @@ def border_pixels(image: np.ndarray) -> np.ndarray:
   """The pixels of an image's border: [height, width, 3] → [pixels, 3]."""
   height, width, _ = image.shape
   down, across = max(1, round(BORDER * height)), max(1, round(BORDER * width))
-  parts: Sequence[Any] = (image[:down], image[-down:], image[:, :across], image[:, -across:])
+  parts = image[:down], image[-down:], image[:, :across], image[:, -across:]
   return np.concatenate([part.reshape(-1, 3) for part in parts])
 
 
@@ -257,50 +207,37 @@ def _tile_starts(length: int, side: int, overlap: float) -> list[int]:
   return [round(i * (length - side) / (count - 1)) for i in range(count)]
 
 
-def _crop(image: Image.Image, box: Box, color: Any) -> Image.Image:
-  """Crops an image; pixels beyond its edges get one colour."""
+def _crop(photograph: Image.Image, box: Box, color: tuple[int, ...] | None) -> Image.Image:
+  """Crops a photograph; pixels beyond its edges get one colour."""
   left, upper, right, lower = box
-  if left >= 0 and upper >= 0 and right <= image.width and lower <= image.height:
-    return image.crop(box)
-  canvas = Image.new(image.mode, (right - left, lower - upper), color)
-  canvas.paste(image, (-left, -upper))
+  canvas = Image.new('RGB', (right - left, lower - upper), color)
+  canvas.paste(photograph, (-left, -upper))
   return canvas
 
 
-def _fill_outside(photograph: Image.Image, counts: Image.Image) -> Image.Image:
-  """Fills the pixels that do not count with the mean colour of those that do."""
-  pixels, inside = np.array(photograph), np.asarray(counts) > 0
+def _fill_invalid(photograph: Image.Image, valid: Image.Image) -> Image.Image:
+  """Fills the invalid pixels with the mean colour of the valid ones."""
+  pixels, inside = np.array(photograph), np.asarray(valid) > 0
   if inside.any():
     pixels[~inside] = pixels[inside].mean(0).astype(int)
   return Image.fromarray(pixels)
 
 
-def _threshold(mask: Image.Image) -> Image.Image:
-  return mask.point(lambda value: 255 if value > 127 else 0)
-
-
 def region_png(region: np.ndarray) -> bytes:
-  """Encodes a region of interest as a PNG, white where pixels count."""
+  """Encodes a region of interest as a PNG, white where pixels are valid."""
   file = io.BytesIO()
   Image.fromarray(region.astype(np.uint8) * 255).save(file, 'PNG')
   return file.getvalue()
 
 
 def read_region(path: str) -> np.ndarray:
-  """Reads a region of interest from an image; pixels that are not black count.
-
-  Args:
-    path: the image. It covers a whole photograph, at any size.
-
-  Returns:
-    bool [height, width].
+  """Reads a region of interest from an image of any size: bool [height, width], False where black.
 
   Raises:
     InputError: if the image cannot be read or is all black.
   """
   try:
-    with user_path(path).open('rb') as file:
-      region = np.asarray(open_image(file.read()).convert('L')) > 0
+    region = np.asarray(open_image(user_path(path).read_bytes()).convert('L')) > 0
   except (OSError, ValueError) as error:
     raise InputError(f'data.region: cannot read {path}: {error}') from None
   if not region.any():

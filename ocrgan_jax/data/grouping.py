@@ -16,31 +16,22 @@ import numpy as np
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.examples import Example
-from ocrgan_jax.data.groups import NONE, TWINS, read_groups, take_groups
-from ocrgan_jax.twins.description import describe
+from ocrgan_jax.data.group_rules import NONE, TWINS, read_groups
 from ocrgan_jax.twins.pairs import THRESHOLD, Nearest, Pairs, connect, find_nearest, find_pairs
-from ocrgan_jax.twins.template import fit_template
+from ocrgan_jax.twins.template import describe, fit_template
 
 CLOSEST, BESIDE = 4, 4  # pairs to look at: the most similar, and on each side of the threshold
 
 
 class Grouping(NamedTuple):
-  """The images of a dataset in groups and splits.
+  """The images of a dataset in groups and splits."""
 
-  Attributes:
-    order: the images' numbers, those to train on first, int [images].
-    num_train: how many of them are to train on.
-    groups: of the images in that order, int [images].
-    similarity: of each test image to the nearest training image, float32 [test]; None if the
-      images were not compared.
-    pairs: the numbers of two images and their similarity, for pairs worth a look.
-  """
-
-  order: np.ndarray
-  num_train: int
-  groups: np.ndarray
+  order: np.ndarray  # the images' indices, those to train on first, int [images]
+  num_train: int  # how many of them are to train on
+  groups: np.ndarray  # of the images in that order, int [images]
+  # Of each test image to the nearest training image, float32 [test]; None if not compared.
   similarity: np.ndarray | None
-  pairs: list[tuple[int, int, float]]
+  pairs: list[tuple[int, int, float]]  # indices of two images and their similarity; worth a look
 
 
 def group_images(
@@ -91,14 +82,36 @@ def _draw(
   """The order of the images after the draw, and how many train."""
   if train_share is None:
     return np.arange(len(groups)), num_train
-  drawn = np.zeros(len(groups), bool)
   if num_train > 1 and len(np.unique(groups[:num_train])) == 1:
     raise InputError(
       f'all {num_train} normal images show one part, so none can be held out for a test; '
       'photograph more parts, or split by image with --config.data.groups=none'
     )
+  drawn = np.zeros(len(groups), bool)
   drawn[:num_train] = take_groups(groups[:num_train], round(train_share * num_train), seed)
-  return np.concatenate([np.flatnonzero(drawn), np.flatnonzero(~drawn)]), int(drawn.sum())
+  return np.argsort(~drawn, kind='stable'), int(drawn.sum())
+
+
+def take_groups(groups: np.ndarray, count: int, seed: int, *, at_least: bool = False) -> np.ndarray:
+  """Draws whole groups at random until they have so many images.
+
+  Args:
+    groups: int [images].
+    count: of images.
+    seed: the same seed draws the same.
+    at_least: whether the last group is taken even if `count` is nearer without it.
+
+  Returns:
+    bool [images], which are drawn: at least one group. Never all of several unless `at_least`.
+  """
+  names, sizes = np.unique(groups, return_counts=True)
+  order = np.random.default_rng(seed).permutation(len(names))
+  total = np.cumsum(sizes[order])
+  if at_least:
+    taken = int(np.searchsorted(total, count)) + 1
+  else:
+    taken = max(1, min(int(np.abs(total - count).argmin()) + 1, len(names) - 1))
+  return np.isin(groups, names[order[:taken]])
 
 
 def _compare_sides(thumbnails: np.ndarray, num_train: int) -> tuple[np.ndarray, Nearest, Pairs]:
@@ -123,10 +136,7 @@ def _compare_sides(thumbnails: np.ndarray, num_train: int) -> tuple[np.ndarray, 
 
 
 def to_look_at(pairs: Pairs) -> list[tuple[int, int, float]]:
-  """Chooses up to a dozen pairs to judge the threshold by.
-
-  Args:
-    pairs: all that were compared.
+  """Chooses up to a dozen of the compared pairs to judge the threshold by.
 
   Returns:
     The most similar pairs, the least similar twins and the most similar pairs that are none, as

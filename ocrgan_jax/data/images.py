@@ -4,9 +4,9 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import grain
 import numpy as np
@@ -17,7 +17,7 @@ from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.builder import Records, Split
 from ocrgan_jax.data.decoding import upright_size
 from ocrgan_jax.data.framing import Framing, decode_frames
-from ocrgan_jax.data.groups import take_groups
+from ocrgan_jax.data.grouping import take_groups
 
 CORES = os.cpu_count() or 1
 
@@ -32,22 +32,14 @@ class Images(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class StreamedImages:
-  """Images decoded from their records on each access.
-
-  Attributes:
-    records: the records of a prepared dataset.
-    chosen: record index of each image.
-    framing: how photographs become images.
-    part: index of each image among those of its photograph; None if there is only one.
-  """
+  """Images decoded from their records on each access."""
 
   records: Records
-  chosen: np.ndarray
+  chosen: np.ndarray  # index of each image's record
   framing: Framing
-  part: np.ndarray | None = None
+  part: np.ndarray | None = None  # index of each image in its photograph; None if it has only one
 
   def __len__(self) -> int:
-    """The number of images."""
     return len(self.chosen)
 
   def __getitem__(self, indices: np.ndarray) -> np.ndarray:
@@ -59,7 +51,7 @@ class StreamedImages:
     """The images of one record, uint8 [images, size, size, channels].
 
     Raises:
-      InputError: if too little of it counts to be judged.
+      InputError: if too little of it is valid to be judged.
     """
     record = self.records[index]
     try:
@@ -70,22 +62,13 @@ class StreamedImages:
 
 @dataclasses.dataclass(frozen=True)
 class Photographs:
-  """Padded or tiled photographs; the images of one photograph are consecutive.
-
-  Attributes:
-    images: the images of all photographs.
-    first: index of each photograph's first image, int [photographs].
-    sizes: width and height of each photograph.
-    framing: how photographs became images.
-  """
+  """Padded or tiled photographs; the images of one photograph are consecutive."""
 
   images: Images
-  first: np.ndarray
-  sizes: list[tuple[int, int]]
-  framing: Framing
+  first: np.ndarray  # index of each photograph's first image, int [photographs]
+  sizes: list[tuple[int, int]]  # width and height of each photograph
 
   def __len__(self) -> int:
-    """The number of images."""
     return len(self.images)
 
   def __getitem__(self, indices: np.ndarray) -> np.ndarray:
@@ -112,12 +95,12 @@ def reduce_tiles(images: Images, values: np.ndarray, how: np.ufunc = np.maximum)
 
 
 def hold_out(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-  """Holds out a random share of the training images by group, for calibration and validation.
+  """Holds out a random share of the training images, for calibration and validation.
 
   Args:
     groups: int [images], the group of each normal training image.
-    share: share of the images to hold out; at least one group is held out and at least one
-      remains. Images of a single group are held out one by one, with a warning.
+    share: share of the images to hold out, by whole groups; at least one group is held out and at
+      least one remains. Images of a single group are held out one by one, with a warning.
     seed: the same seed holds out the same images.
 
   Returns:
@@ -167,12 +150,12 @@ def load_images(
   if framing.fit == 'stretch':
     return _load(StreamedImages(split.records, chosen, framing), memory_gib, description)
   sizes = [upright_size(split.records[int(i)]['image']) for i in chosen]
-  framing.tell_many_tiles(*max(sizes, key=math.prod, default=(1, 1)))
+  framing.warn_of_many_tiles(*max(sizes, key=math.prod, default=(1, 1)))
   counts = [len(framing.boxes(*size)) for size in sizes]
   part = np.concatenate([np.arange(count) for count in counts])
   streamed = StreamedImages(split.records, np.repeat(chosen, counts), framing, part)
   first = np.cumsum([0, *counts[:-1]])
-  return Photographs(_load(streamed, memory_gib, description), first, sizes, framing)
+  return Photographs(_load(streamed, memory_gib, description), first, sizes)
 
 
 def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Images:
@@ -187,28 +170,25 @@ def _load(streamed: StreamedImages, memory_gib: float, description: str) -> Imag
     return streamed
   images = np.empty((len(streamed), size, size, channels), np.uint8)
   records = list(dict.fromkeys(streamed.chosen.tolist()))
-  decoded = grain.MapDataset.source(records).map(lambda index: streamed.decode(int(index)))
-  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=4 * CORES)
-  bar = tqdm(decoded.to_iter_dataset(options), description, len(records), unit='image', leave=False)
+  decoded = in_threads(streamed.decode, records, ahead=4 * CORES)
   done = 0
-  for frames in bar:
+  for frames in tqdm(decoded, description, len(records), unit='image', leave=False):
     images[done : done + len(frames)] = frames
     done += len(frames)
   return images
 
 
+def in_threads(function: Callable[[Any], Any], items: Sequence[Any], ahead: int) -> Iterator[Any]:
+  """Yields the results of a function in order; threads compute up to `ahead` of them early."""
+  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=ahead)
+  return iter(grain.MapDataset.source(items).map(function).to_iter_dataset(options))
+
+
 class NormalImages(NamedTuple):
-  """The normal images of a run.
+  """The normal images of a run, and the group of each photograph: int [photographs]."""
 
-  Attributes:
-    images: images to train on.
-    held_out: images for the scale, the threshold and validation.
-    groups: group of each photograph to train on, int [photographs].
-    held_out_groups: the same of the held-out photographs.
-  """
-
-  images: Images
-  held_out: Images
+  images: Images  # to train on
+  held_out: Images  # for the scale, the threshold and validation
   groups: np.ndarray
   held_out_groups: np.ndarray
 
@@ -227,33 +207,23 @@ def load_normal_images(
 
 
 class DecodedFile(NamedTuple):
-  """An image file, decoded for the model.
-
-  Attributes:
-    path: as passed in.
-    images: uint8 [images, size, size, channels], or None if the file could not be read.
-    size: width and height of the photograph.
-    error: why the file could not be read, or ''.
-  """
+  """An image file, decoded for the model."""
 
   path: Path | str
-  images: np.ndarray | None
-  size: tuple[int, int]
-  error: str
+  images: np.ndarray | None  # uint8 [images, size, size, channels]; None if it could not be read
+  size: tuple[int, int]  # width and height of the photograph
+  error: str  # why it could not be read, or ''
 
 
 def decode_files(
   paths: Sequence[Path | str], framing: Framing, max_megapixels: float
 ) -> Iterator[DecodedFile]:
-  """Decodes files in order; threads read a few ahead.
+  """Yields the decoded files, in order; threads read a few ahead.
 
   Args:
     paths: image files.
     framing: how photographs become images.
     max_megapixels: larger images are rejected; 10^6 pixels.
-
-  Yields:
-    The decoded files, in order.
   """
 
   def decode(path: Path | str) -> DecodedFile:
@@ -263,5 +233,4 @@ def decode_files(
     except (ValueError, OSError) as error:
       return DecodedFile(path, None, (0, 0), str(error))
 
-  options = grain.ReadOptions(num_threads=CORES, prefetch_buffer_size=64)
-  yield from grain.MapDataset.source(paths).map(decode).to_iter_dataset(options)
+  return in_threads(decode, paths, ahead=64)

@@ -4,11 +4,11 @@ import hashlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from ocrgan_jax.core.errors import InputError
@@ -19,14 +19,14 @@ from ocrgan_jax.data.examples import (
   NORMAL,
   Example,
   Examples,
+  name_some,
   no_sound_folder,
 )
-from ocrgan_jax.data.grouping import group_images
-from ocrgan_jax.data.groups import NONE
+from ocrgan_jax.data.group_rules import NONE
+from ocrgan_jax.data.grouping import Grouping, group_images
 from ocrgan_jax.twins.squares import FINE
 
 MOST = 0.5  # share of a mask's pixels; a defect is rarely larger
-NAMED = 3  # files that a message names; the rest are only counted
 
 CONVERSIONS = {
   '1': 'black and white, to three equal channels',
@@ -41,27 +41,17 @@ CONVERSIONS = {
 
 
 class Inspected(NamedTuple):
-  """The result of checking one example.
+  """The result of checking one example."""
 
-  Attributes:
-    fault: why the image cannot be used, or ''.
-    mask_fault: why the mask cannot be used, or ''.
-    mask_share: share of the mask's pixels that are set, None without a mask.
-    mask_in_alpha: whether the mask's shape is in its alpha channel alone.
-    size: 'width×height'.
-    mode: Pillow mode of the image.
-    digest: hash of the pixels.
-    thumbnail: small and grey, uint8 [128, 128], if asked for.
-  """
-
-  fault: str = ''
-  mask_fault: str = ''
-  mask_share: float | None = None
-  mask_in_alpha: bool = False
-  size: str = ''
-  mode: str = ''
-  digest: str = ''
-  thumbnail: np.ndarray | None = None
+  example: Example  # without its mask if that cannot be used
+  fault: str = ''  # why the image cannot be used
+  mask_fault: str = ''  # why the mask cannot be used
+  mask_share: float | None = None  # of the mask's pixels that are set
+  mask_in_alpha: bool = False  # whether the mask's shape is in its alpha channel alone
+  size: str = ''  # 'width×height'
+  mode: str = ''  # of Pillow
+  digest: str = ''  # of the pixels
+  thumbnail: np.ndarray | None = None  # uint8 [128, 128], if it will be compared with others
 
 
 def inspect(
@@ -96,80 +86,37 @@ def inspect(
       training image remains, or if the groups cannot be read.
   """
   everything = [*examples.train, *examples.test]
+  compared = groups != NONE
   with ThreadPoolExecutor(os.cpu_count()) as pool:
-    compared = groups != NONE
     found = pool.map(lambda e: _inspect_one(e, max_megapixels, compared), everything)
     results = list(tqdm(found, 'checking images', len(everything), unit='image', leave=False))
-
-  faults = [
-    [_printable(e.name), r.fault] for e, r in zip(everything, results, strict=True) if r.fault
-  ]
-  mask_faults = [
-    [f'mask of {_printable(e.name)}', r.mask_fault]
-    for e, r in zip(everything, results, strict=True)
-    if r.mask_fault
-  ]
-  if (faults or mask_faults) and not skip_damaged:
+  damaged = _find_damaged(results)
+  if damaged and not skip_damaged:
     raise InputError(
-      f'{_count(faults + mask_faults, "damaged file")}: {_name_some(faults + mask_faults)}; repair '
-      'or remove them, or leave them out with --config.data.skip_damaged=True'
+      _name_with_reasons('damaged file', damaged) + '; repair or remove them, or leave them out '
+      'with --config.data.skip_damaged=True'
     )
-
-  def usable(part: slice) -> list[tuple[Example, Inspected]]:
-    return [
-      (e._replace(mask=None) if r.mask_fault else e, r)
-      for e, r in zip(everything[part], results[part], strict=True)
-      if not r.fault
-    ]
-
-  count = len(examples.train)
-  train, test = usable(slice(count)), usable(slice(count, None))
-  if not train and needs_training:
+  usable = [result for result in results if not result.fault]
+  num_train = sum(not result.fault for result in results[: len(examples.train)])
+  if not num_train and needs_training:
     raise InputError('no usable normal training image; at least 2 are needed')
-  both = train + test
   grouping = group_images(
-    [e for e, _ in both],
-    len(train),
-    np.stack([r.thumbnail for _, r in both if r.thumbnail is not None]) if compared else None,
+    [result.example for result in usable],
+    num_train,
+    np.stack([result.thumbnail for result in usable]) if compared else None,  # type: ignore[arg-type]
     rule=groups,
     train_share=examples.train_share,
     seed=split_seed,
   )
-  place = {int(image): i for i, image in enumerate(grouping.order)}
-  train = [both[i] for i in grouping.order[: grouping.num_train]]
-  test = [both[i] for i in grouping.order[grouping.num_train :]]
-  named = lambda image: [
-    'train' if place[image] < grouping.num_train else 'test',
-    both[image][0].name,
-  ]
-
+  ordered = [usable[image] for image in grouping.order]
+  train, test = ordered[: grouping.num_train], ordered[grouping.num_train :]
   warnings = [*examples.warnings]
-  if faults or mask_faults:
-    warnings.append(
-      f'{_count(faults + mask_faults, "damaged file")} left out: {_name_some(faults + mask_faults)}'
-    )
+  if damaged:
+    warnings.append(_name_with_reasons('damaged file', damaged, 'left out'))
   warnings += _find_warnings(train, test)
-  report = {
-    'counts': {
-      split: dict(sorted(Counter(e.defect_type for e, _ in side).items()))
-      for split, side in (('train', train), ('test', test))
-    },
-    'sizes': _most_common(Counter(r.size for _, r in train + test)),
-    'modes': _most_common(Counter(r.mode for _, r in train + test)),
-    'masks': sum(e.mask is not None for e, _ in train + test),
-    'skipped': faults + mask_faults,
-    'warnings': warnings,
-    'digests': {
-      split: [r.digest for _, r in side] for split, side in (('train', train), ('test', test))
-    },
-    'groups': {
-      'train': grouping.groups[: len(train)].tolist(),
-      'test': grouping.groups[len(train) :].tolist(),
-    },
-    'similarity': [] if grouping.similarity is None else _rounded(grouping.similarity),
-    'pairs': [[named(a), named(b), round(value, 4)] for a, b, value in grouping.pairs],
-  }
-  return Examples([e for e, _ in train], [e for e, _ in test]), report
+  report = {'skipped': damaged, 'warnings': warnings}
+  report |= _describe(train, test) | _describe_groups(usable, grouping)
+  return Examples([r.example for r in train], [r.example for r in test]), report
 
 
 def print_warnings(report: dict[str, Any]) -> None:
@@ -179,97 +126,116 @@ def print_warnings(report: dict[str, Any]) -> None:
 
 
 def _inspect_one(example: Example, max_megapixels: float, compared: bool) -> Inspected:
-  """Checks one example; keeps a thumbnail if it will be compared with others."""
   try:
     example.name.encode()
     image = open_image(example.read(), max_megapixels)
     rgb = to_rgb(image)
-    pixels = np.asarray(rgb)
   except UnicodeEncodeError:
-    return Inspected(fault='its name is not valid Unicode')
+    return Inspected(example, 'its name is not valid Unicode')
   except (ValueError, OSError) as error:
-    return Inspected(fault=_reason(error))
-  mask_fault, mask_share, in_alpha = '', None, False
-  if example.mask is not None:
-    try:
-      mask, in_alpha = mask_pixels(read_file(example.mask), max_megapixels)
-      mask_share = float(mask.mean())
-      if mask.shape != image.size[::-1]:
-        mask_fault = f'it is {mask.shape[1]}×{mask.shape[0]}, its image {_size(image)}'
-    except (ValueError, OSError) as error:
-      mask_fault = _reason(error)
-  digest = hashlib.blake2b(
-    f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16
-  ).hexdigest()
-  small = thumbnail(rgb, FINE) if compared else None
-  return Inspected('', mask_fault, mask_share, in_alpha, _size(image), image.mode, digest, small)
-
-
-def _find_warnings(
-  train: list[tuple[Example, Inspected]], test: list[tuple[Example, Inspected]]
-) -> list[str]:
-  """Warns about properties that are allowed but probably not intended."""
-  warnings = []
-  trained = {r.digest: e.name for e, r in train}
-  leaked = [[e.name, f'is {trained[r.digest]}'] for e, r in test if r.digest in trained]
-  if leaked:
-    warnings.append(f'{_count(leaked, "test image")} also in training: {_name_some(leaked)}')
-  labels = {e.label for e, _ in test}
-  if ANOMALOUS not in labels:
-    warnings.append('no test image is labelled anomalous: AUROC will not be reported')
-  elif NORMAL not in labels:
-    why = no_sound_folder(e.defect_type for e, _ in test)
-    warnings.append(f'no test image is labelled normal: AUROC will not be reported; {why}')
-  unmasked = [[e.name, 'anomalous'] for e, _ in test if e.label == ANOMALOUS and not e.mask]
-  if unmasked and any(e.mask for e, _ in test):
-    warnings.append(f'{_count(unmasked, "anomalous image")} without a mask: {_name_some(unmasked)}')
-  return warnings + _find_mask_warnings(test)
-
-
-def _find_mask_warnings(test: list[tuple[Example, Inspected]]) -> list[str]:
-  """Warns about masks that are allowed but probably do not mark the defect."""
-  masks = [(f'{e.mask.parent.name}/{e.mask.name}', r) for e, r in test if e.mask]
-  full = [
-    [name, f'{r.mask_share:.0%}'] for name, r in masks if r.mask_share and r.mask_share > MOST
-  ]
-  empty = [[name, 'all 0'] for name, r in masks if r.mask_share == 0]
-  alpha = [[name, 'of one colour'] for name, r in masks if r.mask_in_alpha]
-  found = [
-    (full, 'with most pixels set, perhaps inverted (the defect must be white, the rest black)'),
-    (empty, 'without a set pixel, ignored for pixel metrics'),
-    (alpha, 'with a shape in the alpha channel alone: its opaque pixels count as defective'),
-  ]
-  return [f'{_count(items, "mask")} {what}: {_name_some(items)}' for items, what in found if items]
+    return Inspected(example, _reason(error))
+  pixels = np.asarray(rgb)
+  digest = hashlib.blake2b(f'{pixels.shape}'.encode() + pixels.tobytes(), digest_size=16)
+  result = Inspected(
+    example,
+    size=f'{image.width}×{image.height}',
+    mode=image.mode,
+    digest=digest.hexdigest(),
+    thumbnail=thumbnail(rgb, FINE) if compared else None,
+  )
+  if example.mask is None:
+    return result
+  try:
+    mask, in_alpha = mask_pixels(read_file(example.mask), max_megapixels)
+    if mask.shape != image.size[::-1]:
+      raise ValueError(f'it is {mask.shape[1]}×{mask.shape[0]}, its image {result.size}')
+  except (ValueError, OSError) as error:
+    return result._replace(example=example._replace(mask=None), mask_fault=_reason(error))
+  return result._replace(mask_share=float(mask.mean()), mask_in_alpha=in_alpha)
 
 
 def _reason(error: Exception) -> str:
   return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def _printable(name: str) -> str:
-  return name.encode(errors='backslashreplace').decode()
+def _find_damaged(results: Sequence[Inspected]) -> list[tuple[str, str]]:
+  """Names and reasons of the images that cannot be used, then of the masks."""
+  name = lambda result: result.example.name.encode(errors='backslashreplace').decode()
+  images = [(name(r), r.fault) for r in results if r.fault]
+  return images + [(f'mask of {name(r)}', r.mask_fault) for r in results if r.mask_fault]
 
 
-def _rounded(similarity: np.ndarray) -> list[float]:
-  return [round(float(value), 4) for value in similarity]
+def _find_warnings(train: Sequence[Inspected], test: Sequence[Inspected]) -> list[str]:
+  """Warns about properties that are allowed but probably not intended."""
+  trained = {r.digest: r.example.name for r in train}
+  anomalous = [r.example for r in test if r.example.label == ANOMALOUS]
+  leaked = [(r.example.name, f'is {trained[r.digest]}') for r in test if r.digest in trained]
+  warnings = [_name_with_reasons('test image', leaked, 'also in training')] if leaked else []
+  if not anomalous:
+    warnings.append('no test image is labelled anomalous: AUROC will not be reported')
+  elif not any(r.example.label == NORMAL for r in test):
+    why = no_sound_folder(r.example.defect_type for r in test)
+    warnings.append(f'no test image is labelled normal: AUROC will not be reported; {why}')
+  unmasked = [example.name for example in anomalous if not example.mask]
+  if unmasked and any(r.example.mask for r in test):
+    warnings.append(name_some('anomalous image', unmasked, 'without a mask'))
+  return warnings + _find_mask_warnings(test)
 
 
-def _size(image: Image.Image) -> str:
-  return f'{image.width}×{image.height}'
+def _find_mask_warnings(test: Iterable[Inspected]) -> list[str]:
+  """Warns about masks that are allowed but probably do not mark the defect."""
+  masks = [
+    (f'{r.example.mask.parent.name}/{r.example.mask.name}', r) for r in test if r.example.mask
+  ]
+  kinds = (
+    (
+      [(name, f'{r.mask_share:.0%}') for name, r in masks if (r.mask_share or 0) > MOST],
+      'with most pixels set, perhaps inverted (the defect must be white, the rest black)',
+    ),
+    (
+      [(name, 'all 0') for name, r in masks if r.mask_share == 0],
+      'without a set pixel, ignored for pixel metrics',
+    ),
+    (
+      [(name, 'of one colour') for name, r in masks if r.mask_in_alpha],
+      'with a shape in the alpha channel alone: its opaque pixels count as defective',
+    ),
+  )
+  return [_name_with_reasons('mask', found, what) for found, what in kinds if found]
 
 
-def _count(items: list[Any], noun: str) -> str:
-  return f'{len(items)} {noun}' + ('' if len(items) == 1 else 's')
+def _name_with_reasons(noun: str, found: Sequence[tuple[str, str]], what: str = '') -> str:
+  return name_some(noun, [f'{name} ({reason})' for name, reason in found], what)
 
 
-def _name_some(items: list[list[str]]) -> str:
-  named = ', '.join(f'{name} ({reason})' for name, reason in items[:NAMED])
-  rest = len(items) - NAMED
-  return named + (f' and {rest} more' if rest > 0 else '')
+def _describe(train: Sequence[Inspected], test: Sequence[Inspected]) -> dict[str, Any]:
+  """The parts of the report that each image contributes to by itself."""
+  splits, everything = {'train': train, 'test': test}, [*train, *test]
+  types = {split: Counter(r.example.defect_type for r in side) for split, side in splits.items()}
+  return {
+    'counts': {split: dict(sorted(counter.items())) for split, counter in types.items()},
+    'sizes': _most_common(Counter(r.size for r in everything)),
+    'modes': _most_common(Counter(r.mode for r in everything)),
+    'masks': sum(r.example.mask is not None for r in everything),
+    'digests': {split: [r.digest for r in side] for split, side in splits.items()},
+  }
+
+
+def _describe_groups(images: Sequence[Inspected], grouping: Grouping) -> dict[str, Any]:
+  """The parts of the report that come from comparing images."""
+  count = grouping.num_train
+  split = {image: 'train' for image in grouping.order[:count].tolist()}
+  named = lambda image: [split.get(image, 'test'), images[image].example.name]
+  groups, similarity = grouping.groups.tolist(), grouping.similarity
+  return {
+    'groups': {'train': groups[:count], 'test': groups[count:]},
+    'similarity': [] if similarity is None else [round(x, 4) for x in similarity.tolist()],
+    'pairs': [[named(a), named(b), round(value, 4)] for a, b, value in grouping.pairs],
+  }
 
 
 def _most_common(counter: Counter[str]) -> dict[str, int]:
   """The most common entries; all others are summed up."""
   common = dict(counter.most_common(8))
-  others = sum(counter.values()) - sum(common.values())
+  others = counter.total() - sum(common.values())
   return common | ({'others': others} if others else {})

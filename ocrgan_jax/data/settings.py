@@ -3,13 +3,15 @@
 import dataclasses
 
 from ocrgan_jax.core.checks import at_least, between, bounded_by, check, one_of, seed
-from ocrgan_jax.data import groups
 from ocrgan_jax.data.framing import FITS
+from ocrgan_jax.data.group_rules import check_rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSettings:
   """Which dataset to use, and how to split and read it; fields as in `configs/default.py`.
+
+  A dataset with settings of its own reads a subclass with these fields; see `Elpv`.
 
   Raises:
     InputError: if a field is out of bounds.
@@ -20,10 +22,7 @@ class DataSettings:
   validation_share: float = between(0, 1)
   train_share: float = between(0, 1)
   split_seed: int = seed()
-  split: str
-  groups: str = bounded_by(groups.check_rule)
-  normal_up_to: float
-  anomalous_from: float
+  groups: str = bounded_by(check_rule)
   test_dir: str
   prepared_dir: str
   skip_damaged: bool

@@ -20,21 +20,13 @@ LONGEST_NAME = 28  # characters
 
 
 class Pair(NamedTuple):
-  """Two photographs.
+  """Two photographs."""
 
-  Attributes:
-    images: uint8 [height, width, 3] each, of any sizes.
-    names: to write below them.
-    similarity: to write above them.
-    twin: whether it is over the threshold.
-    remark: to add to that, e.g. because others connect the two; ''.
-  """
-
-  images: tuple[np.ndarray, np.ndarray]
-  names: tuple[str, str]
-  similarity: float
-  twin: bool
-  remark: str = ''
+  images: tuple[np.ndarray, np.ndarray]  # uint8 [height, width, 3] each, of any sizes
+  names: tuple[str, str]  # to write below them
+  similarity: float  # to write above them
+  twin: bool  # whether it is over the threshold
+  remark: str = ''  # to add to that, e.g. because others connect the two
 
 
 def draw_pairs(path: Path, pairs: Sequence[Pair], title: str) -> None:

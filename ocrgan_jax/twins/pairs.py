@@ -3,7 +3,7 @@
 The same part under another light, moved by a few pixels, mirrored, turned by 90°, or encoded again
 is a twin; two parts of one aligned product are none. Images are compared in three steps:
 
-1. What all images share is taken off (`template.py`, `description.py`).
+1. What all images share is taken off (`template.py`).
 2. At 16×16 positions, each image is compared with every other one, in eight orientations and five
    shifts. The best few are its candidates (`candidates.py`).
 3. Each candidate is moved onto the image. The correlation that is then left at 128×128 positions
@@ -23,97 +23,69 @@ import numpy as np
 from scipy import sparse
 
 from ocrgan_jax.twins.candidates import Candidates, find_candidates
-from ocrgan_jax.twins.description import Description
 from ocrgan_jax.twins.registration import register
-from ocrgan_jax.twins.squares import BLOCK
+from ocrgan_jax.twins.template import Description
 
 THRESHOLD = 0.7  # the similarity above which two are twins; set by looking at pairs of eleven sets
-CANDIDATES = 8  # images that each image is registered with
 
 
 class Pairs(NamedTuple):
-  """Pairs of images that were compared, each once and in order.
+  """Pairs of images that were compared, each once and in order."""
 
-  Attributes:
-    numbers: of the two images, the first below the second, int32 [m, 2].
-    similarity: float32 [m].
-  """
-
-  numbers: np.ndarray
-  similarity: np.ndarray
+  numbers: np.ndarray  # indices of the two images, the first below the second, int32 [m, 2]
+  similarity: np.ndarray  # float32 [m]
 
   @property
   def twins(self) -> np.ndarray:
-    """The numbers of those above the threshold, int32 [twins, 2]."""
+    """The indices of those above the threshold, int32 [twins, 2]."""
     return self.numbers[self.similarity > THRESHOLD]
 
 
 class Nearest(NamedTuple):
-  """The most similar reference of each query.
+  """The most similar reference of each query; -1 if there is none."""
 
-  Attributes:
-    number: of the reference, int32 [queries]; -1 if there is none.
-    similarity: float32 [queries]; -1 if there is none.
-  """
-
-  number: np.ndarray
-  similarity: np.ndarray
+  number: np.ndarray  # index of the reference, int32 [queries]
+  similarity: np.ndarray  # float32 [queries]
 
 
-def find_pairs(
-  description: Description,
-  members: np.ndarray | None = None,
-  *,
-  candidates: int = CANDIDATES,
-  block: int = BLOCK,
-) -> Pairs:
+def find_pairs(description: Description, members: np.ndarray | None = None) -> Pairs:
   """Compares images with those that look most like them.
+
+  Of more twins than a few, some pairs are not listed, but the groups still connect.
 
   Args:
     description: of all images, from `describe`.
-    members: int [k], the numbers of the images to compare; all by default.
-    candidates: with how many others each is compared. Of more twins than these, some pairs are not
-      listed, but the groups still connect.
-    block: images, or pairs, that are computed at a time; no twin depends on it.
+    members: int [k], indices of the images to compare; all by default.
 
   Returns:
-    The pairs, twins or not, sorted by their numbers.
+    The pairs, twins or not.
   """
-  members = np.arange(len(description.coarse)) if members is None else members
+  count = len(description.coarse)
+  members = np.arange(count) if members is None else members
   with jax.default_matmul_precision('float32'):
-    found = find_candidates(description.coarse, members, members, candidates, block)
+    found = find_candidates(description.coarse, members, members)
     low = np.minimum(found.queries, found.references)
     high = np.maximum(found.queries, found.references)
     # Of a pair that was found from both sides, either one will do: the first is kept.
-    wide = low.astype(np.int64) * max(len(description.coarse), 1) + high
-    _, once = np.unique(wide, return_index=True)
-    similarity = register(description.fine, Candidates(*(x[once] for x in found)), block)
+    _, once = np.unique(low.astype(np.int64) * max(count, 1) + high, return_index=True)
+    similarity = register(description.fine, Candidates(*(x[once] for x in found)))
   return Pairs(np.stack([low[once], high[once]], axis=1).astype(np.int32), similarity)
 
 
-def find_nearest(
-  description: Description,
-  queries: np.ndarray,
-  references: np.ndarray,
-  *,
-  candidates: int = CANDIDATES,
-  block: int = BLOCK,
-) -> Nearest:
+def find_nearest(description: Description, queries: np.ndarray, references: np.ndarray) -> Nearest:
   """Finds the most similar reference of each query.
 
   Args:
     description: of all images, from `describe`.
-    queries: int [q], numbers of images.
-    references: int [r], numbers of images. An image is never its own reference.
-    candidates: with how many references each query is compared.
-    block: as in `find_pairs`.
+    queries: int [q], indices of images.
+    references: int [r], indices of images. An image is never its own reference.
 
   Returns:
     The reference of each query, and how similar it is.
   """
   with jax.default_matmul_precision('float32'):
-    found = find_candidates(description.coarse, queries, references, candidates, block)
-    similarity = register(description.fine, found, block)
+    found = find_candidates(description.coarse, queries, references)
+    similarity = register(description.fine, found)
   if not len(similarity):
     nobody = np.full(len(queries), -1)
     return Nearest(nobody.astype(np.int32), nobody.astype(np.float32))
@@ -124,11 +96,7 @@ def find_nearest(
 
 
 def connect(count: int, pairs: np.ndarray) -> np.ndarray:
-  """Numbers the groups of images that pairs connect.
-
-  Args:
-    count: number of images.
-    pairs: int [m, 2], numbers of images.
+  """Numbers the groups of `count` images that pairs, int [m, 2], connect.
 
   Returns:
     int32 [count], the group of each image, counted from 0 in the order of their first images.

@@ -5,7 +5,7 @@ scale and angle, as crops of one part have). A is fitted to the shifts s of 64 b
 each weighted by how well the block correlates: A = argmin Σ w |A p - (p + s)|², and blocks that
 disagree lose weight. The similarity of a pair is the correlation that is left,
 Σ r q / sqrt(Σ r² Σ q²) over the positions that both have. It is computed at 64×64 positions, and
-where that is promising again at 128×128.
+where that is promising, again at 128×128.
 """
 
 import functools
@@ -13,70 +13,44 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from ocrgan_jax.twins.candidates import STEPS, Candidates
-from ocrgan_jax.twins.squares import (
-  BLOCK,
-  COARSE,
-  FINE,
-  HALF,
-  ORIENTATIONS,
-  oriented,
-  padded,
-)
+from ocrgan_jax.twins.squares import COARSE, FINE, HALF, ORIENTATIONS, filled, in_blocks, oriented
 
 BLOCKS = 8  # blocks a side that vote for the map
 PROMISING = 0.3  # the similarity at 64×64 from which on the fine one is computed
 OVERLAP = 0.7  # least share of the positions that both must have
 
 
-def register(fine: np.ndarray, pairs: Candidates, block: int = BLOCK) -> np.ndarray:
+def register(fine: np.ndarray, pairs: Candidates) -> np.ndarray:
   """Moves the query of each pair onto its reference.
 
   Args:
     fine: of `Description`, float16 [n, 128, 128].
     pairs: m pairs of images.
-    block: pairs that are computed at a time; no twin depends on it.
 
   Returns:
     The similarity of each pair, float32 [m], at most 1. One below PROMISING is of 64×64 positions.
   """
   similarity = np.zeros(len(pairs.queries), np.float32)
   affine = np.zeros((len(similarity), 2, 3), np.float32)
-  with _progress('comparing images', len(similarity)) as bar:
-    for some in _blocks(np.arange(len(similarity)), block):
-      steps = np.array(STEPS)[padded(pairs.moves[some], block) % len(STEPS)]
-      result = _register_half(*_load(fine, pairs, some, block), steps)
-      similarity[some], affine[some] = (np.asarray(x)[: len(some)] for x in result)
-      bar.update(len(some))
-  promising = np.flatnonzero(similarity > PROMISING)
-  with _progress('comparing closely', len(promising)) as bar:
-    for some in _blocks(promising, block):
-      result = _register_fine(*_load(fine, pairs, some, block), padded(affine[some], block))
-      similarity[some] = np.asarray(result)[: len(some)]
-      bar.update(len(some))
+  for rows in in_blocks(np.arange(len(similarity)), 'comparing images'):
+    steps = np.array(STEPS)[filled(pairs.moves[rows]) % len(STEPS)]
+    result = _register_half(*_turned(fine, pairs, rows), steps)
+    similarity[rows], affine[rows] = (np.asarray(x)[: len(rows)] for x in result)
+  for rows in in_blocks(np.flatnonzero(similarity > PROMISING), 'comparing closely'):
+    result = _register_fine(*_turned(fine, pairs, rows), filled(affine[rows]))
+    similarity[rows] = np.asarray(result)[: len(rows)]
   return similarity
 
 
-def _progress(what: str, pairs: int) -> tqdm:
-  """A progress bar, unless there is nothing to do, as without test images."""
-  return tqdm(None, what, pairs, unit='pair', leave=False, disable=not pairs)
-
-
-def _blocks(rows: np.ndarray, block: int) -> list[np.ndarray]:
-  return [rows[at : at + block] for at in range(0, len(rows), block)]
-
-
-def _load(
-  fine: np.ndarray, pairs: Candidates, some: np.ndarray, length: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """References and turned queries of some pairs, float16 [length, 128, 128]."""
-  moves, turned = pairs.moves[some], fine[pairs.queries[some]]
+def _turned(fine: np.ndarray, pairs: Candidates, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """References and turned queries of some pairs, float16 [BLOCK, 128, 128]."""
+  moves, queries = pairs.moves[rows], fine[pairs.queries[rows]]
   for k in range(ORIENTATIONS):
     these = moves // len(STEPS) == k
-    turned[these] = oriented(turned[these], k)
-  return padded(fine[pairs.references[some]], length), padded(turned, length)
+    queries[these] = oriented(queries[these], k)
+  return filled(fine[pairs.references[rows]]), filled(queries)
 
 
 @jax.jit

@@ -12,7 +12,6 @@ At 16×16 positions, for the search, the components x with variance λ are dampe
 sqrt(μ / (λ + μ)) instead, where μ is the usual variance of a component.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,7 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
-from ocrgan_jax.twins.squares import COARSE, FINE, ORIENTATIONS, oriented, unit
+from ocrgan_jax.core.linear_filters import gaussian_matrix
+from ocrgan_jax.twins.squares import (
+  COARSE,
+  FINE,
+  ORIENTATIONS,
+  filled,
+  in_blocks,
+  oriented,
+  unit,
+)
 
 FIT_IMAGES = 192  # of which what is shared is computed
 COMPONENTS = 120  # principal components, of all orientations, that may be taken off
@@ -32,21 +40,20 @@ WINDOW_POWER = 0.25  # of a Hann window: only the outermost positions fade
 
 
 class Template(NamedTuple):
-  """What the images of a set share.
+  """What the images of a set share."""
 
-  Attributes:
-    mean: mean detail, float32 [128, 128].
-    components: orthonormal rows to project out, float32 [k, 16384].
-    weights: one a frequency, float32 [128, 65].
-    coarse_mean: mean coarse detail, float32 [256].
-    coarse_matrix: damps what is shared, float32 [256, 256].
-  """
+  mean: jax.Array  # mean detail, float32 [128, 128]
+  components: jax.Array  # orthonormal rows to project out, float32 [k, 16384]
+  weights: jax.Array  # one a frequency, float32 [128, 65]
+  coarse_mean: jax.Array  # mean coarse detail, float32 [256]
+  coarse_matrix: jax.Array  # damps what is shared, float32 [256, 256]
 
-  mean: jax.Array
-  components: jax.Array
-  weights: jax.Array
-  coarse_mean: jax.Array
-  coarse_matrix: jax.Array
+
+class Description(NamedTuple):
+  """What is left of each image once what they share is taken off; 33 kB an image."""
+
+  coarse: np.ndarray  # of norm 1, float32 [n, 256]
+  fine: np.ndarray  # of norm 128, float16 [n, 128, 128]
 
 
 def fit_template(images: np.ndarray) -> Template:
@@ -56,13 +63,10 @@ def fit_template(images: np.ndarray) -> Template:
     images: grey, uint8 [n, 128, 128], at least one. Of more than FIT_IMAGES, so many are drawn,
       always the same.
 
-  Returns:
-    The template.
-
   Raises:
     ValueError: if the images are not uint8 [n, 128, 128], or there are none.
   """
-  check_images(images)
+  _check(images)
   if not len(images):
     raise ValueError('there is no image to fit a template to')
   chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:FIT_IMAGES])
@@ -86,28 +90,33 @@ def fit_template(images: np.ndarray) -> Template:
   return Template(*(jnp.asarray(x, jnp.float32) for x in arrays))
 
 
-def check_images(images: np.ndarray) -> None:
-  """Checks the type of images.
+def describe(images: np.ndarray, template: Template) -> Description:
+  """Takes off what images share, and keeps the rest at two resolutions.
+
+  Args:
+    images: grey, uint8 [n, 128, 128].
+    template: from `fit_template`, of these images or of some of them.
 
   Raises:
-    ValueError: if they are not uint8 [n, 128, 128].
+    ValueError: if the images are not uint8 [n, 128, 128].
   """
+  _check(images)
+  coarse = np.zeros((len(images), COARSE * COARSE), np.float32)
+  fine = np.zeros(images.shape, np.float16)
+  for block in in_blocks(np.arange(len(images)), 'describing images'):
+    rest = _rest(filled(images[block].astype(np.float32)), template)
+    coarse[block], fine[block] = (np.asarray(x)[: len(block)] for x in rest)
+  return Description(coarse, fine)
+
+
+def _check(images: np.ndarray) -> None:
   if images.dtype != np.uint8 or images.shape[1:] != (FINE, FINE):
     raise ValueError(f'images are uint8 [n, {FINE}, {FINE}], not {images.dtype} {images.shape}')
 
 
 @jax.jit
-def residuals(grey: jax.Array, template: Template) -> tuple[jax.Array, jax.Array]:
-  """Takes off what images share.
-
-  Args:
-    grey: float32 [n, 128, 128], in grey levels.
-    template: of their set.
-
-  Returns:
-    What is left: float32 [n, 256], of norm 1, and float16 [n, 128, 128], of norm 128. Both are 0
-    for a flat image.
-  """
+def _rest(grey: jax.Array, template: Template) -> tuple[jax.Array, jax.Array]:
+  """As in `Description`, of float32 [n, 128, 128] in grey levels; 0 for a flat image."""
   n = len(grey)
   fine = (_fine_detail(grey) - template.mean).reshape(n, -1)
   fine -= (fine @ template.components.T) @ template.components
@@ -181,14 +190,10 @@ def _evened(x: jax.Array, blur: np.ndarray) -> jax.Array:
   return x / jnp.sqrt(strength + 0.1 * strength.mean((1, 2), keepdims=True) + 1e-6)
 
 
-@functools.cache
 def _blur(size: int, sigma: float) -> np.ndarray:
-  """The matrix [size, size] of a Gaussian along one axis; borders are repeated."""
-  kernel = ndimage.gaussian_filter1d(np.eye(size), sigma, axis=0, mode='nearest')
-  return kernel.astype(np.float32)
+  return gaussian_matrix(size, sigma, 'nearest').astype(np.float32)
 
 
-@functools.cache
 def _window(size: int) -> np.ndarray:
   row = np.hanning(size + 2)[1:-1] ** WINDOW_POWER
   return (row[:, None] * row).astype(np.float32)

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.data.decoding import thumbnail
-from ocrgan_jax.twins.description import describe
 from ocrgan_jax.twins.pairs import Pairs, connect, find_nearest, find_pairs
 from ocrgan_jax.twins.squares import FINE
-from ocrgan_jax.twins.template import fit_template
+from ocrgan_jax.twins.template import describe, fit_template
 from tests.conftest import DATA
 
 

@@ -1,6 +1,8 @@
 """Datasets, one file each.
 
-To add one, write a file, add a line to DATASETS, and write a config in `configs/`.
+To add one, write a file, add a line to DATASETS, and write a config in `configs/`. Settings of its
+own go into a subclass of `DataSettings`, its `SETTINGS`, with their defaults in
+`configs/default.py`.
 """
 
 import dataclasses
@@ -9,8 +11,7 @@ from pathlib import Path
 import ml_collections
 
 from ocrgan_jax.core.cache import user_cache
-from ocrgan_jax.core.checks import read
-from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.checks import one_of_bound, read, require
 from ocrgan_jax.core.files import absolute
 from ocrgan_jax.data.builder import AnomalyDataset, Prepared
 from ocrgan_jax.data.datasets.cifar10 import Cifar10
@@ -20,7 +21,7 @@ from ocrgan_jax.data.datasets.folder import Folder, TestImages
 from ocrgan_jax.data.datasets.kolektor import KolektorSdd
 from ocrgan_jax.data.datasets.magnetic_tile import MagneticTile
 from ocrgan_jax.data.datasets.mvtec_ad import MvtecAd
-from ocrgan_jax.data.groups import NONE, with_absolute_table
+from ocrgan_jax.data.group_rules import NONE, with_absolute_table
 from ocrgan_jax.data.settings import DataSettings
 
 DATASETS: dict[str, type[AnomalyDataset]] = {
@@ -35,26 +36,20 @@ DATASETS: dict[str, type[AnomalyDataset]] = {
 
 
 def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepared:
-  """Reads, checks and stores the dataset named in the config's `data` section.
-
-  A dataset that was prepared before is not prepared again.
+  """Reads, checks and stores the dataset named in the config, unless that is already done.
 
   Args:
     data_dir: the config's `data_dir`.
     settings: the config's `data` section.
 
-  Returns:
-    The dataset, ready to read.
-
   Raises:
     InputError: if the dataset is unknown, missing or not in its layout, or has a
       damaged image.
   """
-  if settings.dataset not in DATASETS:
-    known = ', '.join(DATASETS)
-    raise InputError(f'unknown dataset {settings.dataset!r}; data.dataset is one of {known}')
-  checked, prepared_dir = _read(settings)
-  return DATASETS[checked.dataset](absolute(data_dir), checked, prepared_dir).prepare()
+  require('data.dataset', settings.dataset, one_of_bound(*DATASETS))
+  dataset = DATASETS[settings.dataset]
+  checked = _with_absolute_paths(read(dataset.SETTINGS, settings))
+  return dataset(absolute(data_dir), checked, _prepared_dir(settings)).prepare()
 
 
 def prepare_test_set(settings: ml_collections.ConfigDict) -> Prepared:
@@ -69,16 +64,17 @@ def prepare_test_set(settings: ml_collections.ConfigDict) -> Prepared:
   Raises:
     InputError: as `prepare_dataset`.
   """
-  checked, prepared_dir = _read(settings)
-  return TestImages('', dataclasses.replace(checked, groups=NONE), prepared_dir).prepare()
+  checked = dataclasses.replace(_with_absolute_paths(read(DataSettings, settings)), groups=NONE)
+  return TestImages('', checked, _prepared_dir(settings)).prepare()
 
 
-def _read(settings: ml_collections.ConfigDict) -> tuple[DataSettings, Path]:
-  """The checked settings, with absolute paths, and the folder for prepared datasets."""
-  checked = read(DataSettings, settings)
-  checked = dataclasses.replace(
-    checked,
-    test_dir=absolute(checked.test_dir),
-    groups=with_absolute_table(checked.groups),
+def _with_absolute_paths(settings: DataSettings) -> DataSettings:
+  return dataclasses.replace(
+    settings,
+    test_dir=absolute(settings.test_dir),
+    groups=with_absolute_table(settings.groups),
   )
-  return checked, Path(absolute(checked.prepared_dir) or user_cache())
+
+
+def _prepared_dir(settings: ml_collections.ConfigDict) -> Path:
+  return Path(absolute(settings.prepared_dir) or user_cache())

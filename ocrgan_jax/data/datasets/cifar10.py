@@ -9,29 +9,30 @@ classes; testing uses their 9,000 test images and all 6,000 images of the anomal
   cifar-10-python.tar.gz or cifar-10-batches-py/data_batch_1 …
   cifar-10-binary.tar.gz or cifar-10-batches-bin/data_batch_1.bin …
   an image tree {train,test}/<class>/*.jpg, or a .tar.gz of one
+
+https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 import io
 import lzma
-import pickle
 import pickletools
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.builder import AnomalyDataset
+from ocrgan_jax.data.builder import AnomalyDataset, stamps
 from ocrgan_jax.data.examples import (
   ANOMALOUS,
   IMAGE_SUFFIXES,
   NORMAL,
   Example,
   Examples,
-  image_files,
   require_folder,
 )
 
@@ -52,8 +53,8 @@ LAYOUT = (
   'cifar-10-python.tar.gz, cifar-10-binary.tar.gz, either unpacked, or {train,test}/<class>/*.jpg'
 )
 ROW = 1 + 3 * 32 * 32  # bytes of a label and its image in the binary format
-# Official batches reach at most a fifth of these limits.
-MAX_BYTES, MAX_OPERATIONS, MAX_NUMBER = 200_000_000, 200_000, 200_000
+MAX_BYTES = 200_000_000  # in an archive; an official batch has a sixth of it
+KEYS = (b'batch_label', b'labels', b'data', b'filenames')  # of a pickled batch
 BATCHES = {
   'train': tuple(f'data_batch_{i}' for i in range(1, 6)),
   'test': ('test_batch',),
@@ -63,14 +64,10 @@ BATCHES = {
 class Cifar10(AnomalyDataset):
   """CIFAR-10: 60,000 colour images of 32×32 in ten classes."""
 
-  HOMEPAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
-  LICENSE = 'MIT-style'
-  CITATION = 'A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009.'
-
-  def sources(self) -> list[Path]:
+  def identity(self) -> list[Any]:
     """The archive, or all files of the folder, without reading them."""
     source = _find(require_folder(self.source, LAYOUT, or_file=True))
-    return [source] if source.is_file() else sorted(p for p in source.rglob('*') if p.is_file())
+    return stamps([source] if source.is_file() else sorted(filter(Path.is_file, source.rglob('*'))))
 
   def list_examples(self) -> Examples:
     """The split for the config's category, `s1-<class>` or `s2-<class>`."""
@@ -111,39 +108,32 @@ def _find(root: Path) -> Path:
 
 def _read(source: Path) -> Iterator[tuple[str, str, Example]]:
   """Yields (split, class, example) in the source's order; the labels are still to be set."""
-  if source.is_dir() and (source / 'train').is_dir():
-    for split in ('train', 'test'):
-      for kind in CLASSES:
-        for path in image_files(source / split / kind):
-          yield split, kind, Example(path.relative_to(source).as_posix(), NORMAL, kind, path)
-    return
+  split_of = {batch: split for split, batches in BATCHES.items() for batch in batches}
   seen: set[str] = set()
-  for name, content in _files(source):
-    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-      split, kind = ('', '', *Path(name).parts)[-3:-1]
-      if split in BATCHES and kind in CLASSES:
-        example = Example(f'{split}/{kind}/{Path(name).name}', NORMAL, kind, source, None, content)
-        yield split, kind, example
-      continue
+  for name, path, content in _files(source):
     batch = Path(name).name.removesuffix('.bin')
-    split = next((s for s, batches in BATCHES.items() if batch in batches), '')
-    if split:
+    split, kind = ('', '', *Path(name).parts)[-3:-1]
+    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+      if split in BATCHES and kind in CLASSES and not batch.startswith('.'):
+        yield split, kind, Example(f'{split}/{kind}/{batch}', NORMAL, kind, path, None, content)
+    elif batch in split_of:
       seen.add(batch)
-      labels, rows = (_decode_binary if name.endswith('.bin') else _decode_python)(content)
-      _check(labels, rows, name)
-      for index, (label, pixels) in enumerate(zip(labels, rows, strict=True)):
+      content = path.read_bytes() if content is None else content
+      for index, (label, pixels) in enumerate(_decode(name, content)):
         kind = CLASSES[label]
-        name_of = f'{batch}/{index:05}-{kind}.png'
-        yield split, kind, Example(name_of, NORMAL, kind, source, None, _encode(pixels))
-  missing = [batch for batches in BATCHES.values() for batch in batches if batch not in seen]
+        full = f'{batch}/{index:05}-{kind}.png'
+        yield split_of[batch], kind, Example(full, NORMAL, kind, source, None, _encode(pixels))
+  missing = [batch for batch in split_of if batch not in seen]
   if seen and missing:
     raise InputError(f'{source} lacks {", ".join(missing)}; download it again')
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+def _files(source: Path) -> Iterator[tuple[str, Path, bytes | None]]:
+  """Yields the name and the path of each file, and its content if it is in an archive."""
   if source.is_dir():
-    for path in sorted(p for p in source.iterdir() if p.is_file()):
-      yield path.name, path.read_bytes()
+    for pattern in ('train/*/*', 'test/*/*', '*batch*'):
+      for path in filter(Path.is_file, sorted(source.glob(pattern))):
+        yield path.relative_to(source).as_posix(), path, None
     return
   try:
     with tarfile.open(source) as archive:
@@ -154,67 +144,45 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
           raise InputError(f'{member.name} in {source} is larger than any batch; download it again')
         file = archive.extractfile(member)
         assert file
-        yield member.name, file.read()
+        yield member.name, source, file.read()
   except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
     reason = str(error).partition('\n')[0]
     raise InputError(f'cannot read {source}: {reason}; download it again') from None
 
 
-class _ArraysOnly(pickle.Unpickler):
-  """Unpickles the official batches, but nothing that could run code or exhaust memory."""
-
-  def find_class(self, module: str, name: str) -> object:
-    if module.split('.')[0] == 'numpy':
-      if name == '_reconstruct':
-        return _empty_array
-      if name in ('ndarray', 'dtype'):
-        return super().find_class(module, name)
-    if (module, name) == ('_codecs', 'encode'):
-      return _latin1
-    raise pickle.UnpicklingError(f'it contains {module}.{name}')
-
-
-def _empty_array(*_: object) -> np.ndarray:
-  """Stands in for numpy's constructor: an empty array, whose shape must then fit its bytes."""
-  return np.empty(0, np.uint8)
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-  if encoding != 'latin1':
-    raise pickle.UnpicklingError(f'it is encoded as {encoding}')
-  return text.encode(encoding)
-
-
-def _decode_python(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+def _decode(name: str, content: bytes) -> Iterator[tuple[int, np.ndarray]]:
+  """The label and the pixels, uint8 [3072], of each image of a batch."""
   try:
-    for count, (_, argument, _) in enumerate(pickletools.genops(content)):
-      # Unpickling allocates a memo as long as its largest index, however short the file.
-      if count > MAX_OPERATIONS or (isinstance(argument, int) and argument > MAX_NUMBER):
-        raise ValueError('it is larger than a batch can be')
-    batch = _ArraysOnly(io.BytesIO(content), encoding='bytes').load()
-    labels, pixels = batch[b'labels'], batch[b'data']
-    # Nested lists that repeat each other stay small until they become an array.
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-      raise ValueError('its labels are not a list of whole numbers')
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-      raise ValueError('its data is not an array of bytes')
-    return np.array(labels, int), pixels
-  except Exception as error:  # a hostile pickle can raise anything
-    reason = str(error).partition('\n')[0] or type(error).__name__
-    raise InputError(f'not a CIFAR-10 batch: {reason}; download it again') from None
+    labels, pixels = (_read_binary if name.endswith('.bin') else _read_pickle)(content)
+    pixels = pixels.reshape(len(labels), ROW - 1)
+    if len(labels) and np.isin(labels, range(len(CLASSES))).all():
+      return zip(labels.tolist(), pixels, strict=True)
+  except ValueError:  # cut short, or something else
+    pass
+  raise InputError(
+    f'{name} is no CIFAR-10 batch, which has 32×32 images with labels 0 to 9; download it again'
+  )
 
 
-def _decode_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-  if len(content) % ROW:
-    raise InputError(f'a .bin batch is not a whole number of {ROW}-byte rows; download it again')
+def _read_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   rows = np.frombuffer(content, np.uint8).reshape(-1, ROW)
   return rows[:, 0].astype(int), rows[:, 1:]
 
 
-def _check(labels: np.ndarray, pixels: np.ndarray, name: str) -> None:
-  wanted = (len(labels), ROW - 1)
-  if labels.ndim != 1 or pixels.shape != wanted or not np.isin(labels, range(10)).all():
-    raise InputError(f'{name} must contain 32×32 images with labels 0 to 9; download it again')
+def _read_pickle(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+  """Reads a pickled batch without unpickling it, which could run code or exhaust the memory.
+
+  Its labels are the numbers after the key `labels`, its pixels the longest string.
+  """
+  labels, pixels, key = [], b'', b''
+  for opcode, argument, _ in pickletools.genops(content):
+    if opcode.name.startswith('BININT') and key == b'labels':
+      labels.append(argument)
+    elif isinstance(argument, str | bytes):  # Python 2 pickled bytes as str
+      text = argument.encode('latin1', 'ignore') if isinstance(argument, str) else argument
+      pixels = max(pixels, text, key=len)
+      key = text if text in KEYS else key
+  return np.array(labels, int), np.frombuffer(pixels, np.uint8)
 
 
 def _encode(pixels: np.ndarray) -> bytes:

@@ -4,6 +4,9 @@ data_dir/Class1/Train/0001.PNG
 data_dir/Class1/Train/Label/Labels.txt      number, defective, image, _, mask
 data_dir/Class1/Train/Label/0001_label.PNG
 data_dir/Class1/Test/…
+
+M. Wieler, T. Hahn: Weakly Supervised Learning for Industrial Optical Inspection, DAGM Symposium
+2007. For research.
 """
 
 from pathlib import Path
@@ -27,13 +30,6 @@ LAYOUT = '<data_dir>/Class1/Train/*.PNG with Label/Labels.txt, and the same in T
 class Dagm(AnomalyDataset):
   """DAGM 2007: trains on the defect-free images of `Train`, tests on all of `Test`."""
 
-  HOMEPAGE = 'https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection'
-  LICENSE = 'research use'
-  CITATION = (
-    'M. Wieler, T. Hahn: Weakly Supervised Learning for Industrial Optical Inspection. '
-    'DAGM Symposium 2007.'
-  )
-
   def list_examples(self) -> Examples:
     """Both halves of the config's class."""
     root = require_folder(self.source, LAYOUT)
@@ -49,32 +45,34 @@ class Dagm(AnomalyDataset):
 def _list_half(root: Path, half: str) -> list[Example]:
   folder = root / half
   table = folder / 'Label' / 'Labels.txt'
+  masks = _read_masks(table)
+  examples = []
+  for path in images_directly_in(folder):
+    if path.name.upper() not in masks:
+      raise InputError(f'{path} has no line in {table}; add one or remove the image')
+    mask, name = masks[path.name.upper()], f'{half}/{path.name}'
+    if mask is None:
+      examples.append(Example(name, NORMAL, NORMAL_TYPE, path))
+    else:
+      examples.append(Example(name, ANOMALOUS, 'defect', path, table.with_name(mask)))
+  return examples
+
+
+def _read_masks(table: Path) -> dict[str, str | None]:
+  """The name of the mask of each image, by the image's name in capitals; None if it is normal."""
   if not table.is_file():
     raise InputError(f'no {table}; expected {LAYOUT}')
   masks: dict[str, str | None] = {}
   # The first line is a single number; tab-separated fields follow.
   for row in table.read_text(errors='replace').splitlines()[1:]:
     fields = row.split()
-    if fields:
-      if len(fields) < 3:
-        raise InputError(f'{table} has a line {row!r}; expected number, 0 or 1, image, …')
-      _, defective, image, *rest = fields
-      if defective not in ('0', '1'):
-        raise InputError(f'{table} labels {image} {defective!r}; expected 0 or 1')
-      mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
-      masks[image.upper()] = mask if defective == '1' else None
-  examples = []
-  for path in images_directly_in(folder):
-    if path.name.upper() not in masks:
-      raise InputError(f'{path} has no line in {table}; add one or remove the image')
-    found = masks[path.name.upper()]
-    examples.append(
-      Example(
-        f'{half}/{path.name}',
-        NORMAL if found is None else ANOMALOUS,
-        NORMAL_TYPE if found is None else 'defect',
-        path,
-        None if found is None else folder / 'Label' / found,
-      )
-    )
-  return examples
+    if not fields:
+      continue
+    if len(fields) < 3:
+      raise InputError(f'{table} has a line {row!r}; expected number, 0 or 1, image, …')
+    _, defective, image, *rest = fields
+    if defective not in ('0', '1'):
+      raise InputError(f'{table} labels {image} {defective!r}; expected 0 or 1')
+    mask = rest[-1] if rest and rest[-1] != '0' else f'{Path(image).stem}_label.PNG'
+    masks[image.upper()] = mask if defective == '1' else None
+  return masks

@@ -5,36 +5,42 @@
 
 Set `data_dir` only for a copy outside the package. There is no official split: a share of
 the normal cells is for training, the rest for testing.
+
+https://github.com/zae-bayern/elpv-dataset, licence CC BY-NC-SA 4.0.
 """
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
+from ocrgan_jax.core.checks import between, one_of_bound, require
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import AnomalyDataset
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, NORMAL_TYPE, Example, Examples
+from ocrgan_jax.data.settings import DataSettings
 
 KINDS = ('mono', 'poly', 'both')
 LAYOUT = 'labels.csv and images/ of the ELPV dataset'
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ElpvSettings(DataSettings):
+  """The two limits on the defect probability of a cell."""
+
+  normal_up_to: float = between(0, 1)
+  anomalous_from: float = between(0, 1)
+
+
 class Elpv(AnomalyDataset):
   """ELPV: grey 300×300 images of solar cells, each with a defect probability."""
 
-  HOMEPAGE = 'https://github.com/zae-bayern/elpv-dataset'
-  LICENSE = 'CC BY-NC-SA 4.0'
-  CITATION = (
-    'C. Buerhop-Lutz et al.: A Benchmark for Visual Identification of Defective Solar Cells in '
-    'Electroluminescence Imagery. EU PVSEC 2018.'
-  )
+  SETTINGS = ElpvSettings
+  settings: ElpvSettings
 
   def list_examples(self) -> Examples:
-    """Labels the cells by two limits on the defect probability; leaves out those in between."""
-    kind, settings = self.settings.category, self.settings
-    if kind not in KINDS:
-      raise InputError(
-        f'no kind {kind!r} of solar cells; data.category is one of {", ".join(KINDS)}'
-      )
+    """Labels the cells by the two limits; leaves out those in between."""
+    kind = self.settings.category
+    require('data.category', kind, one_of_bound(*KINDS))
     root = Path(self.source) if self.source else _package_folder()
     table = root / 'labels.csv'
     if not table.is_file():
@@ -46,15 +52,14 @@ class Elpv(AnomalyDataset):
       name, probability, cell = _parse(row, table)
       if kind not in (cell, 'both'):
         continue
-      if probability <= settings.normal_up_to:
+      if probability <= self.settings.normal_up_to:
         normal.append(Example(name, NORMAL, NORMAL_TYPE, root / name))
-      elif probability >= settings.anomalous_from:
+      elif probability >= self.settings.anomalous_from:
         anomalous.append(Example(name, ANOMALOUS, 'defective', root / name))
       else:
         unsure += 1
     warning = f'{unsure} cells left out: their defect probability is between the two limits'
-    warnings = (warning,) if unsure else ()
-    return Examples(normal, anomalous, warnings, settings.train_share)
+    return Examples(normal, anomalous, (warning,) if unsure else (), self.settings.train_share)
 
 
 def _parse(row: str, table: Path) -> tuple[str, float, str]:

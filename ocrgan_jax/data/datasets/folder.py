@@ -11,22 +11,21 @@ from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import AnomalyDataset
-from ocrgan_jax.data.datasets.mvtec_ad import TREE, list_tree
+from ocrgan_jax.data.datasets.mvtec_ad import TREE, list_by_folder, list_tree
 from ocrgan_jax.data.examples import (
   NORMAL,
   NORMAL_TYPE,
   UNLABELLED,
   Example,
   Examples,
-  folder_label,
   folders_there,
   left_out,
   look_into,
   name_some,
+  names_in,
   require_folder,
-  subfolders,
 )
-from ocrgan_jax.data.mask_files import is_mask_folder, with_masks
+from ocrgan_jax.data.masks import with_masks
 
 LAYOUT = f'a folder of normal images, or one with {TREE}'
 
@@ -36,21 +35,18 @@ NOT_SOUND = ('test', 'ground_truth')  # subfolders of a plain folder that are le
 class Folder(AnomalyDataset):
   """The user's own images."""
 
-  LICENSE = "the user's own"
-
   def list_examples(self) -> Examples:
     """Lists a tree in MVTec AD's layout if there is one, else the images in the folder."""
     root = require_folder(self.source, LAYOUT)
     test_dir = self.settings.test_dir
     if (root / 'train').is_dir():
-      tree = list_tree(root)
+      listed = list_tree(root)
       if not test_dir:
-        return tree
-      test, warnings = _list_test(test_dir)
-      return tree._replace(test=test, warnings=(*tree.warnings, *warnings))
-    train, told = _list_sound(root, Path(test_dir) if test_dir else None)
+        return listed
+    else:
+      listed = _list_sound(root, Path(test_dir) if test_dir else None)
     test, warnings = _list_test(test_dir)
-    return Examples(train, test, (*told, *warnings))
+    return listed._replace(test=test, warnings=(*listed.warnings, *warnings))
 
 
 class TestImages(Folder):
@@ -64,30 +60,25 @@ class TestImages(Folder):
     return Examples([], test, tuple(warnings))
 
 
-def _list_sound(root: Path, test_dir: Path | None) -> tuple[list[Example], list[str]]:
-  """The images of a plain folder, all normal, and warnings."""
+def _list_sound(root: Path, test_dir: Path | None) -> Examples:
+  """The images of a plain folder, all normal."""
   same = test_dir is not None and os.path.realpath(test_dir) == os.path.realpath(root)
   found = look_into(root, without=None if same else test_dir)
   warnings = left_out(root, found)
-  names = {path: path.relative_to(root) for path in found.images}
-  kept = [path for path in found.images if not {*NOT_SOUND} & {*names[path].parts[:-1]}]
+  names = names_in(root, found.images)
+  kept = [name for name in names if not {*NOT_SOUND} & {*Path(name).parts[:-1]}]
   if not kept:
     raise InputError(
       '; '.join([f'no images in {root}{folders_there(root)}', *warnings, f'expected {LAYOUT}'])
     )
-  if len(kept) < len(names):
-    others = sorted(names.keys() - {*kept})
-    warnings.append(
-      f'{len(others)} image(s) in {root} left out, in a folder called {" or ".join(NOT_SOUND)}: '
-      + name_some(root, others)
-    )
-  if nested := [path for path in kept if path.parent != root]:
-    folders = sorted({root / names[path].parts[0] for path in nested})
-    warnings.append(
-      f'{len(nested)} of {len(kept)} photographs are in subfolders of {root} and count as sound, '
-      f'too: {name_some(root, folders)}; move defective ones out'
-    )
-  return [Example(names[p].as_posix(), NORMAL, NORMAL_TYPE, p) for p in kept], warnings
+  if others := [name for name in names if name not in {*kept}]:
+    where = f'in {root} left out, in a folder called {" or ".join(NOT_SOUND)}'
+    warnings.append(name_some('image', others, where))
+  if nested := [name for name in kept if '/' in name]:
+    folders = sorted({name.partition('/')[0] for name in nested})
+    what = f'hold {len(nested)} of {len(kept)} photographs, which count as sound, too'
+    warnings.append(name_some('subfolder', folders, f'of {root} {what} (move defective ones out)'))
+  return Examples([Example(n, NORMAL, NORMAL_TYPE, root / n) for n in kept], [], tuple(warnings))
 
 
 def _list_test(test_dir: str) -> tuple[list[Example], list[str]]:
@@ -96,15 +87,11 @@ def _list_test(test_dir: str) -> tuple[list[Example], list[str]]:
     return [], []
   root = require_folder(test_dir, 'a folder of test images')
   direct = look_into(root, nested=False)
-  warnings = left_out(root, direct)
-  test = [Example(p.name, UNLABELLED, 'unlabelled', p) for p in direct.images]
-  for folder in (path for path in subfolders(root) if not is_mask_folder(path)):
-    found = look_into(folder)
-    warnings += left_out(folder, found)
-    label, kind = folder_label(folder.name)
-    test += [Example(p.relative_to(root).as_posix(), label, kind, p) for p in found.images]
+  labelled, told = list_by_folder(root, root)
+  test = [Example(p.name, UNLABELLED, 'unlabelled', p) for p in direct.images] + labelled
+  warnings = left_out(root, direct) + told
   if not test:
     where = f'no images in data.test_dir = {root}{folders_there(root)}'
     raise InputError('; '.join([where, *warnings]))
-  with_their_masks, mask_warnings = with_masks(test, root)
-  return with_their_masks, [*warnings, *mask_warnings]
+  masked, told_of_masks = with_masks(test, root)
+  return masked, warnings + told_of_masks

@@ -1,4 +1,4 @@
-"""KolektorSDD: surfaces of 50 electrical commutators, eight images each.
+"""KolektorSDD: surfaces of 50 electrical commutators, eight images each (Tabernik et al., 2019).
 
   data_dir/kos01/Part0.jpg
   data_dir/kos01/Part0_label.bmp     defective if any pixel is not 0
@@ -8,13 +8,16 @@ until they hold `data.train_share` of the normal images; the other normal images
 defective ones are for testing. Items that contain identical files stay in the same split.
 With `data.split = 'image'` normal images are drawn one by one instead, which puts near copies
 of test images into training.
+
+https://www.vicos.si/resources/kolektorsdd/, licence CC BY-NC-SA 4.0.
 """
 
-from collections import defaultdict
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from ocrgan_jax.core.checks import one_of
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import read_file
 from ocrgan_jax.data.builder import AnomalyDataset
@@ -28,26 +31,30 @@ from ocrgan_jax.data.examples import (
   images_directly_in,
   require_folder,
 )
+from ocrgan_jax.data.group_rules import numbered
+from ocrgan_jax.data.grouping import take_groups
+from ocrgan_jax.data.settings import DataSettings
+from ocrgan_jax.twins.pairs import connect
 
 LAYOUT = '<data_dir>/kos01/Part0.jpg with Part0_label.bmp'
-SPLITS = ('item', 'image')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KolektorSettings(DataSettings):
+  """What the split draws."""
+
+  split: str = one_of('item', 'image')
 
 
 class KolektorSdd(AnomalyDataset):
   """KolektorSDD: grey images of about 500×1260, with cracks a few pixels wide."""
 
-  HOMEPAGE = 'https://www.vicos.si/resources/kolektorsdd/'
-  LICENSE = 'CC BY-NC-SA 4.0'
-  CITATION = (
-    'D. Tabernik, S. Šela, J. Skvarč, D. Skočaj: Segmentation-Based Deep-Learning Approach for '
-    'Surface-Defect Detection. Journal of Intelligent Manufacturing, 2019.'
-  )
+  SETTINGS = KolektorSettings
+  settings: KolektorSettings
 
   def list_examples(self) -> Examples:
     """Splits the normal images as the config says; all defective ones are for testing."""
     root, settings = require_folder(self.source, LAYOUT), self.settings
-    if settings.split not in SPLITS:
-      raise InputError(f'data.split is {settings.split!r}; it must be one of {", ".join(SPLITS)}')
     examples = [
       _label(path, root)
       for item in sorted(root.glob('kos*'))
@@ -60,47 +67,22 @@ class KolektorSdd(AnomalyDataset):
     anomalous = [e for e in examples if e.label == ANOMALOUS]
     if settings.split == 'image':
       return Examples(normal, anomalous, train_share=settings.train_share)
-    train, test = split_items(normal, settings.train_share, settings.split_seed)
+    drawn = take_groups(
+      _items(normal), round(settings.train_share * len(normal)), settings.split_seed, at_least=True
+    )
+    train = [e for e, is_drawn in zip(normal, drawn, strict=True) if is_drawn]
+    test = [e for e, is_drawn in zip(normal, drawn, strict=True) if not is_drawn]
     return Examples(train, test + anomalous)
 
 
-def split_items(
-  examples: list[Example], share: float, seed: int
-) -> tuple[list[Example], list[Example]]:
-  """Draws whole items until they hold a share of the examples.
-
-  Items that have an image in common are drawn together.
-
-  Args:
-    examples: the item of each is its `path.parent`.
-    share: share of the examples to draw.
-    seed: seed of the draw.
-
-  Returns:
-    The examples of the drawn items, and the others.
-  """
-  group_of: dict[Path, Path] = {}  # union-find: item → another item of its group, or itself
-
-  def find(item: Path) -> Path:
-    while group_of.setdefault(item, item) != item:
-      item = group_of[item]
-    return item
-
-  first_with: dict[bytes, Path] = {}
-  for example in examples:
-    item = find(example.path.parent)
-    group_of[find(first_with.setdefault(example.read(), item))] = item
-  groups = defaultdict(list)
-  for example in examples:
-    groups[find(example.path.parent)].append(example)
-
-  names = sorted(groups)
-  train: list[Example] = []
-  for index in np.random.default_rng(seed).permutation(len(names)):
-    if len(train) < round(share * len(examples)):
-      train += groups[names[index]]
-  chosen = set(train)
-  return sorted(train), [example for example in examples if example not in chosen]
+def _items(examples: list[Example]) -> np.ndarray:
+  """The item of each image, int [images]; of items with an image in common, the last one's."""
+  item = numbered(example.path.parent for example in examples)
+  content = numbered(example.read() for example in examples) + len(examples)
+  group = connect(2 * len(examples), np.stack([item, content], axis=1))[item]
+  last = np.zeros(len(examples), int)
+  np.maximum.at(last, group, item)
+  return last[group]
 
 
 def _label(path: Path, root: Path) -> Example:

@@ -1,4 +1,4 @@
-"""Magnetic tile surface defects (Huang, Qiu, Yuan, 2020).
+"""Magnetic tile surface defects (Huang, Qiu, Yuan: The Visual Computer 36, 2020).
 
 Two layouts are supported. The authors':
 
@@ -7,7 +7,11 @@ Two layouts are supported. The authors':
 
 It has no official split: a share of the normal images is for training. And MVTec AD's
 (`data_dir/train/good` and so on), which is already split.
+
+https://github.com/abin24/Magnetic-tile-defect-datasets., to be used with a citation.
 """
+
+from pathlib import Path
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.builder import AnomalyDataset
@@ -29,36 +33,30 @@ LAYOUT = f'MT_Free/Imgs/*.jpg and MT_<defect>/Imgs/*.jpg, or {TREE}'
 class MagneticTile(AnomalyDataset):
   """Magnetic tiles: grey images of many sizes, five defect types, with masks."""
 
-  HOMEPAGE = 'https://github.com/abin24/Magnetic-tile-defect-datasets.'
-  LICENSE = 'cite the paper'
-  CITATION = (
-    'Y. Huang, C. Qiu, K. Yuan: Surface defect saliency of magnetic tile. '
-    'The Visual Computer 36, 2020.'
-  )
-
   def list_examples(self) -> Examples:
     """Takes a share of the normal images for training; the rest and all defects are for testing."""
     root = require_folder(self.source, LAYOUT)
     if (root / 'train').is_dir():
       return list_tree(root)
-
-    def examples(kind: str, label: int) -> list[Example]:
-      folder = root / f'MT_{kind}' / 'Imgs'
-      images = [path for path in image_files(folder) if path.suffix.lower() != '.png']
-      defect = NORMAL_TYPE if label == NORMAL else kind.lower()
-      return [
-        Example(
-          path.relative_to(root).as_posix(),
-          label,
-          defect,
-          path,
-          path.with_suffix('.png') if label and path.with_suffix('.png').is_file() else None,
-        )
-        for path in images
-      ]
-
-    normal = examples('Free', NORMAL)
+    normal = [
+      Example(path.relative_to(root).as_posix(), NORMAL, NORMAL_TYPE, path)
+      for path in _images(root, 'Free')
+    ]
     if not normal:
       raise InputError(f'no images in {root / "MT_Free" / "Imgs"}; expected {LAYOUT}')
-    anomalous = [e for kind in DEFECTS for e in examples(kind, ANOMALOUS)]
+    anomalous = [
+      Example(path.relative_to(root).as_posix(), ANOMALOUS, kind.lower(), path, _mask(path))
+      for kind in DEFECTS
+      for path in _images(root, kind)
+    ]
     return Examples(normal, anomalous, train_share=self.settings.train_share)
+
+
+def _images(root: Path, kind: str) -> list[Path]:
+  files = image_files(root / f'MT_{kind}' / 'Imgs')
+  return [path for path in files if path.suffix.lower() != '.png']
+
+
+def _mask(image: Path) -> Path | None:
+  mask = image.with_suffix('.png')
+  return mask if mask.is_file() else None

@@ -4,6 +4,8 @@ data_dir/bottle/train/good/000.png
 data_dir/bottle/test/good/000.png
 data_dir/bottle/test/broken_large/000.png
 data_dir/bottle/ground_truth/broken_large/000_mask.png    (optional)
+
+https://www.mvtec.com/company/research/datasets/mvtec-ad, licence CC BY-NC-SA 4.0.
 """
 
 from pathlib import Path
@@ -14,18 +16,17 @@ from ocrgan_jax.data.examples import (
   NORMAL_TYPE,
   Example,
   Examples,
-  folder_label,
+  examples_in,
   folders_there,
   image_files,
   images_directly_in,
-  left_out,
-  look_into,
   name_some,
+  names_in,
   require_category,
   require_folder,
   subfolders,
 )
-from ocrgan_jax.data.mask_files import is_mask_folder, with_masks
+from ocrgan_jax.data.masks import is_mask_folder, with_masks
 
 TREE = 'train/good/*.png, test/good/*.png and test/<defect>/*.png'
 LAYOUT = f'<data_dir>/<category>/ with {TREE}'
@@ -33,13 +34,6 @@ LAYOUT = f'<data_dir>/<category>/ with {TREE}'
 
 class MvtecAd(AnomalyDataset):
   """MVTec AD: 15 categories of objects and textures, with masks of the defects."""
-
-  HOMEPAGE = 'https://www.mvtec.com/company/research/datasets/mvtec-ad'
-  LICENSE = 'CC BY-NC-SA 4.0'
-  CITATION = (
-    'P. Bergmann, M. Fauser, D. Sattlegger, C. Steger: MVTec AD - A Comprehensive Real-World '
-    'Dataset for Unsupervised Anomaly Detection. CVPR 2019.'
-  )
 
   def list_examples(self) -> Examples:
     """Lists `train/good` and all of `test` for the config's category."""
@@ -64,37 +58,41 @@ def list_tree(root: Path) -> Examples:
   Raises:
     InputError: if `train/good` contains no images.
   """
-  warnings: list[str] = []
-
-  def examples(folder: Path) -> list[Example]:
-    found = look_into(folder)
-    warnings.extend(left_out(folder, found))
-    label, defect_type = folder_label(folder.name)
-    return [
-      Example(path.relative_to(root).as_posix(), label, defect_type, path) for path in found.images
-    ]
-
   sound = root / 'train' / NORMAL_TYPE
-  train = examples(sound)
+  train, warnings = examples_in(sound, root)
   if not train:
     others = '' if sound.is_dir() else folders_there(root / 'train')
     where = f'no images in {sound}{others}'
     raise InputError('; '.join([where, *warnings, f'expected {TREE} in {root}']))
-  folders = [path for path in subfolders(root / 'test') if not is_mask_folder(path)]
-  test, mask_warnings = with_masks(
-    [example for folder in folders for example in examples(folder)], root / 'test'
-  )
-  warnings += mask_warnings
+  test, told = list_by_folder(root / 'test', root)
+  test, told_of_masks = with_masks(test, root / 'test')
+  warnings += told + told_of_masks
   for folder in (root, root / 'train', root / 'test'):
     if strays := images_directly_in(folder):
-      warnings.append(
-        f'{len(strays)} image(s) directly in {folder} left out: {name_some(folder, strays)}; move '
-        'them into a folder'
-      )
+      where = f'directly in {folder} left out (move them into a folder)'
+      warnings.append(name_some('image', names_in(folder, strays), where))
   for folder in subfolders(root / 'train'):
     if folder != sound and (strays := image_files(folder)):
-      warnings.append(
-        f'{len(strays)} image(s) in {folder} left out: {name_some(folder, strays)}; training takes '
-        f'those in {sound} alone'
-      )
+      where = f'in {folder} left out (training takes those in {sound} alone)'
+      warnings.append(name_some('image', names_in(folder, strays), where))
   return Examples(train, test, tuple(warnings))
+
+
+def list_by_folder(test: Path, root: Path) -> tuple[list[Example], list[str]]:
+  """Lists test images, labelled by their folder.
+
+  Args:
+    test: the folder that holds one folder for each defect type.
+    root: to which names are relative.
+
+  Returns:
+    The images, and warnings.
+  """
+  examples: list[Example] = []
+  warnings: list[str] = []
+  for folder in subfolders(test):
+    if not is_mask_folder(folder):
+      found, told = examples_in(folder, root)
+      examples += found
+      warnings += told
+  return examples, warnings

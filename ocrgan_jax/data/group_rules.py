@@ -1,27 +1,25 @@
-"""Groups of images that show the same part; whatever is held out is held out by group.
+"""Which images show the same part, by the config's `data.groups`.
 
-The config's `data.groups` says where they come from: 'twins', images that look like the same part
-(`grouping.py`); 'none', each image is a group; the path of a CSV table of path and group;
-'exif:SECONDS', photographs taken within so many seconds of the one before; or a regular expression
-for an image's path, whose first parenthesis (or whole match) is the group.
+'twins': images that look like the same part (`grouping.py`); 'none': each image is a group; the
+path of a CSV table of path and group; 'exif:SECONDS': photographs taken within so many seconds of
+the one before; or a regular expression for an image's path, whose first parenthesis (or whole
+match) is the group.
 """
 
 import csv
-import datetime
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import absolute, user_path
+from ocrgan_jax.data.decoding import date_taken
 from ocrgan_jax.data.examples import Example
 
 TWINS, NONE, EXIF, TABLE = 'twins', 'none', 'exif:', '.csv'
-EXIF_IFD, DATE_TAKEN, SUBSECONDS = 0x8769, 0x9003, 0x9291
 
 
 def check_rule(rule: str) -> str:
@@ -46,7 +44,7 @@ def with_absolute_table(rule: str) -> str:
 
 
 def read_groups(rule: str, examples: Sequence[Example]) -> np.ndarray:
-  """The groups that the user's rule gives, one for each image.
+  """The group of each image by the user's rule.
 
   Args:
     rule: the config's `data.groups`, but not 'twins'.
@@ -62,18 +60,24 @@ def read_groups(rule: str, examples: Sequence[Example]) -> np.ndarray:
   if rule == NONE:
     return np.arange(len(examples))
   if rule.endswith(TABLE):
-    keys = _from_table(user_path(rule), examples)
+    keys: Sequence[Hashable] = _from_table(user_path(rule), examples)
   elif rule.startswith(EXIF):
     keys = _from_dates(float(rule.removeprefix(EXIF)), examples)
   else:
     keys = _from_names(rule, examples)
-  numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-  if len(numbers) == 1 and len(keys) > 1:
+  groups = numbered(keys)
+  if len(groups) > 1 and not groups.any():
     raise InputError(
       f'data.groups = {rule!r} puts all {len(keys)} images into one group, so none can be held '
       'out; give a rule that tells parts apart'
     )
-  return np.array([numbers[key] for key in keys], int)
+  return groups
+
+
+def numbered(keys: Iterable[Hashable]) -> np.ndarray:
+  """Numbers keys from 0 in the order in which they first appear: int [keys]."""
+  numbers: dict[Hashable, int] = {}
+  return np.array([numbers.setdefault(key, len(numbers)) for key in keys], int)
 
 
 def _from_names(rule: str, examples: Sequence[Example]) -> list[str]:
@@ -88,13 +92,7 @@ def _from_names(rule: str, examples: Sequence[Example]) -> list[str]:
 
 
 def _from_table(path: Path, examples: Sequence[Example]) -> list[str]:
-  try:
-    rows = [row for row in csv.reader(io.StringIO(path.read_text())) if row]
-  except (OSError, ValueError, csv.Error) as error:
-    reason = error.strerror if isinstance(error, OSError) else error
-    raise InputError(f'cannot read data.groups = {path}: {reason}') from None
-  if any(len(row) != 2 for row in rows):
-    raise InputError(f'data.groups = {path}: each line must be path,group')
+  rows = _read_table(path)
   groups = {name: group for name, group in rows if (name, group) != ('path', 'group')}
   names = {example.name for example in examples}
   unknown = [name for name in groups if name not in names]
@@ -111,44 +109,31 @@ def _from_table(path: Path, examples: Sequence[Example]) -> list[str]:
   return [groups[example.name] for example in examples]
 
 
-def _from_dates(seconds: float, examples: Sequence[Example]) -> list[str]:
+def _read_table(path: Path) -> list[list[str]]:
+  """The lines of a CSV table, each a path and a group."""
+  try:
+    rows = [row for row in csv.reader(io.StringIO(path.read_text())) if row]
+  except (OSError, ValueError, csv.Error) as error:
+    reason = error.strerror if isinstance(error, OSError) else error
+    raise InputError(f'cannot read data.groups = {path}: {reason}') from None
+  if any(len(row) != 2 for row in rows):
+    raise InputError(f'data.groups = {path}: each line must be path,group')
+  return rows
+
+
+def _from_dates(seconds: float, examples: Sequence[Example]) -> list[int]:
   """A group ends where the next photograph, in order of time, was taken later than that."""
-  times = [_date_taken(example) for example in examples]
-  order = sorted(range(len(times)), key=lambda i: times[i])
-  keys, group = [''] * len(times), 0
-  for before, i in zip([order[0], *order], order, strict=False):
-    group += times[i] - times[before] > seconds
-    keys[i] = str(group)
-  return keys
+  times = np.array([_date_taken(example) for example in examples])
+  order = np.argsort(times, kind='stable')
+  groups = np.zeros(len(times), int)
+  groups[order[1:]] = np.cumsum(np.diff(times[order]) > seconds)
+  return groups.tolist()
 
 
 def _date_taken(example: Example) -> float:
-  """When a photograph was taken, in seconds."""
   try:
-    fields = Image.open(io.BytesIO(example.read())).getexif().get_ifd(EXIF_IFD)
-    taken = datetime.datetime.strptime(str(fields[DATE_TAKEN]), '%Y:%m:%d %H:%M:%S')
-    fraction = str(fields.get(SUBSECONDS, '')).strip()
-    return taken.replace(tzinfo=datetime.UTC).timestamp() + float(f'0.{fraction or 0}')
+    return date_taken(example.read())
   except (OSError, ValueError, KeyError):
     raise InputError(
       f'{example.name} has no date in its EXIF data, which data.groups = exif:… needs'
     ) from None
-
-
-def take_groups(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-  """Draws whole groups at random until they have so many images.
-
-  Args:
-    groups: int [images].
-    count: of images. The last group is taken if that comes nearer to it.
-    seed: the same seed draws the same.
-
-  Returns:
-    bool [images], which are drawn: at least one group, and never all of several.
-  """
-  names, sizes = np.unique(groups, return_counts=True)
-  order = np.random.default_rng(seed).permutation(len(names))
-  total = np.cumsum(sizes[order])
-  taken = int(np.abs(total - count).argmin()) + 1
-  taken = max(1, min(taken, len(names) - 1))
-  return np.isin(groups, names[order[:taken]])

@@ -8,7 +8,8 @@ from PIL import Image
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import NORMAL, NORMAL_TYPE, Example
-from ocrgan_jax.data.groups import check_rule, read_groups, take_groups
+from ocrgan_jax.data.group_rules import check_rule, read_groups
+from ocrgan_jax.data.grouping import take_groups
 from ocrgan_jax.data.images import hold_out
 from ocrgan_jax.heads.fitting import deal_folds
 from ocrgan_jax.runs.training_images import load_training_images
