@@ -14,20 +14,15 @@ def step_memory(shape: Shape, dtype: str) -> int:
   return peak_memory(program.compile())
 
 
-def memory_shares(shape: Shape, dtype: str) -> tuple[float, float]:
-  """Splits the memory of the training step into bytes per image and fixed bytes.
+def benchmark_memory(shape: Shape, dtype: str) -> Row:
+  """Computes the largest batch of a model that fits in the device's memory.
 
-  Both are computed from two batch sizes, large enough that the memory for the parameters'
-  gradients does not hide that for the images. The batch of the shape is ignored.
+  The bytes per image and the fixed ones follow from two batch sizes, large enough that the memory
+  for the parameters' gradients does not hide that for the images. The shape's batch is ignored.
   """
   small, large = (step_memory(shape._replace(batch=batch), dtype) for batch in (16, 32))
   per_image = (large - small) / 16
-  return per_image, small - 16 * per_image
-
-
-def benchmark_memory(shape: Shape, dtype: str) -> Row:
-  """Computes the largest batch of a model that fits in the device's memory."""
-  per_image, fixed = memory_shares(shape, dtype)
+  fixed = small - 16 * per_image
   limit = (jax.devices()[0].memory_stats() or {}).get('bytes_limit')
   total = limit or os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return {

@@ -1,5 +1,6 @@
 """Builds the model and the programs to measure."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -59,8 +60,8 @@ def model_of(shape: Shape, dtype: str) -> OCRGAN:
 
 def new_arrays(what: str, model: OCRGAN, *, shapes_only: bool = False) -> Any:
   """What a program of `lower` takes before the images, from seed 0, or its shapes."""
-  new = lambda: create_state(model, 0)
-  state = jax.eval_shape(new) if shapes_only else initial_state(model, 0)
+  create = functools.partial(create_state, model, 0)
+  state = jax.eval_shape(create) if shapes_only else initial_state(model, 0)
   return state if what == 'train' else Trained(state, np.ones((), np.float32))
 
 
