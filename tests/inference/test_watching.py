@@ -1,6 +1,5 @@
 """Watched folders, with a scorer that reads a verdict from each file."""
 
-import csv
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from ocrgan_jax.inference.prediction import Prediction
 from ocrgan_jax.inference.shift import LEAST
 from ocrgan_jax.inference.watched_table import notes_of
 from ocrgan_jax.inference.watching import PAUSES, watch
+from tests.inference.test_predict import read_csv
 from tests.inference.test_shift import calibrated
 
 
@@ -69,10 +69,9 @@ def run(monkeypatch: pytest.MonkeyPatch, line: Path) -> Callable[..., tuple[int,
 
 
 def rows(line: Path) -> list[tuple[str, str]]:
-  with (line / 'out.csv').open() as file:
-    return [
-      (Path(row['path']).name, row['error'] or row['decision']) for row in csv.DictReader(file)
-    ]
+  return [
+    (Path(row['path']).name, row['error'] or row['decision']) for row in read_csv(line / 'out.csv')
+  ]
 
 
 WAIT = [None, *PAUSES, None]  # until an unreadable file gets its row
@@ -110,8 +109,7 @@ def test_a_changed_file_is_scored_again_also_after_a_restart(
   assert run(None) == (0, 0)
   assert rows(line)[3:] == [('last.png', 'normal')]
   assert 'out.csv already has 2 images; those that have not changed' in capsys.readouterr().err
-  with (line / 'out.csv').open() as file:
-    assert len({row['map'] for row in csv.DictReader(file)}) == 4
+  assert len({row['map'] for row in read_csv(line / 'out.csv')}) == 4
   # A table without notes, as earlier versions wrote it: what is newer than the table has changed.
   notes_of(line / 'out.csv').unlink()
   (line / 'last.png').write_text('anomalous')
