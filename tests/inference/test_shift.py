@@ -6,15 +6,14 @@ from scipy.stats import binom
 
 from ocrgan_jax.inference.shift import LEAST, RATE, is_shifted, shift_warning
 from ocrgan_jax.scoring.anomaly_score import Score
-from ocrgan_jax.scoring.calibration import Calibration, calibrate
+from ocrgan_jax.scoring.calibration import Calibration, fit_calibration
 from tests.conftest import tiny_model
 
 RULE: Score = tiny_model().score
 
 
 def calibrated(held_out: np.ndarray, num_groups: int = 0) -> Calibration:
-  unit = np.ones((1, 4, 4), np.float32)
-  return calibrate(held_out, RULE, map_unit=unit, map_maximum=1.0, num_groups=num_groups)
+  return fit_calibration(held_out, RULE, map_maximum=1.0, num_groups=num_groups or len(held_out))
 
 
 @pytest.mark.parametrize(('held_out', 'photographs'), [(12, 20), (60, 20), (40, 201)])
