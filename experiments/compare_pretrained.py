@@ -44,10 +44,8 @@ def load_network() -> torch.nn.Module:
 def read(path: Path, size: int) -> torch.Tensor:
   """Reads an image: float32 [3, size, size], normalised as for ImageNet."""
   image = Image.open(path).convert('RGB').resize((size, size), Image.Resampling.BOX)
-  pixels = (np.asarray(image, np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(
-    STD, np.float32
-  )
-  return torch.from_numpy(pixels).permute(2, 0, 1)
+  pixels = torch.from_numpy(np.asarray(image, np.float32) / 255)
+  return ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)
 
 
 @torch.no_grad()
@@ -153,7 +151,6 @@ def main() -> None:
   told = {
     'train_minutes': (trained - begun) / 60,
     'images_per_second': len(test) / (ended - trained),
-    'steps': 0,
     'gib': int(status.partition('VmHWM:')[2].split()[0]) / 2**20,  # peak, by Linux
   }
   print(json.dumps(told))

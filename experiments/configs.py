@@ -1,13 +1,14 @@
-"""The config of an experiment's run: a config file by name, a recipe, and changed fields."""
+"""The configs of experiments: a config file by name, a recipe, and changed fields."""
 
 import ast
 import importlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import ml_collections
 
-from ocrgan_jax.core import command_line
+from ocrgan_jax.configs import default
 from ocrgan_jax.core.checks import flat_fields
 from ocrgan_jax.core.errors import InputError
 
@@ -21,7 +22,6 @@ QUICK: dict[str, Any] = {
   'train.steps': 3,
   'train.batch_size': 8,
   'train.checkpoint_every': 1,
-  'train.warmup': 0,
 }
 # The development sets: name → config file, category, folder in `--data_dir`.
 SETS = {
@@ -33,6 +33,11 @@ SETS = {
   'casting': ('folder', '', 'casting'),
   'ball_screw': ('folder', '', 'ball_screw'),
   'cookie': ('folder', '', 'cookie'),
+}
+# Sets that nothing is developed on.
+OTHERS = {
+  'screw': ('mvtec', 'screw', 'mvtec_ad'),
+  'kolektor_items': ('kolektor', '', 'kolektor_sdd'),
 }
 # The fields that have flags of their own, so `--override` refuses them.
 WITH_FLAGS = ('seed', 'data_dir', 'data.dataset', 'data.category')
@@ -53,11 +58,8 @@ def config_of(
     The config.
 
   Raises:
-    InputError: if there is no such file or category.
+    InputError: if there is no such category.
   """
-  if name not in command_line.CONFIG_NAMES:
-    known = ', '.join(command_line.CONFIG_NAMES)
-    raise InputError(f'there is no config {name!r}; there are {known}')
   module = importlib.import_module(f'ocrgan_jax.configs.{name}')
   try:
     config = module.get_config(','.join(filter(None, (category, recipe))))
@@ -67,12 +69,26 @@ def config_of(
   return ml_collections.ConfigDict(config.copy_and_resolve_references())
 
 
-def parse_overrides(texts: Sequence[str], config: ml_collections.ConfigDict) -> dict[str, Any]:
+def config_of_set(
+  name: str, data_dir: str, recipe: str, fields: dict[str, Any] | None = None
+) -> ml_collections.ConfigDict:
+  """Builds the config of a run on one of SETS or OTHERS, whose folders are in `data_dir`."""
+  file, category, folder = (SETS | OTHERS)[name]
+  own = str(Path(data_dir, folder)) if folder else ''
+  return config_of(file, category, recipe, {'data_dir': own, **(fields or {})})
+
+
+def check_known(flag: str, names: Sequence[str], known: Collection[str]) -> None:
+  """Raises an InputError if a name that a flag gives is not known."""
+  if unknown := [name for name in names if name not in known]:
+    raise InputError(f'--{flag}: there is no {unknown[0]!r}; there are {", ".join(known)}')
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
   """Parses the values of `--override=field=value`.
 
   Args:
     texts: the values, each as 'field=value'.
-    config: any config; it gives the known fields and their types.
 
   Returns:
     field → parsed value.
@@ -80,21 +96,21 @@ def parse_overrides(texts: Sequence[str], config: ml_collections.ConfigDict) -> 
   Raises:
     InputError: if a field is unknown or in WITH_FLAGS, or its value has the wrong type.
   """
-  known, found = flat_fields(config), {}
+  known, found = flat_fields(default.get_config()), {}
   for text in texts:
     name, _, value = text.partition('=')
     if name not in known:
       raise InputError(f'--override={text}: there is no field {name!r}; see configs/default.py')
     if name in WITH_FLAGS:
       raise InputError(f'--override={text}: use --seeds, --categories and --data_dir instead')
+    kind = type(known[name])
     try:
-      parsed = value if isinstance(known[name], str) else ast.literal_eval(value)
-      if isinstance(known[name], float) and type(parsed) is int:
-        parsed = float(parsed)
-      if known[name] is not None and type(parsed) is not type(known[name]):
-        raise ValueError
-      found[name] = parsed
+      parsed = value if kind is str else ast.literal_eval(value)
     except (ValueError, SyntaxError):
-      kind = type(known[name]).__name__
-      raise InputError(f'--override={text}: {value!r} is no {kind}') from None
+      parsed = value
+    if kind is float and type(parsed) is int:
+      parsed = float(parsed)
+    if known[name] is not None and type(parsed) is not kind:
+      raise InputError(f'--override={text}: {value!r} is no {kind.__name__}')
+    found[name] = parsed
   return found

@@ -13,33 +13,27 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from absl import flags
 from scipy.stats import betabinom
 
-from experiments import configs
-from experiments.configs import SETS
-from experiments.runner import append, load_tested
+import ocrgan_jax
+from experiments import markdown, rows
+from experiments.configs import SETS, check_known, config_of_set
+from experiments.markdown import mean, number
+from experiments.rows import Row
+from experiments.tested import load_tested, outputs
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import write_text
-from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
-from ocrgan_jax.data.images import Images
 from ocrgan_jax.heads.tails import combine
-from ocrgan_jax.inference.scorer import Scorer
-from ocrgan_jax.reports.evaluation import evaluate
-from ocrgan_jax.reports.trivial import BANDS, NEAREST
-from ocrgan_jax.reports.twins import without_twins
+from ocrgan_jax.reports.trivial import NEAREST
 from ocrgan_jax.scoring.calibration import CONFIDENCE, Calibration
 from ocrgan_jax.scoring.metrics import image_auroc
-from ocrgan_jax.training.log import read_lines
-from ocrgan_jax.training.train import train
 
 RECIPES = ('bands', 'paper')
 # Metrics that go into a line of results.
@@ -59,67 +53,66 @@ KEPT = (
 def main() -> int:
   """Runs the command."""
   values = flags.FLAGS
-  workdir = Path(values.workdir)
-  for given, known in ((values.sets, SETS), (values.recipes, RECIPES)):
-    if unknown := [name for name in given if name not in known]:
-      raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(known)}')
-  failed = 0
+  workdir, failed = Path(values.workdir), False
+  check_known('sets', values.sets, SETS)
+  check_known('recipes', values.recipes, RECIPES)
   seeds = command_line.parse_ints('seeds', values.seeds)
-  for seed in seeds:
-    for recipe in values.recipes:
-      for name in values.sets:
-        try:
-          run(workdir, values.data_dir, name, recipe, values.image_size, seed)
-        except InputError as error:
-          failed += 1
-          print(f'failed: {name}, {recipe}, seed {seed}: {error}', file=sys.stderr)
-  lines = [x for x in read_lines(workdir / 'results.jsonl') if x['image_size'] == values.image_size]
+  for seed, recipe, name in itertools.product(seeds, values.recipes, values.sets):
+    try:
+      run(workdir, values.data_dir, name, recipe, values.image_size, seed)
+    except InputError as error:
+      failed = True
+      print(f'failed: {name}, {recipe}, seed {seed}: {error}', file=sys.stderr)
+  done = rows.read(workdir / 'results.jsonl')
+  lines = [row for row in done if row['image_size'] == values.image_size]
   text = '\n'.join(table(lines, values.sets) for table in (means, by_heads, by_seed))
   write_text(workdir / 'table.md', text)
   print(text)
-  return int(failed > 0)
+  return int(failed)
 
 
 def run(workdir: Path, data_dir: str, name: str, recipe: str, size: int, seed: int) -> None:
   """Trains and evaluates one recipe on one set, unless its line of results is there already.
 
-  Args:
-    workdir: folder of all runs.
-    data_dir: folder that contains the datasets' folders.
-    name: a key of SETS.
-    recipe: one of RECIPES.
-    size: side of the images in pixels; 0 to choose it by the photographs.
-    seed: seed of the run.
+  `workdir` is the folder of all runs, `data_dir` contains the datasets' folders, and the size is
+  the side of the images in pixels, 0 to choose it by the photographs.
   """
-  results = workdir / 'results.jsonl'
   key = {'set': name, 'recipe': recipe, 'image_size': size, 'seed': seed}
-  if any(key.items() <= line.items() for line in read_lines(results)):
+  if rows.find(workdir / 'results.jsonl', **key):
     return
   print(f'{name}, {recipe}, {size} pixels, seed {seed}', file=sys.stderr)
   folder = workdir / '-'.join([name, str(size), str(seed), recipe])
-  begun = time.monotonic()
-  train(config_of(data_dir, name, recipe, size, seed), folder)
-  minutes = (time.monotonic() - begun) / 60
-  metrics = evaluate(folder, pictures=False)
-  row: dict[str, Any] = {
+  begun = time.perf_counter()
+  ocrgan_jax.train(
+    config_of_set(name, data_dir, recipe, {'image_size': size, 'seed': seed}), folder
+  )
+  minutes = (time.perf_counter() - begun) / 60
+  metrics = ocrgan_jax.evaluate(folder, pictures=False)
+  scorer, dataset, images = load_tested(folder)
+  scores = scorer.score(images)  # compiles
+  begun = time.perf_counter()
+  scorer.score(images)
+  seconds = time.perf_counter() - begun
+  trivial = {k: v for k, v in metrics['trivial'].items() if k != NEAREST}
+  row: Row = {
     **key,
     **{name: metrics.get(name) for name in KEPT},
     'minutes': round(minutes, 2),
+    'trivial': max(trivial.items(), key=lambda item: item[1]),
+    'asked': round(1 - scorer.config.score.threshold_quantile, 6),
+    'expected': expected_alarms(scorer.calibration, metrics['num_normal']),
+    'images_per_second': round(len(images) / seconds, 1),
+    'recall_at_1_percent': recall_at(scores, dataset.test.labels, 0.01),
   }
-  trivial = {k: v for k, v in metrics['trivial'].items() if k not in (BANDS, NEAREST)}
-  row['trivial'] = max(trivial.items(), key=lambda item: item[1])
-  scorer, dataset, images = load_tested(folder)
-  row['asked'] = round(1 - scorer.config.score.threshold_quantile, 6)
-  row['expected'] = expected_alarms(scorer.calibration, row['num_normal'])
-  scores = scorer.score(images)  # compiles
-  begun = time.monotonic()
-  scorer.score(images)
-  row['images_per_second'] = round(len(images) / (time.monotonic() - begun), 1)
-  row['recall_at_1_percent'] = recall_at(scores, dataset.test.labels, 0.01)
-  if scorer.model.score.heads_on:
-    row['heads'] = subsets_of_heads(scorer, images, dataset)
+  if recipe == 'bands':
+    judged = np.ones(len(scores), bool)
+    if metrics['headline'] != 'image_auroc':  # then it leaves out what training shows, too
+      judged = ~np.isin(dataset.test.groups, dataset.train.groups)
+    (found,) = outputs(scorer, images, 'heads')
+    names = scorer.config.score.heads.split(',')
+    row['heads'] = subsets_of_heads(names, found[judged], dataset.test.labels[judged])
   jax.clear_caches()  # each recipe has its own program
-  append(results, row)
+  rows.append(workdir / 'results.jsonl', row)
 
 
 def recall_at(scores: np.ndarray, labels: np.ndarray, rate: float) -> float:
@@ -128,30 +121,19 @@ def recall_at(scores: np.ndarray, labels: np.ndarray, rate: float) -> float:
   return float((scores[labels == ANOMALOUS] > normal[int(rate * len(normal))]).mean())
 
 
-def subsets_of_heads(scorer: Scorer, images: Images, dataset: Prepared) -> dict[str, float | None]:
-  """The AUROC of each subset of the heads, on the images that the headline is about.
+def subsets_of_heads(
+  names: Sequence[str], surprises: np.ndarray, labels: np.ndarray
+) -> dict[str, float | None]:
+  """The AUROC of each subset of the heads, by names joined by commas.
 
-  Heads are fitted apart from each other, so leaving some out needs no other fit.
-
-  Args:
-    scorer: of the run.
-    images: of the test set.
-    dataset: of the run.
-
-  Returns:
-    Names joined by commas → AUROC.
+  Heads are fitted apart from each other, so leaving some out needs no other fit. Surprises are
+  -log p of each head, float32 [images, heads].
   """
-  said = np.concatenate([values['heads'] for _, values in scorer.batches(images, ('heads',))])
-  labels, names = dataset.test.labels, scorer.model.score.heads_on
-  known = np.isin(dataset.test.groups, dataset.train.groups)
-  metrics = without_twins(dataset.test, known, said.max(1))
-  judged = ~known if metrics['headline'] != 'image_auroc' else np.ones(len(labels), bool)
   found = {}
   for count in range(1, len(names) + 1):
     for chosen in itertools.combinations(range(len(names)), count):
-      scores = np.asarray(combine(jnp.asarray(said[:, chosen]), axis=1))
-      key = ','.join(names[i] for i in chosen)
-      found[key] = image_auroc(labels[judged], scores[judged])
+      scores = np.asarray(combine(jnp.asarray(surprises[:, chosen]), axis=1))
+      found[','.join(names[i] for i in chosen)] = image_auroc(labels, scores)
   return found
 
 
@@ -168,107 +150,81 @@ def expected_alarms(calibration: Calibration, count: int) -> tuple[int, int]:
   return int(alarms.ppf(tail)), int(alarms.ppf(1 - tail))
 
 
-def config_of(
-  data_dir: str, name: str, recipe: str, size: int, seed: int
-) -> ml_collections.ConfigDict:
-  """The config of one run; arguments as in `run`."""
-  file, category, folder = SETS[name]
-  fields = {
-    'data_dir': str(Path(data_dir, folder)) if folder else '',
-    'image_size': size,
-    'seed': seed,
-  }
-  return configs.config_of(file, category, recipe, fields)
-
-
-def means(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
+def means(lines: Sequence[Row], sets: Sequence[str]) -> str:
   """A table of the recipes: the headline AUROC on each set, its mean over seeds.
 
-  Args:
-    lines: lines of `results.jsonl`, of one size of images.
-    sets: the columns.
-
-  Returns:
-    The text, with '–' where nothing was run, and with the mean over the sets if all were.
+  Where nothing was run is '–', and so is the mean over the sets unless all were run.
   """
-  text = ['| | ' + ' | '.join(sets) + ' | mean |', '|---' * (len(sets) + 2) + '|']
+  cells = []
   for recipe in RECIPES:
-    found = {}
-    for name in sets:
-      rows = [x for x in lines if (x['recipe'], x['set']) == (recipe, name)]
-      if rows:
-        found[name] = float(np.mean([row[row['headline']] for row in rows]))
+    found: dict[str, list[float]] = {}
+    for row in lines:
+      if row['recipe'] == recipe and row['set'] in sets:
+        found.setdefault(row['set'], []).append(row[row['headline']])
     if found:
-      mean = float(np.mean([*found.values()])) if len(found) == len(sets) else None
-      cells = ['–' if x is None else f'{x:.3f}' for x in (*map(found.get, sets), mean)]
-      text.append(f'| {recipe} | ' + ' | '.join(cells) + ' |')
-  trivial = {x['set']: x['trivial'] for x in lines}
-  cells = [f'{trivial[name][1]:.3f}' if name in trivial else '–' for name in sets]
-  return '\n'.join([*text, '| best trivial score | ' + ' | '.join(cells) + ' | |']) + '\n'
+      values = [mean(found.get(name, [])) for name in sets]
+      cells.append([recipe, *map(number, [*values, mean(values)])])
+  trivial = {row['set']: row['trivial'][1] for row in lines}
+  cells.append(['best trivial score', *(number(trivial.get(name)) for name in sets), ''])
+  return '\n'.join([*markdown.table(['', *sets, 'mean'], cells), ''])
 
 
-def by_heads(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
+def by_heads(lines: Sequence[Row], sets: Sequence[str]) -> str:
   """A table of the heads: each left out, each alone, and the choice of heads for a set unseen.
 
-  Args:
-    lines: lines of `results.jsonl`, of one size of images.
-    sets: the columns.
-
-  Returns:
-    The text; '' unless there are lines with heads for all sets. In its last row the subset of
-    heads for each set is the one with the best mean over all other sets.
+  In its last line the subset of heads for each set is the one with the best mean over all other
+  sets. There is no table, '', unless there are lines with heads for all sets.
   """
-  first = {x['set']: x['heads'] for x in reversed(lines) if 'heads' in x}
+  first = {row['set']: row['heads'] for row in reversed(lines) if 'heads' in row}
   if len(sets) < 2 or any(name not in first for name in sets):
     return ''
   subsets = [*first[sets[0]]]
-  table = np.array([[first[name][subset] for name in sets] for subset in subsets])
+  aurocs = np.array([[first[name][subset] for name in sets] for subset in subsets])
   names = max(subsets, key=len).split(',')
-  rows = {'all heads': table[-1]}
+  shown = {'all heads': aurocs[-1]}
   for name in names:
     rest = ','.join(x for x in names if x != name)
-    rows[f'without {name}'] = table[subsets.index(rest)]
-  rows |= {f'{name} alone': table[subsets.index(name)] for name in names}
-  left_out = [np.delete(table, i, axis=1).mean(1).argmax() for i in range(len(sets))]
-  rows['chosen on the other sets'] = table[left_out, range(len(sets))]
-  text = ['| heads | ' + ' | '.join(sets) + ' | mean |', '|---' * (len(sets) + 2) + '|']
-  for label, row in rows.items():
-    text.append(f'| {label} | ' + ' | '.join(f'{x:.3f}' for x in (*row, row.mean())) + ' |')
+    shown[f'without {name}'] = aurocs[subsets.index(rest)]
+  shown |= {f'{name} alone': aurocs[subsets.index(name)] for name in names}
+  left_out = [np.delete(aurocs, i, axis=1).mean(1).argmax() for i in range(len(sets))]
+  shown['chosen on the other sets'] = aurocs[left_out, range(len(sets))]
+  cells = [[label, *map(number, row), number(row.mean())] for label, row in shown.items()]
   chosen = '; '.join(f'{n}: {subsets[i]}' for n, i in zip(sets, left_out, strict=True))
-  return '\n'.join([*text, '', f'Chosen on the other sets: {chosen}.', ''])
+  table = markdown.table(['heads', *sets, 'mean'], cells)
+  return '\n'.join([*table, '', f'Chosen on the other sets: {chosen}.', ''])
 
 
-def by_seed(lines: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-  """A table of the runs: the AUROC of each seed, recall, and false alarms asked, told and found.
+def by_seed(lines: Sequence[Row], sets: Sequence[str]) -> str:
+  """A table of the runs: the AUROC of each seed, recall, and false alarms.
 
-  Args:
-    lines: lines of `results.jsonl`, of one size of images.
-    sets: the sets to show.
-
-  Returns:
-    The text, with the number of runs whose false alarms were as told.
+  Below it is the number of runs whose false alarms are within the predicted interval.
   """
-  text = [
-    '| set | recipe | seed | image AUROC (without twins) | AUPRO | recall at the threshold; at 1 % '
-    'false alarms | false alarms of sound images: asked, told (95 %), found | groups | min | '
-    'images/s |',
-    '|---|---|---|---|---|---|---|---|---|---|',
-  ]
-  cells, held = 0, 0
-  shown = lambda value: '–' if value is None else f'{value:.3f}'
-  order = lambda x: (sets.index(x['set']), [*RECIPES].index(x['recipe']), x['seed'])
-  for row in sorted((x for x in lines if x['set'] in sets), key=order):
-    found, (low, high) = round(row['false_alarm_rate'] * row['num_normal']), row['expected']
-    cells, held = cells + 1, held + (low <= found <= high)
+  cells, held = [], 0
+  order = lambda row: (sets.index(row['set']), RECIPES.index(row['recipe']), row['seed'])
+  for row in sorted((row for row in lines if row['set'] in sets), key=order):
+    observed, (low, high) = round(row['false_alarm_rate'] * row['num_normal']), row['expected']
+    held += low <= observed <= high
     twins = row['image_auroc_without_twins']
-    text.append(
-      f'| {row["set"]} | {row["recipe"]} | {row["seed"]} | {row["image_auroc"]:.3f}'
-      + (f' ({twins:.3f})' if twins is not None else '')
-      + f' | {shown(row["aupro"])} | {shown(row["recall"])}; {shown(row["recall_at_1_percent"])} | '
-      f'{row["asked"]:.0%}, {low} to {high}, {found} of {row["num_normal"]} | '
-      f'{row["num_held_out_groups"]} | {row["minutes"]:.1f} | {row["images_per_second"]:.0f} |'
+    cells.append(
+      [
+        row['set'],
+        row['recipe'],
+        str(row['seed']),
+        number(row['image_auroc']) + (f' ({number(twins)})' if twins is not None else ''),
+        number(row['aupro']),
+        f'{number(row["recall"])}; {number(row["recall_at_1_percent"])}',
+        f'{row["asked"]:.0%}, {low} to {high}, {observed} of {row["num_normal"]}',
+        str(row['num_held_out_groups']),
+        f'{row["minutes"]:.1f}',
+        f'{row["images_per_second"]:.0f}',
+      ]
     )
-  return '\n'.join([*text, '', f'False alarms as told: {held} of {cells} runs.', ''])
+  head = ['set', 'recipe', 'seed', 'image AUROC (without twins)', 'AUPRO']
+  head.append('recall at the threshold; at 1 % false alarms')
+  head.append('false alarms of sound images: requested, predicted (95 %), observed')
+  table = markdown.table([*head, 'groups', 'min', 'images/s'], cells)
+  within = f'False alarms within the predicted interval: {held} of {len(cells)} runs.'
+  return '\n'.join([*table, '', within, ''])
 
 
 if __name__ == '__main__':

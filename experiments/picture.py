@@ -12,13 +12,23 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.runner import load_tested
+from experiments.tested import load_tested
 from ocrgan_jax.core import command_line
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
 from ocrgan_jax.drawing import figures
 from ocrgan_jax.drawing.overlay import outline, tinted
 
 QUANTILES = (0.95, 0.8, 0.65, 0.5, 0.35)  # of the scores of anomalous images
+
+
+def choose(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+  """The test images to show: anomalous ones at QUANTILES of their scores, and a sound one."""
+
+  def at(label: int, quantile: float) -> int:
+    own = np.flatnonzero(labels == label)
+    return int(own[np.argsort(scores[own])[int(quantile * (len(own) - 1))]])
+
+  return np.array([*(at(ANOMALOUS, q) for q in QUANTILES), at(NORMAL, 0.5)])
 
 
 def picture(workdir: str, output: Path) -> None:
@@ -29,26 +39,22 @@ def picture(workdir: str, output: Path) -> None:
     output: the PNG to write.
   """
   scorer, dataset, images = load_tested(workdir)
-  test = dataset.test
-  scores = scorer.score(images)
-  of = lambda label: np.flatnonzero(test.labels == label)
-  at = lambda chosen, q: chosen[np.argsort(scores[chosen])[int(q * (len(chosen) - 1))]]
-  chosen = np.array([*(at(of(ANOMALOUS), q) for q in QUANTILES), at(of(NORMAL), 0.5)])
+  labels, scores = dataset.test.labels, scorer.score(images)
+  chosen = choose(labels, scores)
   limit, views = scorer.map_limit(), scorer.explain(images[chosen])
-  rows = ['photograph', *(['reconstruction'] if 'reconstruction' in views else []), 'found']
+  restored = [figures.to_uint8(views[name]) for name in ('reconstruction',) if name in views]
   columns = {}
   for k, i in enumerate(chosen):
     anomalous = scores[i] > scorer.calibration.threshold
-    truth = 'sound' if test.labels[i] == NORMAL else 'defective'
-    title = (
-      f'{truth}, {scorer.scale(scores[[i]])[0]:.2f}:\n{"anomalous" if anomalous else "normal"}'
-    )
+    truth = 'sound' if labels[i] == NORMAL else 'defective'
+    verdict = 'anomalous' if anomalous else 'normal'
     photograph, share = figures.to_uint8(views['input'][k]), views['map'][k] / limit
     found = tinted(photograph, share)
     if anomalous:
       outline(found, share > 1)
-    made = [figures.to_uint8(views['reconstruction'][k])] if 'reconstruction' in views else []
-    columns[title] = np.stack([photograph, *made, found])
+    title = f'{truth}, {scorer.scale(scores[[i]])[0]:.2f}:\n{verdict}'
+    columns[title] = np.stack([photograph, *(x[k] for x in restored), found])
+  rows = ['photograph', *(['reconstruction'] if restored else []), 'found']
   figures.sheet(output, rows, columns)
 
 

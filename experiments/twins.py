@@ -10,36 +10,24 @@ writing the records, and compiling unless that was done before.
 
 import tempfile
 import time
-from pathlib import Path
 
 import ml_collections
 import numpy as np
 from absl import flags
 
-from experiments.configs import SETS, config_of
+from experiments.configs import OTHERS, SETS, check_known, config_of_set
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import NORMAL, UNLABELLED
 from ocrgan_jax.scoring.metrics import image_auroc
 
-# Also sets that nothing is developed on: name → config file, category, folder in `--data_dir`.
-MORE = SETS | {
-  'screw': ('mvtec', 'screw', 'mvtec_ad'),
-  'kolektor_items': ('kolektor', '', 'kolektor_sdd'),
-}
+NAMES = [*SETS, *OTHERS]
 HEAD = '| set | images | groups | largest | sound test images with a twin | AUROC | seconds |'
 
 
-def measure(config: ml_collections.ConfigDict, data_dir: str) -> list[str]:
-  """Checks a set anew.
-
-  Args:
-    config: of the set.
-    data_dir: its folder.
-
-  Returns:
-    The cells of its row: images, groups, the largest, the sound test images, AUROC and seconds.
+def measure(config: ml_collections.ConfigDict) -> list[str]:
+  """Checks a set anew, and returns the cells of its row, those of HEAD after the first.
 
   Raises:
     InputError: if the set is not there.
@@ -47,7 +35,7 @@ def measure(config: ml_collections.ConfigDict, data_dir: str) -> list[str]:
   start = time.perf_counter()
   with tempfile.TemporaryDirectory() as prepared:
     config.data.prepared_dir = prepared
-    dataset = prepare_dataset(data_dir, config.data)
+    dataset = prepare_dataset(config.data_dir, config.data)
   seconds = time.perf_counter() - start
   train, test = dataset.train, dataset.test
   _, sizes = np.unique(np.concatenate([train.groups, test.groups]), return_counts=True)
@@ -68,14 +56,11 @@ def measure(config: ml_collections.ConfigDict, data_dir: str) -> list[str]:
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
-  if unknown := [name for name in values.sets if name not in MORE]:
-    raise InputError(f'there is no {unknown[0]!r}; there are {", ".join(MORE)}')
+  check_known('sets', values.sets, NAMES)
   print(HEAD, '|---' * HEAD.count(' | ') + '|---|', sep='\n')
   for name in values.sets:
-    file, category, folder = MORE[name]
-    data_dir = str(Path(values.data_dir, folder)) if folder else ''
     try:
-      cells = measure(config_of(file, category, 'bands'), data_dir)
+      cells = measure(config_of_set(name, values.data_dir, 'bands'))
       print(f'| {" | ".join([name, *cells])} |', flush=True)
     except InputError as error:
       print(f'| {name} | not measured: {error} |', flush=True)
@@ -83,6 +68,6 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_string('data_dir', None, 'folder that contains the folders of the datasets')
-  flags.DEFINE_list('sets', list(MORE), f'datasets: {", ".join(MORE)}')
+  flags.DEFINE_list('sets', NAMES, f'datasets: {", ".join(NAMES)}')
   flags.mark_flag_as_required('data_dir')
   command_line.run(main)

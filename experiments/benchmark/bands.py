@@ -1,59 +1,50 @@
 """Times the recipe `bands`: measuring the training images, the fit, and scoring."""
 
 import time
-from typing import Any
+from functools import partial
 
 import jax
 import numpy as np
 
 from experiments.benchmark.programs import Shape, first_device, random_batch
-from experiments.benchmark.timing import report_rate, time_calls
+from experiments.benchmark.timing import rate_row, time_calls
+from experiments.rows import Row
 from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
-from ocrgan_jax.heads.fitting import fit
-from ocrgan_jax.heads.judgement import judge
-from ocrgan_jax.heads.measurements import Measurements, measure
-from ocrgan_jax.model.inputs import to_float
+from ocrgan_jax.heads.fitting import fit_heads
+from ocrgan_jax.heads.measurements import Measurements
+from ocrgan_jax.model.score_step import score_step
 from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.training.bands import measure_step
 
-TRAINED_ON = 300  # images; the fit works on n×n matrices
 
-
-def benchmark_bands(shape: Shape, count: int = TRAINED_ON) -> list[dict[str, Any]]:
-  """Times the parts of the recipe `bands`.
-
-  Args:
-    shape: size and batch; the width is ignored.
-    count: number of images to fit to.
-
-  Returns:
-    The rows of the table.
-  """
+def benchmark_bands(size: int, batch: int, count: int) -> list[Row]:
+  """Times measuring, the fit to so many images, scores alone, and scores with maps."""
   config, mesh = default.get_config('bands'), first_device()
-  config.image_size = shape.size
-  heads, images = build_model(config).score.heads_on, random_batch(shape, mesh)
-  name = f'{shape.size}, batch {shape.batch}'
-  measuring = sharding.jit_over_batch(lambda x: measure(to_float(x)), mesh, num_replicated=0)
-  rate = lambda call: [shape.batch / seconds for seconds in time_calls(call)]
-  rows = [report_rate(f'bands {name}', rate(lambda: measuring(images)))]
-  one = jax.tree.map(np.asarray, measuring(images))
-  rng, batches = np.random.default_rng(0), -(-count // shape.batch)
+  config.image_size = size
+  model, images = build_model(config), random_batch(Shape(size, 0, batch), mesh)
+  measuring = sharding.jit_over_batch(measure_step, mesh, num_replicated=0)
+  rate = lambda name, call: rate_row(f'{name} {size}, batch {batch}', batch, time_calls(call))
+  found = [rate('bands', lambda: measuring(images))]
+  measured = _many(jax.device_get(measuring(images)), count)
+  start = time.perf_counter()
+  heads = fit_heads(measured, np.arange(count), model.score.heads_on).heads
+  row: Row = {'name': f'fit {size} to {count} images', 'value': time.perf_counter() - start}
+  nbytes = sum(x.nbytes for x in jax.tree.leaves(heads))
+  found.append({**row, 'unit': 's', 'mib': nbytes / 2**20})
+  heads = jax.device_put(heads, sharding.replicated(mesh))
+  for what, outputs in (('score', ('score',)), ('map', ('score', 'map'))):
+    scoring = sharding.jit_over_batch(score_step, mesh, model=model, outputs=outputs)
+    found.append(rate(what, partial(scoring, heads, images)))
+  return found
 
-  def many(x: np.ndarray) -> np.ndarray:  # noise, so that no two images are the same
-    x = np.concatenate([x] * batches)[:count]
+
+def _many(measured: Measurements, count: int) -> Measurements:
+  """So many measurements, each with noise, so that no two images are the same."""
+  rng = np.random.default_rng(0)
+
+  def repeat(x: np.ndarray) -> np.ndarray:
+    x = np.concatenate([x] * -(-count // len(x)))[:count]
     return np.asarray(x * rng.uniform(0.9, 1.1, x.shape), np.float32)
 
-  measured = Measurements(many(one.statistics), many(one.detail), None)
-  start = time.perf_counter()
-  detector = fit(measured, np.arange(count), heads).detector
-  seconds, size = time.perf_counter() - start, sum(x.nbytes for x in jax.tree.leaves(detector))
-  print(f'fit {shape.size} to {count} images: {seconds:.2f} s; it takes {size / 2**20:.1f} MiB')
-  rows.append({'name': 'fit', 'images': count, 'seconds': seconds, 'mib': size / 2**20})
-  detector = jax.device_put(detector, sharding.replicated(mesh))
-  for what in ('score', 'map'):
-    judging = sharding.jit_over_batch(
-      lambda d, x, what=what: getattr(judge(d, to_float(x)), what), mesh, num_replicated=1
-    )
-    call = lambda judging=judging: judging(detector, images)
-    rows.append(report_rate(f'{what} {name}', rate(call)))
-  return rows
+  return Measurements(repeat(measured.statistics), repeat(measured.detail), None)

@@ -1,42 +1,34 @@
-"""What the device can do at most, apart from products of matrices: memory and convolutions."""
-
-from typing import Any
+"""The most that the device can do: products of matrices, convolutions, copies in memory."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from experiments.benchmark.timing import time_calls
+from experiments.benchmark.timing import median_of
+from experiments.rows import Row
 
 
-def benchmark_copy(gib: float) -> dict[str, Any]:
-  """GB/s of a copy within the device's memory, bytes read and written.
+def benchmark_products(dtype: str, side: int) -> Row:
+  """TFLOP/s of products of large square matrices."""
+  # Random numbers, since ones use less power on some accelerators and run faster.
+  matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
+  multiply = jax.jit(lambda a: a @ a)
+  rate = 2 * side**3 / median_of(lambda: multiply(matrix)) / 1e12
+  return {'name': f'products of {side}×{side} matrices, {dtype}', 'value': rate, 'unit': 'TFLOP/s'}
 
-  Args:
-    gib: size of the array.
 
-  Returns:
-    The row.
-  """
+def benchmark_copy(gib: float) -> Row:
+  """GB/s of a copy within the device's memory, bytes read and written."""
   array = jax.random.normal(jax.random.key(0), (int(gib * 2**28),))
   negate = jax.jit(jnp.negative)
-  rate = 2 * array.nbytes / float(np.median(time_calls(lambda: negate(array)))) / 1e9
-  print(f'{f"copy of {gib:g} GiB within the device":50} {rate:10.1f} GB/s')
-  return {'name': 'copy', 'gb_per_second': rate}
+  rate = 2 * array.nbytes / median_of(lambda: negate(array)) / 1e9
+  return {'name': f'copy of {gib:g} GiB within the device', 'value': rate, 'unit': 'GB/s'}
 
 
-def benchmark_convolution(dtype: str, side: int, channels: int, batch: int) -> dict[str, Any]:
-  """TFLOP/s of one convolution as the networks have them, 4×4 of stride 2, by XLA alone.
+def benchmark_convolution(dtype: str, side: int, channels: int, batch: int) -> Row:
+  """TFLOP/s of one convolution as the networks have them, by XLA alone.
 
-  Args:
-    dtype: of the computation.
-    side: of the input.
-    channels: of the input; the output has twice as many.
-    batch: images.
-
-  Returns:
-    The row.
+  It is 4×4 with stride 2, on [batch, side, side, channels], and doubles the channels.
   """
   x = jax.random.normal(jax.random.key(0), (batch, side, side, channels), dtype)
   kernel = jax.random.normal(jax.random.key(1), (4, 4, channels, 2 * channels), dtype)
@@ -46,8 +38,7 @@ def benchmark_convolution(dtype: str, side: int, channels: int, batch: int) -> d
       x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=numbers
     )
   )
-  seconds = float(np.median(time_calls(lambda: convolve(x, kernel))))
-  rate = 2 * 16 * batch * (side // 2) ** 2 * channels * 2 * channels / seconds / 1e12
+  flops = 2 * 16 * batch * (side // 2) ** 2 * channels * 2 * channels
+  rate = flops / median_of(lambda: convolve(x, kernel)) / 1e12
   name = f'convolution of {batch}×{side}×{side}×{channels}, {dtype}'
-  print(f'{name:50} {rate:10.1f} TFLOP/s')
-  return {'name': name, 'tflops': rate}
+  return {'name': name, 'value': rate, 'unit': 'TFLOP/s'}

@@ -4,17 +4,13 @@ from experiments.benchmark.programs import Shape, discriminator_width
 from ocrgan_jax.networks.discriminator import LATENT_SIZE
 
 
-def flops_by_hand(shape: Shape, d_width: int = 0) -> dict[str, float]:
+def flops_by_hand(shape: Shape) -> dict[str, float]:
   """Counts multiplications and additions in the convolutions of a step, over all branches.
 
   A forward pass of G or D counts once, the gradient by its parameters as much again, and the
   gradient by its input as much again. G's loss needs G's forward pass with both gradients, and
   D's gradient by its input. D's loss needs D's forward pass with both gradients for three
   inputs. No gradient by the images themselves is needed.
-
-  Args:
-    shape: shape of the model and its batch.
-    d_width: channels of D's first stage; by default those of `discriminator_width`.
 
   Returns:
     FLOPs of 'train' and of 'score'.
@@ -32,7 +28,7 @@ def flops_by_hand(shape: Shape, d_width: int = 0) -> dict[str, float]:
   decoder = [conv((size >> (i + 1)) ** 2, inputs[i], ([3, *channels])[i]) for i in range(depth)]
   g = 2 * sum(encoder + decoder)
   g_first = 2 * encoder[0]
-  layers, c, side = [], d_width or discriminator_width(shape), size // 2
+  layers, c, side = [], discriminator_width(shape), size // 2
   layers.append(conv(side**2, 3, c))
   while side > 4:
     c, side = 2 * c, side // 2

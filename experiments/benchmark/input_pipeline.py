@@ -3,59 +3,53 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from experiments.benchmark.timing import report_rate, time_batches
-from ocrgan_jax.configs import folder
+from experiments.benchmark.timing import rate_row, time_calls
+from experiments.configs import config_of
+from experiments.rows import Row
 from ocrgan_jax.data.batches import TrainingBatches
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.framing import Framing
 from ocrgan_jax.data.images import load_images
 
-PHOTO_SIZE = 900  # side in pixels, as in MVTec AD's bottle
 
-
-def benchmark_input(num_photos: int = 64, batch: int = 32) -> list[dict[str, Any]]:
-  """Times the pipeline at 256 and 32 pixels, from memory and streamed from large PNGs.
-
-  Args:
-    num_photos: number of PNGs that are streamed.
-    batch: images per batch.
-
-  Returns:
-    The rows of the table.
-  """
-  rows = []
+def benchmark_input(num_photos: int, side: int, batch: int) -> list[Row]:
+  """Times the pipeline at 256 and 32 pixels, from memory and streamed from so many PNGs."""
+  found = []
   rng = np.random.default_rng(0)
   for size, count in ((256, 512), (32, 8192)):
     images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    rates = time_batches(TrainingBatches(images, batch, seed=0), 8 * 512 // size)
-    rows.append(report_rate(f'in memory, {size}, batch {batch}', rates))
+    batches = TrainingBatches(images, batch, seed=0)
+    found.append(_rate(f'in memory, {size}, batch {batch}', batches, batch, 8 * 512 // size))
   with tempfile.TemporaryDirectory() as root:
-    photos = make_photographs(Path(root), num_photos)
+    photos = _make_photographs(Path(root), num_photos, side)
     for size in (256, 32):
       streamed = load_images(photos, Framing(size), memory_gib=0)
       for workers in (0, os.cpu_count() or 1):
         batches = TrainingBatches(streamed, batch, seed=0, workers=workers)
         how = f'{workers} worker processes' if workers else 'threads'
-        name = f'streamed from {PHOTO_SIZE}×{PHOTO_SIZE} PNGs, {size}, {how}'
-        rows.append(report_rate(name, time_batches(batches, 4)))
-  return rows
+        name = f'streamed from {side}×{side} PNGs, {size}, {how}'
+        found.append(_rate(name, batches, batch, 4))
+  return found
 
 
-def make_photographs(root: Path, count: int) -> Split:
-  """Prepares synthetic photographs, 900×900 PNGs of smooth colours with sensor noise."""
+def _rate(name: str, batches: TrainingBatches, batch: int, count: int) -> Row:
+  seconds = time_calls(lambda: [next(batches) for _ in range(count)])
+  return rate_row(name, batch * count, seconds)
+
+
+def _make_photographs(root: Path, count: int, side: int) -> Split:
+  """Prepares synthetic photographs, PNGs of smooth colours with sensor noise."""
   rng = np.random.default_rng(0)
   for i in range(count):
     small = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    smooth = Image.fromarray(small).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BICUBIC)
-    noise = rng.integers(-2, 3, (PHOTO_SIZE, PHOTO_SIZE, 3))
+    smooth = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
+    noise = rng.integers(-2, 3, (side, side, 3))
     pixels = np.clip(np.asarray(smooth) + noise, 0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(root / f'{i:03}.png', compress_level=1)
-  config = folder.get_config()
-  config.data.prepared_dir, config.data.groups = str(root / 'prepared'), 'none'
-  return prepare_dataset(str(root), config.data).train
+  fields = {'data.prepared_dir': str(root / 'prepared'), 'data.groups': 'none'}
+  return prepare_dataset(str(root), config_of('folder', '', 'paper', fields).data).train

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jax.stages import Compiled, Wrapped
+from jax.stages import Compiled, Lowered
 
 from ocrgan_jax.configs import default
 from ocrgan_jax.core import sharding
@@ -14,6 +14,7 @@ from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.model.score_step import score_step
 from ocrgan_jax.model.settings import build_model
+from ocrgan_jax.model.state import Trained, create_state, initial_state
 from ocrgan_jax.training.step import train_step
 
 
@@ -48,37 +49,40 @@ def discriminator_width(shape: Shape) -> int:
 
 
 def model_of(shape: Shape, dtype: str) -> OCRGAN:
-  """Builds a model with the default settings.
-
-  Args:
-    shape: shape of the model.
-    dtype: type of the computation.
-
-  Returns:
-    The model.
-  """
+  """Builds a model with the default settings."""
   config = default.get_config()
   config.image_size, config.model.width, config.model.dtype = shape.size, shape.width, dtype
   config.model.discriminator_width = discriminator_width(shape)
-  return build_model(config)
+  model = build_model(config)
+  assert isinstance(model, OCRGAN)
+  return model
 
 
-def random_batch(shape: Shape, mesh: Mesh) -> jax.Array:
+def new_arrays(what: str, model: OCRGAN, *, shapes_only: bool = False) -> Any:
+  """What a program of `lower` takes before the images, from seed 0, or its shapes."""
+  create = functools.partial(create_state, model, 0)
+  state = jax.eval_shape(create) if shapes_only else initial_state(model, 0)
+  return state if what == 'train' else Trained(state, np.ones((), np.float32))
+
+
+def random_batch(shape: Shape, mesh: Mesh, seed: int = 0) -> jax.Array:
   """Random images on the device, uint8 [batch, size, size, 3]."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
   images = rng.integers(0, 256, (shape.batch, shape.size, shape.size, 3), dtype=np.uint8)
   return sharding.put_batch(images, mesh)
 
 
-def training_program(model: OCRGAN, mesh: Mesh) -> Wrapped:
-  """The jitted training step, (state, batch) → (state, losses)."""
-  return sharding.jit_over_batch(functools.partial(train_step, model=model), mesh, donate=True)
+def lower(what: str, model: OCRGAN, mesh: Mesh, batch: int) -> Lowered:
+  """Traces a program from shapes alone, ready to compile.
 
-
-def scoring_program(model: OCRGAN, mesh: Mesh) -> Wrapped:
-  """The jitted scoring, (state, map unit, batch) → scores."""
-  scored = lambda *arguments: score_step(*arguments, model=model)['score']
-  return sharding.jit_over_batch(scored, mesh, num_replicated=2)
+  It is 'train', (state, images) → (state, losses), or 'score', (trained, images) → scores.
+  """
+  arrays = new_arrays(what, model, shapes_only=True)
+  images = jax.ShapeDtypeStruct((batch, model.image_size, model.image_size, 3), np.uint8)
+  if what == 'train':
+    return sharding.jit_over_batch(train_step, mesh, donate=True, model=model).lower(arrays, images)
+  scoring = sharding.jit_over_batch(score_step, mesh, model=model, outputs=('score',))
+  return scoring.lower(arrays, images)
 
 
 def peak_memory(compiled: Compiled) -> int:

@@ -1,4 +1,4 @@
-"""Repeats measurements, and prints the lines of the table."""
+"""Repeats a call, and makes the row of its rate."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ocrgan_jax.data.batches import TrainingBatches
+from experiments.rows import Row
 
 REPEATS = 7
 
@@ -23,32 +23,13 @@ def time_calls(call: Callable[[], Any]) -> list[float]:
   return seconds
 
 
-def time_batches(batches: TrainingBatches, count: int) -> list[float]:
-  """Images/s of the pipeline over `count` batches, REPEATS times after a warm-up."""
-  rates = []
-  for repeat in range(REPEATS + 1):
-    start, images = time.perf_counter(), 0
-    for _ in range(count):
-      images += len(next(batches))
-    if repeat:
-      rates.append(images / (time.perf_counter() - start))
-  return rates
+def median_of(call: Callable[[], Any]) -> float:
+  """The median seconds of a call."""
+  return float(np.median(time_calls(call)))
 
 
-def report_rate(name: str, rates: list[float]) -> dict[str, Any]:
-  """Prints one line of the table and returns its row.
-
-  Args:
-    name: what was measured.
-    rates: images/s of each repeat.
-
-  Returns:
-    The name, the median and the spread.
-  """
-  row = {
-    'name': name,
-    'images_per_second': float(np.median(rates)),
-    'spread': [min(rates), max(rates)],
-  }
-  print(f'{name:50} {np.median(rates):10.2f} images/s  ({min(rates):.2f} to {max(rates):.2f})')
-  return row
+def rate_row(name: str, images: int, seconds: list[float]) -> Row:
+  """The row of a rate, from the images and the seconds of each call: median and spread."""
+  rates = [images / s for s in seconds]
+  spread = [min(rates), max(rates)]
+  return {'name': name, 'value': float(np.median(rates)), 'unit': 'images/s', 'spread': spread}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.configs import parse_overrides
 from experiments.paper import tables
 from experiments.paper.experiment import Experiment, Results, run
 from ocrgan_jax.core import command_line
-from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, write_text
 
 Draw = Callable[[Results, Path], None]
@@ -32,9 +32,6 @@ def main(experiment: Experiment, draw: Draw | None = None) -> None:
   flags.DEFINE_multi_string('override', [], 'change a field of all configs: model.width=4')
   flags.DEFINE_bool('oracle', True, 'keep all checkpoints until the best on the test set is known')
   flags.DEFINE_bool('quick', False, 'check that it works: tiny models, one seed, two rows')
-  flags.DEFINE_integer(
-    'together', 1, 'models of one shape to train side by side, compiled once', lower_bound=1
-  )
   flags.DEFINE_enum('cluster', '', ['', 'slurm', 'local'], 'submit each run as a job (submitit)')
   flags.DEFINE_integer('devices', 1, 'accelerators of each job')
   flags.mark_flag_as_required('data_dir')
@@ -45,8 +42,6 @@ def _run(experiment: Experiment, draw: Draw | None) -> int:
   values = flags.FLAGS
   for flag in ('seeds', 'categories'):
     command_line.refuse_duplicates(flag, getattr(values, flag))
-  if values.cluster and values.together > 1:
-    raise InputError('--cluster makes a job of each run: leave out --together')
   path = Path(values.workdir, experiment.name)
   check_writable(path.with_suffix('.md'), '--workdir')
   results = run(
@@ -55,10 +50,9 @@ def _run(experiment: Experiment, draw: Draw | None) -> int:
     values.data_dir,
     seeds=command_line.parse_ints('seeds', values.seeds),
     categories=values.categories,
-    overrides=values.override,
+    overrides=parse_overrides(values.override),
     oracle=values.oracle,
     quick=values.quick,
-    together=values.together,
     cluster=values.cluster,
     devices=values.devices,
   )

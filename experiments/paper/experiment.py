@@ -1,6 +1,6 @@
 """A table or figure of the paper as a list of runs, and the function that runs them.
 
-Each row of a table is a setting or a category. It is run once per recipe, category and seed.
+Each row of a table is a setting or a category. It is run once per category and seed.
 """
 
 import itertools
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_collections
-import numpy as np
 
 from experiments import runner
-from experiments.configs import QUICK, config_of, parse_overrides
-from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.reports.trivial import BANDS
+from experiments.configs import QUICK, check_known, config_of
+from experiments.markdown import mean
+from experiments.rows import Row as Outcome
 
 RECIPES = {'paper': "the paper's training", 'bands': '`bands`'}
 MVTEC = {
@@ -54,7 +53,7 @@ class Experiment(NamedTuple):
     categories: categories averaged in rows without a category of their own, unless others are
       chosen.
     note: text below the table.
-    common: recipe → overrides for all its rows.
+    common: overrides for all its rows.
     by_validation: whether the table also shows validation AUROC, which is used for selection.
   """
 
@@ -65,7 +64,7 @@ class Experiment(NamedTuple):
   averages: dict[str, tuple[tuple[str, ...], float | None]] = {}  # noqa: RUF012
   categories: tuple[str, ...] = ('',)
   note: str = ''
-  common: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+  common: dict[str, Any] = {}  # noqa: RUF012
   by_validation: bool = False
 
 
@@ -73,7 +72,6 @@ class Cell(NamedTuple):
   """The fields that identify a run of a table."""
 
   row: str
-  recipe: str
   category: str
   seed: int
 
@@ -86,43 +84,42 @@ class Results(NamedTuple):
     outcomes: cell → its line from the runner.
     folders: cell → the folder of its run.
     overrides: the overrides given for all runs.
+    recipe: of all runs.
   """
 
   experiment: Experiment
-  outcomes: dict[Cell, runner.Row]
+  outcomes: dict[Cell, Outcome]
   folders: dict[Cell, Path]
   overrides: dict[str, Any]
-
-  def recipes(self) -> list[str]:
-    """The recipes that were run."""
-    return list(dict.fromkeys(cell.recipe for cell in self.outcomes))
+  recipe: str = 'paper'
 
   def seeds(self) -> list[int]:
     """The seeds that were run."""
     return sorted({cell.seed for cell in self.outcomes})
 
-  def values(self, row: str, recipe: str, field: str) -> list[float | None]:
+  def first_seed(self, row: str) -> list[Cell]:
+    """The cells of a row's first seed that were run without an error, for figures."""
+    first = self.seeds()[0]
+    return [
+      cell
+      for cell, outcome in self.outcomes.items()
+      if (cell.row, cell.seed) == (row, first) and 'error' not in outcome
+    ]
+
+  def values(self, row: str, field: str) -> list[float | None]:
     """Each seed's mean of a field over the row's categories; None if a value is missing."""
     found = []
     for seed in self.seeds():
-      cells = [c for c in self.outcomes if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
-      values = [value_of(self.outcomes[cell], field) for cell in cells]
-      known = [value for value in values if value is not None]
-      found.append(float(np.mean(known)) if known and len(known) == len(values) else None)
+      cells = [c for c in self.outcomes if (c.row, c.seed) == (row, seed)]
+      found.append(mean([value_of(self.outcomes[cell], field) for cell in cells]))
     return found
 
 
-def value_of(outcome: runner.Row, field: str) -> float | None:
-  """Returns one AUROC of a run.
-
-  Args:
-    outcome: its line from the runner.
-    field: a protocol, BANDS, or 'trivial' for the best of the other trivial scores.
-  """
-  trivial: dict[str, float] = outcome.get('trivial') or {}
+def value_of(outcome: Outcome, field: str) -> float | None:
+  """One AUROC of a run's line of results; the field 'trivial' is the best trivial score's."""
   if field == 'trivial':
-    return max((v for k, v in trivial.items() if k != BANDS), default=None)
-  value: float | None = trivial.get(field) if field == BANDS else outcome.get(field)
+    return max((outcome.get('trivial') or {}).values(), default=None)
+  value: float | None = outcome.get(field)
   return value
 
 
@@ -131,13 +128,12 @@ def run(
   workdir: Path,
   data_dir: str,
   *,
-  recipes: Sequence[str] = ('paper',),
+  recipe: str = 'paper',
   seeds: Sequence[int] = (0,),
   categories: Sequence[str] = (),
-  overrides: Sequence[str] = (),
+  overrides: dict[str, Any] | None = None,
   oracle: bool = True,
   quick: bool = False,
-  together: int = 1,
   cluster: str = '',
   devices: int = 1,
 ) -> Results:
@@ -147,13 +143,12 @@ def run(
     experiment: the experiment.
     workdir: the folder of all runs.
     data_dir: the dataset's folder.
-    recipes: from RECIPES.
+    recipe: from RECIPES.
     seeds: seeds of each run.
     categories: categories to run; by default the paper's.
-    overrides: changes to all configs, each as 'field=value'.
+    overrides: config fields to change in all runs, unless a row sets them.
     oracle: whether to keep all checkpoints until the best on the test set is known.
     quick: whether to run only tiny models, one seed and two rows.
-    together: as in `runner.run_all`.
     cluster: as in `runner.run_all`.
     devices: as in `runner.run_all`.
 
@@ -161,38 +156,34 @@ def run(
     The results.
 
   Raises:
-    InputError: if a category or an override is unknown, or no row remains.
+    InputError: if a category is unknown.
   """
   experiment = _select(experiment, categories, quick=quick)
-  common: dict[str, Any] = dict(QUICK) if quick else {}
+  given = {**(QUICK if quick else {}), **(overrides or {})}
   configs: dict[Cell, ml_collections.ConfigDict] = {}
-  runs = itertools.product(experiment.rows.items(), recipes, seeds[: 1 if quick else None])
-  for (label, row), recipe, seed in runs:
+  for (label, row), seed in itertools.product(
+    experiment.rows.items(), seeds[: 1 if quick else None]
+  ):
     for category in [row.category] if row.category else experiment.categories:
-      given = parse_overrides(overrides, config_of(experiment.config, category, recipe))
       fields = {
         'data_dir': data_dir,
         'seed': seed,
         'train.keep_checkpoints': oracle,
         'train.pictures': False,
-        **experiment.common.get(recipe, {}),
-        **common,
+        **experiment.common,
         **given,
         **row.overrides,
       }
-      cell = Cell(label, recipe, category, seed)
+      cell = Cell(label, category, seed)
       configs[cell] = config_of(experiment.config, category, recipe, fields)
-  if not configs:
-    raise InputError(f'{experiment.name} has no row for the recipe {" or ".join(recipes)}')
-  outcomes = runner.run_all(
-    [*configs.values()], workdir, together=together, cluster=cluster, devices=devices
-  )
+  outcomes = runner.run_all([*configs.values()], workdir, cluster=cluster, devices=devices)
   names = {cell: runner.name_of(config) for cell, config in configs.items()}
   return Results(
     experiment,
     {cell: outcomes[name] for cell, name in names.items()},
     {cell: workdir / name for cell, name in names.items()},
-    {**common, **given},
+    given,
+    recipe,
   )
 
 
@@ -200,12 +191,8 @@ def _select(experiment: Experiment, categories: Sequence[str], *, quick: bool) -
   """The experiment reduced to the chosen categories, and if `quick` to two rows."""
   rows = experiment.rows
   if categories:
-    of_rows = {row.category for row in rows.values() if row.category}
-    if of_rows:
-      unknown = [name for name in categories if name not in of_rows]
-      if unknown:
-        known = ', '.join(sorted(of_rows))
-        raise InputError(f'no category {unknown[0]!r} in {experiment.name}; there are {known}')
+    if of_rows := sorted({row.category for row in rows.values() if row.category}):
+      check_known('categories', categories, of_rows)
       rows = {label: row for label, row in rows.items() if row.category in categories}
     experiment = experiment._replace(categories=tuple(categories))
   if quick:

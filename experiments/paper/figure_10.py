@@ -6,13 +6,12 @@ python -m experiments.paper.figure_10 --data_dir=…/mvtec_ad
 import warnings
 from pathlib import Path
 
-import numpy as np
 from sklearn.manifold import TSNE
 
 from experiments.paper.command import main
-from experiments.paper.experiment import Cell, Experiment, Results, Row
-from experiments.paper.panels import make_panels, plain_name
-from experiments.runner import load_tested
+from experiments.paper.experiment import Experiment, Results, Row
+from experiments.paper.panels import make_panels
+from experiments.tested import load_tested, outputs
 from ocrgan_jax.drawing import figures
 
 ROW = 'FD and CS, forged'
@@ -27,33 +26,26 @@ EXPERIMENT = Experiment(
 )
 
 
-def features_of(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-  """The labels and D's latent features, float32 [images, features], of a run's test images."""
-  scorer, dataset, images = load_tested(folder)
-  found = [values['features'] for _, values in scorer.batches(images, ('features',))]
-  return dataset.test.labels, np.concatenate(found)
-
-
 def draw(results: Results, path: Path) -> None:
-  """Draws a panel for each recipe and category, for the first seed."""
-  recipes, seed = results.recipes(), results.seeds()[0]
+  """Draws a panel for each category, for the first seed."""
   categories = results.experiment.categories
-  figure, panels = make_panels(results, categories, 4)
-  for line, recipe in zip(panels, recipes, strict=True):
-    for panel, category in zip(line, categories, strict=True):
-      cell = Cell(ROW, recipe, category, seed)
-      panel.set(title=f'{category}, {plain_name(recipe)}', xticks=[], yticks=[])
-      if 'error' in results.outcomes[cell]:
-        panel.set_xlabel('not run')
-        continue
-      labels, features = features_of(results.folders[cell])
-      perplexity = min(30.0, (len(features) - 1) / 3)
-      with warnings.catch_warnings():
-        warnings.simplefilter('ignore', RuntimeWarning)  # raised if all features are equal
-        places = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
-      for label, name, color in figures.CLASSES[:2]:
-        panel.scatter(*places[labels == label].T, s=12, color=color, alpha=0.7, label=name)
-      panel.legend()
+  found = {cell.category: results.folders[cell] for cell in results.first_seed(ROW)}
+  figure, panels = make_panels(results, len(categories), 4)
+  for panel, category in zip(panels, categories, strict=True):
+    panel.set(title=category, xticks=[], yticks=[])
+    if category not in found:
+      panel.set_xlabel('not run')
+      continue
+    scorer, dataset, images = load_tested(found[category])
+    (features,) = outputs(scorer, images, 'features')
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore', RuntimeWarning)  # raised if all features are equal
+      places = TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(features)
+    for label, name, color in figures.CLASSES[:2]:
+      chosen = places[dataset.test.labels == label]
+      panel.scatter(*chosen.T, s=12, color=color, alpha=0.7, label=name)
+    panel.legend()
   figures.save(figure, path)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.paper.command import main
 from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row
-from experiments.paper.panels import plain_name
+from experiments.paper.panels import curve
 from ocrgan_jax.drawing import figures
 
 WIDTHS = {64: 0.983, 32: None, 16: None, 8: None, 4: 0.987, 2: None, 1: None}
@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
     f'width {width}': Row(value, overrides={'model.width': width})
     for width, value in WIDTHS.items()
   },
-  common={'paper': {'model.discriminator_width': 64}},
+  common={'model.discriminator_width': 64},
   categories=MVTEC_ALL,
   note='The paper draws this curve and gives numbers for two of its points.',
 )
@@ -33,18 +33,11 @@ EXPERIMENT = Experiment(
 def draw(results: Results, path: Path) -> None:
   """Draws AUROC against width."""
   figure = Figure(figsize=(6, 4))
-  panel = figure.subplots()
-  rows = results.experiment.rows
+  panel, rows = figure.subplots(), results.experiment.rows
   widths = [int(row.overrides['model.width']) for row in rows.values()]
-  for recipe, color in zip(results.recipes(), ('tab:blue', 'tab:orange'), strict=False):
-    values = np.array([results.values(label, recipe, 'last') for label in rows], float)
-    panel.plot(widths, values, '.', color=color, alpha=0.4)
-    panel.plot(
-      widths, values.mean(1), 'o-', color=color, label=f'{plain_name(recipe)}, mean of the seeds'
-    )
   known = [(width, WIDTHS[width]) for width in widths if WIDTHS.get(width)]
   panel.plot(*zip(*known, strict=True), 'x', color='black', label='as reported, all categories')
-  panel.axhline(0.5, color='black', linestyle=':', linewidth=1, label='chance')
+  curve(panel, widths, np.array([results.values(label, 'last') for label in rows], float).T)
   panel.set_xscale('log', base=2)
   panel.set_xticks(widths, [str(width) for width in widths])
   panel.set(
@@ -52,7 +45,6 @@ def draw(results: Results, path: Path) -> None:
     xlabel='width of G, channels of its first stage',
     ylabel='image AUROC, last step',
   )
-  panel.legend()
   figures.save(figure, path)
 
 

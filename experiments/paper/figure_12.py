@@ -3,16 +3,14 @@
 python -m experiments.paper.figure_12 --data_dir=…/mvtec_ad
 """
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 
 from experiments.paper.command import main
-from experiments.paper.experiment import Cell, Results
+from experiments.paper.experiment import Results
 from experiments.paper.figure_9 import EXPERIMENT as FIGURE_9
-from experiments.paper.panels import plain_name
-from experiments.runner import load_tested
+from experiments.tested import load_tested
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.examples import ANOMALOUS
 from ocrgan_jax.data.masks import load_masks
@@ -23,13 +21,13 @@ SHOWN = 3  # anomalous images of each category, evenly spaced in the sorted name
 BRIGHT = 0.5  # difference drawn at full brightness, for images in [-1, 1]
 
 
-def views_of(results: Results, cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def views_of(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """The photographs (with the mask's outline, if any), reconstructions and differences.
 
   Returns:
     Each uint8 [SHOWN, size, size, 3].
   """
-  scorer, dataset, images = load_tested(results.folders[cell])
+  scorer, dataset, images = load_tested(folder)
   test = dataset.test
   anomalous = np.flatnonzero(test.labels == ANOMALOUS)
   chosen = anomalous[np.linspace(0, len(anomalous) - 1, SHOWN).astype(int)]
@@ -53,31 +51,30 @@ def draw(results: Results, path: Path) -> None:
   Raises:
     InputError: if no model was trained.
   """
-  seed = results.seeds()[0]
-  models = [*itertools.product(results.recipes(), results.experiment.rows)]
+  models = [*results.experiment.rows]
+  cells = [cell for row in models for cell in results.first_seed(row)]
   labels: list[str] = []
   columns: dict[str, list[np.ndarray]] = {}
   for category in results.experiment.categories:
-    cells = [Cell(row, recipe, category, seed) for recipe, row in models]
-    views = {c: views_of(results, c) for c in cells if 'error' not in results.outcomes[c]}
+    views = {c.row: views_of(results.folders[c]) for c in cells if c.category == category}
     if not views:
       continue
     labels += [f'{category} {k + 1}' for k in range(SHOWN)]
     photographs = next(iter(views.values()))[0]
     white = np.full_like(photographs, 255)
     columns.setdefault('anomalous image', []).append(photographs)
-    for cell in cells:
-      _, reconstructions, differences = views.get(cell, (white, white, white))
-      model = f'{cell.row}\n{plain_name(cell.recipe)}:'
-      columns.setdefault(f'{model}\nreconstruction', []).append(reconstructions)
-      columns.setdefault(f'{model}\ndifference', []).append(differences)
+    for model in models:
+      _, reconstructions, differences = views.get(model, (white, white, white))
+      columns.setdefault(f'{model}:\nreconstruction', []).append(reconstructions)
+      columns.setdefault(f'{model}:\ndifference', []).append(differences)
   if not columns:
     raise InputError('there is nothing to draw: no model was trained; the table says why')
   figures.sheet(
     path,
     labels,
     {name: np.concatenate(parts) for name, parts in columns.items()},
-    f'{results.experiment.title} of defective images, and the differences (bright); seed {seed}',
+    f'{results.experiment.title} of defective images, and the differences (bright); '
+    f'seed {results.seeds()[0]}',
   )
 
 

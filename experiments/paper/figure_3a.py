@@ -9,19 +9,21 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.configs import config_of
 from experiments.paper.experiment import MVTEC_ALL
+from experiments.tested import images_of
 from ocrgan_jax.core import command_line
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.framing import framing_of
-from ocrgan_jax.data.images import load_images
+from ocrgan_jax.data.examples import ANOMALOUS, NORMAL
+from ocrgan_jax.data.images import Images
 from ocrgan_jax.drawing import figures
 
 
-def spectra(images: np.ndarray) -> np.ndarray:
+def spectra(images: Images) -> np.ndarray:
   """The radial means of the amplitude spectra of images.
 
   Args:
@@ -31,8 +33,8 @@ def spectra(images: np.ndarray) -> np.ndarray:
     float64 [images, size // 2]: the mean amplitude at 1, 2, … cycles per image, of grey values
     in [0, 1] under a Hann window.
   """
-  size = images.shape[1]
-  grey = images.astype(np.float64).mean(-1) / 255
+  grey = images[np.arange(len(images))].astype(np.float64).mean(-1) / 255
+  size = grey.shape[1]
   window = np.hanning(size)
   grey -= grey.mean((1, 2), keepdims=True)
   amplitude = np.abs(np.fft.fft2(grey * window * window[:, None]))
@@ -43,52 +45,40 @@ def spectra(images: np.ndarray) -> np.ndarray:
   return np.stack([np.bincount(ring, image.ravel())[rings] / counts for image in amplitude])
 
 
-def draw(by_category: dict[str, dict[int, np.ndarray]], path: Path) -> None:
-  """Draws the mean and standard deviation of both classes, one panel per category.
-
-  Args:
-    by_category: category → label → `spectra`.
-    path: the PNG to write.
-  """
-  figure = Figure(figsize=(5 * len(by_category), 4))
-  panels = figure.subplots(1, len(by_category), squeeze=False)[0]
-  for panel, (category, by_label) in zip(panels, by_category.items(), strict=True):
-    for label, name, color in figures.CLASSES[:2]:
-      logs = np.log10(by_label[label])
-      mean, deviation = logs.mean(0), logs.std(0)
-      cycles = np.arange(1, len(mean) + 1)
-      panel.plot(cycles, mean, color=color, label=f'{name} ({len(logs)} images)')
-      panel.fill_between(cycles, mean - deviation, mean + deviation, color=color, alpha=0.2)
-    panel.set(
-      title=f'{category}: amplitude by frequency\nmean ± standard deviation over images',
-      xlabel='cycles per image',
-      ylabel='log10 of the mean amplitude',
-      xscale='log',
-    )
-    panel.legend()
-  figures.save(figure, path)
+def draw(panel: Axes, category: str, labels: np.ndarray, of_images: np.ndarray) -> None:
+  """Draws the mean and standard deviation of the spectra of both classes of a category."""
+  for label, name, color in figures.CLASSES[:2]:
+    logs = np.log10(of_images[labels == label])
+    mean, deviation = logs.mean(0), logs.std(0)
+    cycles = np.arange(1, len(mean) + 1)
+    panel.plot(cycles, mean, color=color, label=f'{name} ({len(logs)} images)')
+    panel.fill_between(cycles, mean - deviation, mean + deviation, color=color, alpha=0.2)
+  panel.set(
+    title=f'{category}: amplitude by frequency\nmean ± standard deviation over images',
+    xlabel='cycles per image',
+    ylabel='log10 of the mean amplitude',
+    xscale='log',
+  )
+  panel.legend()
 
 
 def main() -> None:
   """Runs the command."""
   values = flags.FLAGS
-  found: dict[str, dict[int, np.ndarray]] = {}
   if not values.categories:
     raise InputError('--categories names none')
-  for category in values.categories:
-    config = config_of('mvtec', category, 'paper')
-    config.image_size = values.image_size
+  figure = Figure(figsize=(5 * len(values.categories), 4))
+  panels = figure.subplots(1, len(values.categories), squeeze=False)[0]
+  for panel, category in zip(panels, values.categories, strict=True):
+    config = config_of('mvtec', category, 'paper', {'image_size': values.image_size})
     test = prepare_dataset(values.data_dir, config.data).test
-    if not {0, 1} <= {*test.labels.tolist()}:
+    if not {NORMAL, ANOMALOUS} <= {*test.labels.tolist()}:
       raise InputError(
         f'the test set of {category} in {values.data_dir} must have normal and anomalous images'
       )
-    images = load_images(test, framing_of(config, None), memory_gib=config.data.memory_gib)
-    found[category] = {
-      label: spectra(images[np.flatnonzero(test.labels == label)]) for label in (0, 1)
-    }
+    draw(panel, category, test.labels, spectra(images_of(config, test)))
   path = Path(values.workdir, 'figure_3a.png')
-  draw(found, path)
+  figures.save(figure, path)
   print(f'picture: {path}')
 
 

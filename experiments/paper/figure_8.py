@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from experiments.paper.command import main
 from experiments.paper.experiment import MVTEC_ALL, Cell, Experiment, Results, Row
-from experiments.paper.panels import make_panels, plain_name
+from experiments.paper.panels import make_panels
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.drawing import figures
 
@@ -33,8 +33,6 @@ def scores_of(results: Results, cells: list[Cell]) -> tuple[np.ndarray, np.ndarr
   """
   labels, scores = [], []
   for cell in cells:
-    if 'error' in results.outcomes[cell]:
-      continue
     path = results.folders[cell] / 'scores.csv'
     if not path.exists():
       raise InputError(f'{path} is gone; remove its line in results.jsonl to run it again')
@@ -67,14 +65,12 @@ def histogram(panel: Axes, labels: np.ndarray, scores: np.ndarray, title: str) -
 
 
 def draw(results: Results, path: Path) -> None:
-  """Draws a panel for each recipe and category, for the first seed."""
-  recipes, seed = results.recipes(), results.seeds()[0]
-  categories = results.experiment.categories
-  figure, panels = make_panels(results, categories, 4.5)
-  for row, recipe in zip(panels, recipes, strict=True):
-    for panel, category in zip(row, categories, strict=True):
-      found = scores_of(results, [Cell(ROW, recipe, category, seed)])
-      histogram(panel, *found, f'{category}, {plain_name(recipe)}')
+  """Draws a panel for each category, for the first seed."""
+  categories, cells = results.experiment.categories, results.first_seed(ROW)
+  figure, panels = make_panels(results, len(categories), 4.5)
+  for panel, category in zip(panels, categories, strict=True):
+    found = scores_of(results, [cell for cell in cells if cell.category == category])
+    histogram(panel, *found, category)
   figures.save(figure, path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.paper.command import main
 from experiments.paper.experiment import MVTEC_ALL, Experiment, Results, Row
 from experiments.paper.figure_8 import histogram, scores_of
-from experiments.paper.panels import make_panels, plain_name
+from experiments.paper.panels import make_panels
 from ocrgan_jax.drawing import figures
 
 EXPERIMENT = Experiment(
@@ -26,16 +26,13 @@ EXPERIMENT = Experiment(
 
 
 def draw(results: Results, path: Path) -> None:
-  """Draws a panel for each recipe and row, over all categories, for the first seed."""
-  recipes, rows, seed = results.recipes(), [*results.experiment.rows], results.seeds()[0]
-  figure, panels = make_panels(results, rows, 4.5)
-  for line, recipe in zip(panels, recipes, strict=True):
-    for panel, row in zip(line, rows, strict=True):
-      cells = [c for c in results.folders if (c.row, c.recipe, c.seed) == (row, recipe, seed)]
-      shown = [c.category for c in cells if 'error' not in results.outcomes[c]]
-      histogram(
-        panel, *scores_of(results, cells), f'{row}, {plain_name(recipe)}\n{", ".join(shown)}'
-      )
+  """Draws a panel for each row, over all categories, for the first seed."""
+  rows = results.experiment.rows
+  figure, panels = make_panels(results, len(rows), 4.5)
+  for panel, row in zip(panels, rows, strict=True):
+    cells = results.first_seed(row)
+    title = f'{row}\n{", ".join(cell.category for cell in cells)}'
+    histogram(panel, *scores_of(results, cells), title)
   figures.save(figure, path)
 
 

@@ -3,16 +3,14 @@
 import csv
 import io
 import itertools
-from collections import Counter
 from typing import NamedTuple
 
-import numpy as np
-
+from experiments.markdown import mean, number, table
 from experiments.paper.experiment import RECIPES, Results
+from experiments.runner import PROTOCOLS, VALIDATION
 from ocrgan_jax.reports.several_runs import format_mean, mean_and_error
-from ocrgan_jax.reports.trivial import BANDS
-from ocrgan_jax.runs.checkpoint import PROTOCOLS, VALIDATION
 
+BANDS = 'image_auroc_bands'
 Mean = tuple[float, float | None] | None  # with standard error; None if a value is missing
 
 
@@ -20,46 +18,30 @@ class Line(NamedTuple):
   """A line of a table: its label, the mean of each column, and the paper's value."""
 
   label: str
-  values: dict[tuple[str, str], Mean]
+  values: dict[str, Mean]
   reported: float | None
+
+
+def columns_of(results: Results) -> list[str]:
+  """The field of each column."""
+  with_oracle = any('oracle' in outcome for outcome in results.outcomes.values())
+  protocols = PROTOCOLS[: 3 if with_oracle else 2]
+  return [*[VALIDATION] * results.experiment.by_validation, *protocols, 'trivial', BANDS]
 
 
 def lines_of(results: Results) -> list[Line]:
   """The lines of the table: its rows, then its averages."""
-  experiment = results.experiment
-  columns = columns_of(results)
-  by_seed = {
-    (label, column): results.values(label, *column)
-    for label in experiment.rows
-    for column in columns
-  }
-  lines = [
-    Line(label, {c: mean_and_error(by_seed[label, c]) for c in columns}, row.reported)
-    for label, row in experiment.rows.items()
-  ]
-  for label, (parts, reported) in experiment.averages.items():
-    cells: dict[tuple[str, str], Mean] = {}
+  experiment, columns = results.experiment, columns_of(results)
+  reported = {label: row.reported for label, row in experiment.rows.items()}
+  by_seed = {(row, c): results.values(row, c) for row in experiment.rows for c in columns}
+  for label, (parts, value) in experiment.averages.items():
+    reported[label] = value
     for column in columns:
-      rows = [by_seed.get((part, column), [None]) for part in parts]
-      means = [
-        None if None in seed else float(np.mean([v for v in seed if v is not None]))
-        for seed in itertools.zip_longest(*rows)
-      ]
-      cells[column] = mean_and_error(means)
-    lines.append(Line(label, cells, reported))
-  return lines
-
-
-def columns_of(results: Results) -> list[tuple[str, str]]:
-  """The recipe and the field of each column."""
-  with_oracle = any('oracle' in outcome for outcome in results.outcomes.values())
-  protocols = PROTOCOLS[: 3 if with_oracle else 2]
-  recipes = results.recipes()
-  fields = (VALIDATION, *protocols) if results.experiment.by_validation else protocols
+      of_parts = [by_seed.get((part, column), [None]) for part in parts]
+      by_seed[label, column] = [mean(seed) for seed in itertools.zip_longest(*of_parts)]
   return [
-    *itertools.product(recipes, fields),
-    (recipes[0], 'trivial'),
-    (recipes[0], BANDS),
+    Line(label, {c: mean_and_error(by_seed[label, c]) for c in columns}, value)
+    for label, value in reported.items()
   ]
 
 
@@ -68,22 +50,18 @@ def markdown(results: Results) -> str:
   experiment, columns = results.experiment, columns_of(results)
   heads = {'trivial': 'best trivial score', BANDS: '`bands`'}
   shown_as = {VALIDATION: 'held-out against forged'}
-  names = [
-    heads.get(field) or f'{RECIPES[recipe]}: {shown_as.get(field, field)}'
-    for recipe, field in columns
-  ]
+  recipe = RECIPES[results.recipe]
+  names = [heads.get(c) or f'{recipe}: {shown_as.get(c, c)}' for c in columns]
   rows = lines_of(results)
   compared = any(line.reported is not None for line in rows)
   if compared:
     names.append('as reported')
-  lines = [f'## {experiment.title}', '']
-  lines += ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
-  for line in rows:
-    cells = [format_mean(line.values[column]) for column in columns]
-    if compared:
-      cells.append('–' if line.reported is None else f'{line.reported:.3f}')
-    lines.append('| ' + ' | '.join([line.label, *cells]) + ' |')
-  return '\n'.join([*lines, '', *notes(results), ''])
+  cells = [
+    [line.label, *map(format_mean, line.values.values()), *[number(line.reported)] * compared]
+    for line in rows
+  ]
+  lines = table(['', *names], cells)
+  return '\n'.join([f'## {experiment.title}', '', *lines, '', *notes(results), ''])
 
 
 def notes(results: Results) -> list[str]:
@@ -108,7 +86,7 @@ def notes(results: Results) -> list[str]:
   if experiment.by_validation:
     lines.append(
       '"Held-out against forged" is used for selection: at the last step, the AUROC of held-out '
-      'normal images against copies with forgeries that training does not use.'
+      'normal images against their forged copies.'
     )
   lines.append(
     '`last` is the last step, `validation` the checkpoint selected by held-out normal images and '
@@ -124,16 +102,13 @@ def notes(results: Results) -> list[str]:
 
 
 def missing(results: Results) -> list[str]:
-  """A line for each row and category with failed runs: which of them (unless all), and why."""
-  named = lambda cell: ', '.join(dict.fromkeys(filter(None, (cell.row, cell.category))))
-  total = Counter(named(cell) for cell in results.outcomes)
+  """A line for each row and category with failed runs: their seeds, and why."""
   failed: dict[tuple[str, str], list[str]] = {}
   for cell, outcome in results.outcomes.items():
     if 'error' in outcome:
-      runs = failed.setdefault((named(cell), outcome['error']), [])
-      runs.append(f'{RECIPES[cell.recipe]}, seed {cell.seed}')
-  which = lambda name, runs: '' if len(runs) == total[name] else f' ({"; ".join(runs)})'
-  return [f'Missing: {name}{which(name, runs)}: {error}.' for (name, error), runs in failed.items()]
+      name = ', '.join(dict.fromkeys(filter(None, (cell.row, cell.category))))
+      failed.setdefault((name, outcome['error']), []).append(str(cell.seed))
+  return [f'Missing: {n}, seed {", ".join(seeds)}: {e}.' for (n, e), seeds in failed.items()]
 
 
 def table_csv(results: Results) -> str:
@@ -141,8 +116,7 @@ def table_csv(results: Results) -> str:
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
   columns = columns_of(results)
-  names = [f'{recipe}_{field}'.replace(' ', '_') for recipe, field in columns]
-  heads = [head for name in names for head in (name, f'{name}_error')]
+  heads = [f'{results.recipe}_{field}{end}' for field in columns for end in ('', '_error')]
   writer.writerow(['row', *heads, 'as_reported'])
   for line in lines_of(results):
     cells = [x for column in columns for x in (line.values[column] or ('', ''))]

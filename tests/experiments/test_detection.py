@@ -4,9 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import detection
+from experiments import detection, rows
 from ocrgan_jax.scoring.calibration import Calibration
-from ocrgan_jax.training.log import read_lines
 
 
 def test_heads_are_chosen_on_the_other_sets() -> None:
@@ -28,7 +27,7 @@ def test_finished_runs_are_not_repeated(
   shutil.copytree(mvtec_folder / 'tile', tmp_path / 'data/mvtec_ad/bottle')
   for _ in range(2):
     detection.run(tmp_path / 'runs', str(tmp_path / 'data'), 'bottle', 'bands', 32, 0)
-  (row,) = lines = read_lines(tmp_path / 'runs/results.jsonl')
+  (row,) = lines = rows.read(tmp_path / 'runs/results.jsonl')
   assert capsys.readouterr().err.count('bottle, bands') == 1
   auroc = f'{row["image_auroc"]:.3f}'
   assert f'| bands | {auroc} | – | – |' in detection.means(lines, ['bottle', 'dagm'])
@@ -36,16 +35,16 @@ def test_finished_runs_are_not_repeated(
   low, high = row['expected']
   table = detection.by_seed(lines, ['bottle'])
   assert f'| bottle | bands | 0 | {auroc} |' in table
-  assert f'1%, {low} to {high}, ' in table and ' of 1 runs' in table
+  assert f'1%, {low} to {high}, ' in table and ' of 1 runs.' in table
 
 
 def test_false_alarms_are_expected_by_how_many_groups_set_the_threshold() -> None:
-  """Draws scores, sets thresholds, and counts how often the alarms are as told."""
+  """Draws scores, sets thresholds, and counts how often the alarms are within the interval."""
   rng, held = np.random.default_rng(0), 0
   for _ in range(400):
     scores = np.sort(rng.normal(size=50)).astype(np.float32)
-    known = Calibration(0.0, 1.0, float(np.quantile(scores, 0.95)), 50, np.ones(1), 1.0)
-    known = known._replace(held_out=scores, num_groups=50)
+    threshold = float(np.quantile(scores, 0.95))
+    known = Calibration(0.0, 1.0, threshold, 50, 1.0, scores, 50)
     low, high = detection.expected_alarms(known, 100)
     held += low <= (rng.normal(size=100) > known.threshold).sum() <= high
   assert 0.93 <= held / 400 <= 0.995
