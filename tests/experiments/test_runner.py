@@ -4,7 +4,6 @@ import shutil
 import threading
 from pathlib import Path
 
-import ml_collections
 import pytest
 from filelock import FileLock
 
@@ -14,14 +13,11 @@ from ocrgan_jax.data.datasets import prepare_dataset
 from tests.conftest import tiny_config
 
 
-def config_of(mvtec_folder: Path, **fields: object) -> ml_collections.ConfigDict:
-  return tiny_config(mvtec_folder, **{'train__epochs': 1, **fields})
-
-
 def test_finished_runs_are_not_repeated_and_failures_are_returned(
   mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-  good, absent = config_of(mvtec_folder), config_of(mvtec_folder, data__category='wood')
+  good = tiny_config(mvtec_folder, train__epochs=1)
+  absent = tiny_config(mvtec_folder, data__category='wood')
   for _ in range(2):
     found = runner.run_all([absent, good, good], tmp_path)
     assert found[runner.name_of(absent)]['error'].startswith("no 'wood' in ")
@@ -36,7 +32,7 @@ def test_only_the_best_and_the_last_checkpoint_of_a_finished_run_stay(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
   """Also if its runner was killed right after the run."""
-  config = config_of(mvtec_folder)
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   rows.append(tmp_path / 'results.jsonl', {'run': name, 'last': 0.75})
   for step, auroc in {3: 0.5, 6: 0.75, 9: 0.75, 12: 0.5, 15: 0.25}.items():
@@ -49,16 +45,16 @@ def test_only_the_best_and_the_last_checkpoint_of_a_finished_run_stay(
 def test_a_runs_name_does_not_depend_on_where_images_are(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
-  config = config_of(mvtec_folder)
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   config.data_dir = str(tmp_path)
   assert runner.name_of(config) == name
-  config.train.epochs = 2
+  config.train.epochs += 1
   assert runner.name_of(config) != name
 
 
 def test_a_finished_run_of_other_images_is_refused(mvtec_folder: Path, tmp_path: Path) -> None:
-  config = config_of(mvtec_folder)
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   images = runner.digest_of(prepare_dataset(config.data_dir, config.data))
   rows.append(tmp_path / 'runs/results.jsonl', {'run': name, 'last': 0.75, 'images': images})
@@ -84,7 +80,7 @@ def test_two_runners_do_not_repeat_each_other(
 ) -> None:
   """While another runner works on a run, this one waits for its results."""
   monkeypatch.setattr(runner, 'WAIT_SECONDS', 0.05)
-  config = config_of(mvtec_folder)
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   (tmp_path / 'locks').mkdir()
   with FileLock(tmp_path / 'locks' / name):
