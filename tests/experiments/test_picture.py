@@ -15,7 +15,6 @@ def test_the_picture_shows_defects_of_falling_scores_and_a_sound_image(
   assert [*scores[chosen]] == [*(100 * q for q in QUANTILES), 5]
   assert [*labels[chosen]] == [1, 1, 1, 1, 1, 0]
   picture(str(trained), tmp_path / 'picture.png')
-  with Image.open(
-    tmp_path / 'picture.png'
-  ) as drawn:  # six columns, three rows: the paper's recipe reconstructs
+  with Image.open(tmp_path / 'picture.png') as drawn:
+    # Six columns, and three rows, because the paper's networks reconstruct.
     assert 1.5 < drawn.width / drawn.height < 3

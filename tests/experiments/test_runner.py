@@ -93,7 +93,6 @@ def test_two_runners_do_not_repeat_each_other(
     rows.append(tmp_path / 'results.jsonl', {'run': name, 'last': 0.75})
   other.join(timeout=60)
   assert not other.is_alive()
-  assert runner.run_all([config], tmp_path)[name]['last'] == 0.75
   assert not (tmp_path / name).exists()
 
 
