@@ -9,7 +9,6 @@ from experiments.benchmark.__main__ import SECTIONS, TINY, Options, measure
 from experiments.benchmark.flops import flops_by_hand
 from experiments.benchmark.memory import step_memory
 from experiments.benchmark.programs import Shape, first_device, lower, model_of
-from ocrgan_jax.core.errors import InputError
 from tests.conftest import run_module
 
 
@@ -72,9 +71,6 @@ def test_mistakes_get_one_line() -> None:
   assert ended.returncode == 1
   assert ended.stderr.startswith("error: --what: there is no 'step'; there are ceilings, train, ")
   assert ended.stderr.count('\n') == 1
-  assert Shape.parse('256:4:32') == (256, 4, 32)
-  with pytest.raises(InputError, match="'256:4' is no shape"):
-    Shape.parse('256:4')
 
 
 def test_flops_by_hand_agree_with_the_compiler() -> None:

@@ -7,6 +7,7 @@ import pytest
 from experiments.compare import IMAGES, TRUTH, markdown, measure, write_tree
 
 
+@pytest.mark.slow
 def test_models_are_measured_on_new_parts_whatever_their_order(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
