@@ -44,11 +44,8 @@ def test_every_section_is_measured_once(tmp_path: Path) -> None:
 def test_what_was_cut_off_goes_on(tmp_path: Path) -> None:
   output = tmp_path / 'rows.jsonl'
   first, _ = measure(['ceilings'], options_for(), output)
-  assert [row['measurement'] for row in first] == [
-    'products float32',
-    'copy',
-    'convolution float32',
-  ]
+  names = [row['measurement'] for row in first]
+  assert names == ['products float32', 'copy', 'convolution float32']
   lines = output.read_text().splitlines(keepends=True)
   output.write_text(lines[0] + lines[2] + lines[1][:20])  # killed within a line
   found, _ = measure(['ceilings'], options_for(), output)

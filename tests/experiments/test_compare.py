@@ -18,9 +18,6 @@ def test_models_are_measured_on_new_parts_whatever_their_order(
   assert len([*(root / 'train/good').iterdir()]) == 20
   truth = np.load(root / TRUTH)
   names = truth['names']
-  assert sorted(names) == sorted(
-    p.relative_to(root).as_posix() for p in (root / 'test').rglob('*.png')
-  )
   defective = np.array(['/defective/' in name for name in names])
   assert (defective.sum(), (~defective).sum(), truth['seen'].sum()) == (6, 6, 1)
   assert [*truth['masks'].any((1, 2))] == [*defective]
