@@ -39,8 +39,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def experiment_of(name: str) -> Experiment:
-  found: Experiment = importlib.import_module(f'experiments.paper.{name}').EXPERIMENT
-  return found
+  return importlib.import_module(f'experiments.paper.{name}').EXPERIMENT
 
 
 @pytest.mark.parametrize('name', ['table_5', 'table_6', 'table_7', 'open_choices', *FIGURES])
@@ -129,7 +128,6 @@ def test_a_figure_without_a_model_says_so(mvtec_folder: Path, tmp_path: Path) ->
 
 
 def test_no_signal_draws_the_stated_number_of_images(tmp_path: Path) -> None:
-  """Whether the images have no signal is what the command itself measures."""
   ended = run_module('experiments.no_signal', f'--workdir={tmp_path}', '--quick')
   assert 'best of all epochs on the test set' in ended.stdout, ended.stderr
   assert ended.stdout.count('| mean |') == 2

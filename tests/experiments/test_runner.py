@@ -44,18 +44,8 @@ def test_only_the_best_and_the_last_checkpoint_of_a_finished_run_stay(
   assert {path.name for path in (tmp_path / name / 'checkpoints').iterdir()} == {'9', '15'}
 
 
-def test_a_runs_name_does_not_depend_on_where_images_are(
-  mvtec_folder: Path, tmp_path: Path
-) -> None:
-  config = tiny_config(mvtec_folder)
-  name = runner.name_of(config)
-  config.data_dir = str(tmp_path)
-  assert runner.name_of(config) == name
-  config.train.epochs += 1
-  assert runner.name_of(config) != name
-
-
 def test_a_finished_run_of_other_images_is_refused(mvtec_folder: Path, tmp_path: Path) -> None:
+  """Where the images are is no part of a run's name."""
   config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   images = runner.digest_of(prepare_dataset(config.data_dir, config.data))
