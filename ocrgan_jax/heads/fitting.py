@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from ocrgan_jax.heads.maps import (
   SHARES,
-  SIDES,
+  SIGNS,
   Heads,
   input_side,
   look_places,
@@ -51,7 +51,8 @@ def fit_heads(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]
   """Fits the heads.
 
   The regression and the memory leave out an image's group exactly; so does the unit of detail. The
-  whitening leaves out its fold.
+  whitening of residuals leaves out its fold; that of the inputs and the scale of looks are of all
+  images.
 
   Args:
     measured: of n normal images, at least 2, on the host.
@@ -68,8 +69,8 @@ def fit_heads(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]
   if on_residuals := tuple(name for name in names if name in ('energy', 'statistics', 'whole')):
     heads, maps = _fit_residuals(heads, statistics, groups, on_residuals)
   for name in names:
-    if name in SIDES:
-      side = np.asarray(measured.detail[..., SIDES[name]], np.float32)
+    if name in SIGNS:
+      side = np.asarray(measured.detail[..., SIGNS[name]], np.float32)
       unit, maps[name] = _fit_detail(side, groups)
       heads = heads._replace(**{name: unit})
   if 'looks' in names:

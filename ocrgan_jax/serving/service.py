@@ -13,13 +13,12 @@ from ocrgan_jax.data.decoding import open_image, small_jpeg, to_rgb
 from ocrgan_jax.data.framing import decode_frames
 from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.map_views import drawing_settings, small_map
-from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.inference.scorer import SIZES, Scorer
 from ocrgan_jax.runs.thumbnails import Thumbnails
 from ocrgan_jax.serving.batching import Batcher
 from ocrgan_jax.serving.errors import Refused
 from ocrgan_jax.serving.meters import Meters
 
-SIZES = (1, 4, 8, 16)  # batch sizes per device
 MAP_SIDE = 512  # maximum side of a map; pixels
 PREVIEW_SIDE = 1600  # maximum side of a preview; pixels
 

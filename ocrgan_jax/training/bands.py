@@ -32,7 +32,7 @@ class FittedBands(NamedTuple):
   """A model of the recipe `bands`.
 
   Attributes:
-    heads: fitted to all normal images.
+    heads: fitted to the normal images.
     calibration: of its scores.
   """
 
@@ -74,7 +74,7 @@ def fit_run(
 def fit_bands(
   model: Bands, mesh: Mesh, normal: NormalImages, batch_size: int = BATCH
 ) -> FittedBands:
-  """Fits the heads to all normal images; none are set aside.
+  """Fits the heads to all normal images, or to a random part of more than MOST_IMAGES.
 
   Each photograph is scored by heads that left out its group; these scores set scale and threshold
   (cross-conformal prediction, Vovk 2015).
@@ -111,7 +111,7 @@ def fit_bands(
     *(None if x[0] is None else np.concatenate(x) for x in zip(*parts, strict=True))
   )
   all_groups = np.concatenate(groups)
-  if len(np.unique(all_groups)) == 1:  # all images show one part, which was said before
+  if len(np.unique(all_groups)) == 1:  # `hold_out` has warned that all images show one part
     all_groups = np.arange(len(all_groups))
   fitted = fit_heads(measured, all_groups, model.score.heads_on)
   if not np.isfinite(fitted.left_out).all():

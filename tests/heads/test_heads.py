@@ -144,7 +144,7 @@ def test_left_out_scores_are_those_of_heads_that_never_saw_the_group() -> None:
     }
     units = {
       name: fitting._fit_detail(at.detail[others][..., channels], np.arange(others.sum()))[0]
-      for name, channels in maps.SIDES.items()
+      for name, channels in maps.SIGNS.items()
     }
     known = (np.abs(whole.memory[:, None] - own_rows[i]).max(-1) < 1e-5).any(1)
     assert known.any()
