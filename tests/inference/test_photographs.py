@@ -60,7 +60,7 @@ def test_evaluate_predict_and_the_export_give_the_same_scores(
 ) -> None:
   scorer = fitted(data, tmp_path / 'run', **fields)
   # The calibration counts photographs, not tiles; the tiles of one are left out together.
-  assert '; none are held out' in capsys.readouterr().err
+  assert 'fitting 24 photographs on CPU' in capsys.readouterr().err
   assert scorer.model.channels == 4 and scorer.calibration.num_images == 24
   metrics = evaluate(tmp_path / 'run')
   assert metrics['image_auroc'] == 1 and metrics['pixel_auroc'] > 0.85
