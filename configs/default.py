@@ -26,7 +26,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
   """Returns the default configuration with a recipe applied (a key of RECIPES)."""
   if recipe in ('statistics', 'restore'):
-    raise ValueError(f'the recipe {recipe} is gone: use bands, which replaces it (docs/recipes.md)')
+    raise ValueError(f'the recipe {recipe} is gone: use bands, which replaces it (docs/detection.md)')
   if recipe not in RECIPES:
     raise ValueError(f'unknown recipe {recipe!r}: use one of {", ".join(RECIPES)}')
   config = ml_collections.ConfigDict()

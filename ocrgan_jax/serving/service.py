@@ -36,7 +36,7 @@ class Service:
     self.meters = Meters(scorer)
     self._scorer, self._thumbnails = scorer, thumbnails
     self._batcher = Batcher(scorer, [size * scorer.mesh.size for size in SIZES])
-    self._usual = scorer.scale(scorer.calibration.held_out)
+    self._known = scorer.scale(scorer.calibration.held_out)  # of sound photographs
     self._max_megapixels = scorer.config.data.max_megapixels
 
   def close(self) -> None:
@@ -69,7 +69,7 @@ class Service:
       'score': score,
       'decision': decision,
       **explanation._asdict(),
-      'unusual': how_unusual(score, self._usual, scorer.compared_with),
+      'unusual': how_unusual(score, self._known, scorer.compared_with),
       'threshold': scorer.calibration.limit,
       'width': size[0],
       'height': size[1],
@@ -106,7 +106,7 @@ class Service:
       'step': scorer.step,
       'image_size': scorer.model.image_size,
       'fit': scorer.framing.fit,
-      'held_out': self._usual.tolist(),
+      'held_out': self._known.tolist(),
       **drawing_settings(scorer),
       'warning': self.meters.warning,
     }
