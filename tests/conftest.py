@@ -35,24 +35,23 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='session', autouse=True)
 def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
   """Compiles without optimizations, and shares compiled programs among all test processes."""
+  shared = shared_folder(tmp_path_factory)
   for name, value in (
-    ('jax_compilation_cache_dir', str(shared_folder(tmp_path_factory) / 'jax_cache')),
+    ('jax_compilation_cache_dir', str(shared / 'jax_cache')),
     ('jax_compilation_cache_max_size', 2**33),  # only with a limit does JAX lock the cache
-    ('jax_persistent_cache_min_compile_time_secs', float(os.environ.get('MINC', '0.5'))),
+    ('jax_persistent_cache_min_compile_time_secs', 0.2),
     ('jax_disable_most_optimizations', True),
   ):
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
-  # Two thirds less to compile. Read when the first program is compiled, also by commands.
+  # A training step compiles in a third of the time. XLA reads them when it first compiles.
   flags = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'
   # The user's cache folder, as commands and configs see it.
-  os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
+  os.environ['XDG_CACHE_HOME'] = str(shared / 'cache')
 
 
-def built_once(
-  factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
-) -> Path:
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
   """A folder that one test process builds while the others wait; nobody may change it."""
   folder = shared_folder(factory) / name
   with FileLock(f'{folder}.lock'):
@@ -161,9 +160,22 @@ def trained(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
   return Path(shutil.copytree(run, tmp_path_factory.mktemp('runs') / 'tile'))
 
 
-def run_module(
-  module: str, *arguments: str, cwd: Path = REPOSITORY
+def run_python(
+  *arguments: str, cwd: Path = REPOSITORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-  """Runs `python -m module arguments` as a user would, from the repository."""
-  command = [sys.executable, '-m', module, *arguments]
-  return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+  """Runs `python arguments` as a user would, from the repository."""
+  command, variables = [sys.executable, *arguments], {**os.environ, **environment}
+  return subprocess.run(
+    command, cwd=cwd, env=variables, capture_output=True, text=True, check=False
+  )
+
+
+def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+  """Runs `python -m module arguments` likewise."""
+  return run_python('-m', module, *arguments)
+
+
+def with_devices(count: int) -> dict[str, str]:
+  """Environment variables for so many simulated devices."""
+  flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={count}'
+  return {'XLA_FLAGS': flags}
