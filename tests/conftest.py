@@ -2,14 +2,17 @@
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import ml_collections
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from ocrgan_jax.configs import mvtec
@@ -23,22 +26,40 @@ REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get('OCRGAN_DATA_DIR', REPOSITORY.parent / 'shared' / 'data'))
 
 
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+  """The folder that all test processes of this session share."""
+  base = factory.getbasetemp()
+  return base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+
+
 @pytest.fixture(scope='session', autouse=True)
 def quick_compilation(tmp_path_factory: pytest.TempPathFactory) -> None:
   """Compiles without optimizations, and shares compiled programs among all test processes."""
-  base = tmp_path_factory.getbasetemp()
-  if 'PYTEST_XDIST_WORKER' in os.environ:  # one folder for all workers
-    base = base.parent
+  shared = shared_folder(tmp_path_factory)
   for name, value in (
-    ('jax_compilation_cache_dir', str(base / 'jax_cache')),
+    ('jax_compilation_cache_dir', str(shared / 'jax_cache')),
     ('jax_compilation_cache_max_size', 2**33),  # only with a limit does JAX lock the cache
-    ('jax_persistent_cache_min_compile_time_secs', 0.5),
+    ('jax_persistent_cache_min_compile_time_secs', 0.2),
     ('jax_disable_most_optimizations', True),
   ):
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
+  # A training step compiles in a third of the time. XLA reads them when it first compiles.
+  flags = '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'
   # The user's cache folder, as commands and configs see it.
-  os.environ['XDG_CACHE_HOME'] = str(tmp_path_factory.mktemp('cache'))
+  os.environ['XDG_CACHE_HOME'] = str(shared / 'cache')
+
+
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+  """A folder that one test process builds while the others wait; nobody may change it."""
+  folder = shared_folder(factory) / name
+  with FileLock(f'{folder}.lock'):
+    if not folder.exists():
+      part = folder.with_name(f'{name}.part')
+      build(part)
+      part.rename(folder)
+  return folder
 
 
 def smooth_image(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -62,7 +83,11 @@ def write_images(folder: Path, images: list[np.ndarray]) -> None:
 @pytest.fixture(scope='session')
 def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
   """A small dataset in MVTec AD's layout: category `tile`, defect `scratch`."""
-  root, rng = tmp_path_factory.mktemp('data') / 'mvtec', np.random.default_rng(0)
+  return built_once(tmp_path_factory, 'mvtec', write_mvtec)
+
+
+def write_mvtec(root: Path) -> None:
+  rng = np.random.default_rng(0)
   scratched = [smooth_image(rng, 40).copy() for _ in range(6)]
   for image in scratched:
     image[18:22] = 255
@@ -72,7 +97,6 @@ def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
   mask = np.zeros((40, 40), np.uint8)
   mask[18:22] = 255
   write_images(root / 'tile/ground_truth/scratch', [mask] * 6)
-  return root
 
 
 def write_data_without_signal(root: Path) -> None:
@@ -130,15 +154,28 @@ def tiny_model(**fields: object) -> OCRGAN:
 
 @pytest.fixture(scope='session')
 def trained(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-  """The folder of a tiny finished run."""
-  workdir = tmp_path_factory.mktemp('runs') / 'tile'
-  train(tiny_config(mvtec_folder, train__keep_checkpoints=True), workdir)
-  return workdir
+  """The folder of a tiny finished run, of this test process alone."""
+  config = tiny_config(mvtec_folder, train__keep_checkpoints=True)
+  run = built_once(tmp_path_factory, 'trained', lambda workdir: train(config, workdir))
+  return Path(shutil.copytree(run, tmp_path_factory.mktemp('runs') / 'tile'))
 
 
-def run_module(
-  module: str, *arguments: str, cwd: Path = REPOSITORY
+def run_python(
+  *arguments: str, cwd: Path = REPOSITORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-  """Runs `python -m module arguments` as a user would, from the repository."""
-  command = [sys.executable, '-m', module, *arguments]
-  return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+  """Runs `python arguments` as a user would, from the repository."""
+  command, variables = [sys.executable, *arguments], {**os.environ, **environment}
+  return subprocess.run(
+    command, cwd=cwd, env=variables, capture_output=True, text=True, check=False
+  )
+
+
+def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+  """Runs `python -m module arguments` likewise."""
+  return run_python('-m', module, *arguments)
+
+
+def with_devices(count: int) -> dict[str, str]:
+  """Environment variables for so many simulated devices."""
+  flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={count}'
+  return {'XLA_FLAGS': flags}

@@ -1,13 +1,11 @@
-import os
+import functools
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, run_python
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +19,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
   for name in ('pyproject.toml', 'README.md', 'LICENSE'):
     shutil.copy(REPOSITORY / name, copy)
   options = ['--no-deps', '--no-build-isolation', '--no-index', '--quiet']
-  command = [sys.executable, '-m', 'pip', 'wheel', *options, f'--wheel-dir={built}', str(copy)]
-  subprocess.run(command, check=True)
+  done = run_python('-m', 'pip', 'wheel', *options, f'--wheel-dir={built}', str(copy))
+  assert done.returncode == 0, done.stderr
   (path,) = built.glob('*.whl')
   return path
 
@@ -39,17 +37,11 @@ def test_the_installed_wheel_trains_by_a_configs_name(
   wheel: Path, mvtec_folder: Path, tmp_path: Path
 ) -> None:
   site, empty = tmp_path / 'site', tmp_path / 'empty'
-  command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index']
-  subprocess.run([*command, f'--target={site}', str(wheel)], check=True)
+  options = ['--quiet', '--no-deps', '--no-index', f'--target={site}']
+  done = run_python('-m', 'pip', 'install', *options, str(wheel))
+  assert done.returncode == 0, done.stderr
   empty.mkdir()
-
-  def ocrgan(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, 'PYTHONPATH': str(site)}
-    command = [sys.executable, str(site / 'bin/ocrgan'), *arguments]
-    return subprocess.run(
-      command, cwd=empty, env=environment, capture_output=True, text=True, check=False
-    )
-
+  ocrgan = functools.partial(run_python, str(site / 'bin/ocrgan'), cwd=empty, PYTHONPATH=str(site))
   fields = [f'--config.data_dir={mvtec_folder}', '--config.image_size=32']
   trained = ocrgan('train', '--config=mvtec:tile,bands', '--workdir=run', *fields)
   assert trained.returncode == 0, trained.stderr

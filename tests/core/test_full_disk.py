@@ -29,10 +29,10 @@ def train_with_limit(limit: int, *flags: str) -> subprocess.CompletedProcess[str
   return run_with_limit(limit, 'train', '--config=configs/mvtec.py:tile', *tiny_flags(), *flags)
 
 
-def assert_one_line(ended: subprocess.CompletedProcess[str], told: str) -> None:
+def assert_one_line(ended: subprocess.CompletedProcess[str], message: str) -> None:
   assert ended.returncode == 1, ended.stderr
   (line,) = [line for line in ended.stderr.splitlines() if line.startswith('error: ')]
-  assert line.startswith(f'error: {told}') and 'File too large' in line, line
+  assert line.startswith(f'error: {message}') and 'File too large' in line, line
   # The threads of orbax and tensorstore must not print their errors either.
   assert 'Traceback' not in ended.stderr
   assert 'Event loop' not in ended.stderr

@@ -15,7 +15,7 @@ import pytest
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.model.state import State
 from ocrgan_jax.training.train import train
-from tests.conftest import REPOSITORY, tiny_config, tiny_flags
+from tests.conftest import REPOSITORY, tiny_config, tiny_flags, with_devices
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def test_two_processes_train_as_one_and_one_resumes_from_their_checkpoint(
     f'--coordinator=localhost:{port}',
     '--num_processes=2',
   ]
-  environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+  environment = {**os.environ, **with_devices(2)}
   processes = [
     subprocess.Popen(
       [*command, f'--process_id={i}'],

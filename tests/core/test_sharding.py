@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -13,22 +10,16 @@ from ocrgan_jax.core.sharding import jit_over_batch, make_mesh
 from ocrgan_jax.model.state import initial_state
 from ocrgan_jax.networks.convolutions import strided_conv
 from ocrgan_jax.training.networks import compile_step
-from tests.conftest import REPOSITORY, tiny_model
+from tests.conftest import run_python, tiny_model, with_devices
 
 
 @pytest.mark.slow
 def test_1_and_8_devices_train_and_score_alike(trained: Path, tmp_path: Path) -> None:
   """Five steps, with batch statistics over the whole batch however it is split."""
-  done = subprocess.run(
-    [sys.executable, '-m', 'tests.core.devices', str(trained), str(tmp_path / 'out.npz')],
-    env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8'},
-    cwd=REPOSITORY,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  output = tmp_path / 'out.npz'
+  done = run_python('-m', 'tests.core.devices', str(trained), str(output), **with_devices(8))
   assert done.returncode == 0, done.stderr
-  with np.load(tmp_path / 'out.npz') as results:
+  with np.load(output) as results:
     names = [name.removeprefix('1/') for name in results if name.startswith('1/')]
     assert len(names) > 300
     for name in names:
@@ -50,14 +41,14 @@ def test_training_is_the_same_with_layouts_of_the_compilers_choice(
 ) -> None:
   """Accelerators choose them; here a CPU is taken for one."""
   model, mesh = tiny_model(), make_mesh(jax.devices('cpu')[:1])
-  images = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3), dtype=np.uint8)
+  images = np.random.default_rng(0).integers(0, 256, (3, 8, 32, 32, 3), dtype=np.uint8)
   found = []
   for on_cpu in (True, False):
     monkeypatch.setattr(sharding, '_on_cpu', lambda mesh, on_cpu=on_cpu: on_cpu)
     for cache in (compile_step, sharding.jit_over_batch):
       cache.cache_clear()
     state = jax.device_put(initial_state(model, 0), sharding.replicated(mesh))
-    step = compile_step(model, mesh, 4)
+    step = compile_step(model, mesh, 8)
     state = sharding.in_layout(step, state)
     for batch in images:
       state, losses = step(state, sharding.put_batch(batch, mesh))

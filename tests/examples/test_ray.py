@@ -2,14 +2,12 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ocrgan_jax.inference.loading import load
-from tests.conftest import REPOSITORY
+from tests.conftest import run_python
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +18,9 @@ def test_two_workers_give_the_scores_of_predict_and_resume(
   pytest.importorskip('ray', reason="the example needs pip install 'ray[data]'")
   shutil.copytree(mvtec_folder / 'tile/test', tmp_path / 'photographs')
   (tmp_path / 'photographs/bad.png').write_text('no image')
-  command = [sys.executable, 'examples/score_with_ray.py', f'--workdir={trained}', '--part=4']
+  command = ['examples/score_with_ray.py', f'--workdir={trained}', '--part=4']
   command += [f'--output={tmp_path}/scores', str(tmp_path / 'photographs')]
-  run = lambda: (
-    subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-  )
+  run = lambda: run_python(*command).stdout
   assert '12 images in 3 parts, 0 done already' in run()
   rows = []
   for path in sorted((tmp_path / 'scores').iterdir()):

@@ -5,7 +5,6 @@ resumed to its end, and compared bit for bit with an uninterrupted one.
 """
 
 import argparse
-import json
 import random
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import jax
 import numpy as np
 
 from ocrgan_jax.inference.loading import load
+from ocrgan_jax.training.log import read_lines
 from tests.conftest import REPOSITORY, TINY, write_data_without_signal
 
 # A checkpoint about every second step, so that many kills come while one is saved.
@@ -32,37 +32,26 @@ def start(data: Path, workdir: Path) -> subprocess.Popen[bytes]:
   return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
 
 
-def wait_for_the_first_step(process: subprocess.Popen[bytes], workdir: Path) -> None:
-  """Waits for the first line of the log."""
-  log = workdir / 'metrics.jsonl'
+def start_to_first_step(data: Path, workdir: Path) -> subprocess.Popen[bytes]:
+  """Starts the training and waits for the first line of its log."""
+  process, log = start(data, workdir), workdir / 'metrics.jsonl'
   while not (log.exists() and log.stat().st_size):
-    if process.poll() is not None:
-      raise RuntimeError('the training ended before its first step')
+    assert process.poll() is None, 'the training ended before its first step'
     time.sleep(0.01)
+  return process
 
 
-def finish(data: Path, workdir: Path) -> None:
-  """Trains to the end.
-
-  Raises:
-    RuntimeError: if it fails.
-  """
-  status = start(data, workdir).wait()
-  if status:
-    raise RuntimeError(f'the training ended with status {status}')
+def finish(process: subprocess.Popen[bytes]) -> None:
+  """Waits for the end of the training."""
+  status = process.wait()
+  assert not status, f'the training ended with status {status}'
 
 
 def where(workdir: Path) -> str:
   """Describes where a run was killed: its last logged step, and whether it was saving."""
-  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
-  steps = []
-  for line in lines:
-    try:
-      steps.append(json.loads(line)['step'])
-    except ValueError:
-      return f'while it wrote the line after step {steps[-1] if steps else 0}'
+  steps = [line['step'] for line in read_lines(workdir / 'metrics.jsonl')]
   saving = [*(workdir / 'checkpoints').glob('*tmp*')]
-  return f'after step {steps[-1]}' + (', while it saved a checkpoint' if saving else '')
+  return f'after step {max(steps, default=0)}' + (', while it saved a checkpoint' if saving else '')
 
 
 def same(first: Path, second: Path) -> bool:
@@ -82,32 +71,26 @@ def run(kills: int, seed: int, folder: Path) -> list[tuple[str, bool]]:
   Returns:
     Where each was killed, and whether it ended as the uninterrupted one.
   """
-  rng, data = random.Random(seed), folder / 'data'
+  rng, data, whole = random.Random(seed), folder / 'data', folder / 'whole'
   write_data_without_signal(data)
-  finish(data, folder / 'compiled')  # so that the times below do not include compilation
-  process = start(data, folder / 'whole')
-  wait_for_the_first_step(process, folder / 'whole')
+  finish(start(data, folder / 'compiled'))  # so that the time below does not include compilation
+  process = start_to_first_step(data, whole)
   begun = time.monotonic()
-  if process.wait():
-    raise RuntimeError('the uninterrupted training failed')
+  finish(process)
   seconds = time.monotonic() - begun
-  found = []
-  number = 0
-  while number < kills:
-    workdir = folder / f'killed{number}'
-    process = start(data, workdir)
-    wait_for_the_first_step(process, workdir)
+  found: list[tuple[str, bool]] = []
+  while len(found) < kills:
+    workdir = folder / f'killed{len(found)}'
+    process = start_to_first_step(data, workdir)
     time.sleep(rng.uniform(0, seconds))
-    if process.poll() is not None:  # it finished before it could be killed
+    process.kill()
+    if process.wait() == 0:  # it finished before it could be killed
       shutil.rmtree(workdir)
       continue
-    process.kill()
-    process.wait()
-    number += 1
     place = where(workdir)
-    finish(data, workdir)
-    found.append((place, same(folder / 'whole', workdir)))
-    print(f'{number}: killed {place}: {"identical" if found[-1][1] else "DIFFERENT"}', flush=True)
+    finish(start(data, workdir))
+    found.append((place, same(whole, workdir)))
+    print(f'killed {place}: {"identical" if found[-1][1] else "DIFFERENT"}', flush=True)
   return found
 
 

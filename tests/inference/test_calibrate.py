@@ -2,12 +2,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.inference.export import export
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.reports.evaluation import evaluate, evaluate_several
+from ocrgan_jax.runs.training_images import load_training_images
 from ocrgan_jax.training.recalibration import calibrate
 from ocrgan_jax.training.train import train
 from tests.conftest import run_module, tiny_config
@@ -43,7 +45,7 @@ def test_all_commands_use_the_chosen_calibration(
   assert load(run).config.score == before.config.score
 
 
-def test_no_false_alarms_at_all_is_refused_and_a_folder_that_cannot_be_written_told_at_once(
+def test_no_false_alarms_at_all_and_a_folder_that_cannot_be_written_are_refused_at_once(
   run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   for changes in ({'false_alarms': 0.0}, {'false_alarms': 0, 'map_top': 3}):
@@ -70,6 +72,8 @@ def test_another_score_is_fitted_to_the_training_images(run: Path) -> None:
   scorer = load(run)
   assert scorer.model.score.kind == 'map'
   assert scorer.model.score.map_top == 50 and len(scorer.calibration.held_out) == 2
+  held_out = load_training_images(scorer.config, run).normal.held_out
+  assert scorer.maps(held_out[np.arange(2)]).mean() == pytest.approx(1, rel=1e-4)
   # The threshold again, without the images: the score stays.
   calibrate(run, {'threshold_quantile': 0.0})
   again = load(run)
@@ -86,15 +90,15 @@ def test_a_resumed_run_warns_that_the_calibration_is_of_an_earlier_step(
   train(tiny_config(mvtec_folder, train__keep_checkpoints=True, train__epochs=3), run)
   capsys.readouterr()
   assert load(run).calibration.limit != 9
-  told = 'the setting of ocrgan calibrate is for step 5, but this is step 7'
-  assert told in capsys.readouterr().err
+  warning = 'the setting of ocrgan calibrate is for step 5, but this is step 7'
+  assert warning in capsys.readouterr().err
 
 
 def test_the_command_reports_the_threshold(run: Path) -> None:
   done = run_module('ocrgan_jax.calibrate', f'--workdir={run}', '--score.false_alarms=0.01')
   assert done.returncode == 0, done.stderr
-  told = 'threshold: 1.000, for a false-alarm rate of 0.01 (2 held-out sound photographs'
-  assert told in done.stdout
+  threshold = 'threshold: 1.000, for a false-alarm rate of 0.01 (2 held-out sound photographs'
+  assert threshold in done.stdout
   assert load(run).config.score.false_alarms == 0.01
   with pytest.raises(InputError, match='both set'):
     calibrate(run, {'threshold': 1.0, 'false_alarms': 0.1})
