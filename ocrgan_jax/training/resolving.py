@@ -11,7 +11,7 @@ from ocrgan_jax.core import sharding
 from ocrgan_jax.core.files import absolute
 from ocrgan_jax.core.platforms import dtype_of_computation
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.groups import with_absolute_table
+from ocrgan_jax.data.group_rules import with_absolute_table
 
 USUAL, LARGE = 256, 512  # pixels
 # Photographs this long lose detail of a few pixels, such as cracks, when they are shrunk to USUAL.
