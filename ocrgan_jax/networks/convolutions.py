@@ -3,14 +3,12 @@
 XLA is slow with only the three channels of an image, so blocks of 2×2 pixels turn them into
 twelve. XLA for CPUs is also slow with few pixels and many channels (matrix products are fast),
 and above all with transposed convolutions. So these are computed in equivalent forms (measured
-in docs/performance.md and docs/accelerators.md).
-
-The two convolutions of stride 2 are each other's transpose, so each is the other's gradient
-with respect to the input.
+in docs/performance.md). The conversion to ONNX needs each form of `transposed_conv` written out:
+it knows no dilated inputs.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +42,23 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     [b, 2h, 2w, f].
   """
   return by_platform(x, kernel, cpu=_transposed_on_cpu, default=_transposed)
+
+
+def pixel_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolution to one pixel, for which a smaller image uses only the kernel's middle.
+
+  Args:
+    x: [b, h, h, c].
+    kernel: [k, k, c, f]; k is at least h and has the same parity.
+
+  Returns:
+    [b, 1, 1, f].
+  """
+  size = kernel.shape[0]
+  start = (size - x.shape[1]) // 2
+  middle = kernel[start : size - start, start : size - start]
+  product = x.reshape(x.shape[0], -1) @ middle.reshape(-1, kernel.shape[-1])
+  return product[:, None, None]
 
 
 def _strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -87,19 +102,14 @@ def _conv(x: jax.Array, kernel: jax.Array, stride: int, padding: int = 1) -> jax
 
 
 def _strided_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  batch, height, width, channels = x.shape
-  features = kernel.shape[-1]
-  if height == width == 2:  # only the kernel's middle overlaps the image
-    product = x.reshape(batch, -1) @ kernel[1:3, 1:3].reshape(-1, features)
-  elif height <= 2 * FEW_OUTPUTS:
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    at = [x[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
-    product = jnp.concatenate(at, axis=-1) @ kernel.reshape(-1, features)
-  elif channels <= FEW_CHANNELS:
-    return _strided_over_blocks(x, kernel)
-  else:
-    return _conv(x, kernel, 2)
-  return product.reshape(batch, height // 2, width // 2, features)
+  height, width = x.shape[1:3]
+  if height == width == 2:
+    return pixel_conv(x, kernel)
+  if height > 2 * FEW_OUTPUTS:
+    return _strided(x, kernel)
+  x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  at = [x[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
+  return jnp.concatenate(at, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _transposed_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -142,28 +152,20 @@ def _transposed_over_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, features)
 
 
-def _strided_kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
+def _kernel_gradient(x: jax.Array, out: jax.Array) -> jax.Array:
   """The gradient of <out, strided_conv(x, kernel)> with respect to the kernel."""
+  kernel = jax.ShapeDtypeStruct((4, 4, x.shape[-1], out.shape[-1]), x.dtype)
+
+  def gradient(form: Callable[..., jax.Array], x: jax.Array, out: jax.Array) -> jax.Array:
+    return jax.linear_transpose(lambda kernel: form(x, kernel), kernel)(out)[0]
+
+  plain = pixel_conv if x.shape[1] == x.shape[2] == 2 else functools.partial(_conv, stride=2)
   return by_platform(
     x,
     out,
-    cpu=_strided_kernel_gradient_on_cpu,
-    default=lambda x, out: _kernel_gradient(_strided, x, out, 4),
+    cpu=functools.partial(gradient, plain),
+    default=functools.partial(gradient, _strided),
   )
-
-
-def _strided_kernel_gradient_on_cpu(x: jax.Array, out: jax.Array) -> jax.Array:
-  if x.shape[1] == x.shape[2] == 2:  # only the kernel's middle overlaps the image
-    middle = jnp.einsum('bijc,bf->ijcf', x, out[:, 0, 0])
-    return jnp.pad(middle, ((1, 1), (1, 1), (0, 0), (0, 0)))
-  return _kernel_gradient(lambda x, kernel: _conv(x, kernel, 2), x, out, 4)
-
-
-def _kernel_gradient(
-  convolution: Callable[..., jax.Array], x: jax.Array, out: jax.Array, side: int
-) -> jax.Array:
-  shape = jax.ShapeDtypeStruct((side, side, x.shape[-1], out.shape[-1]), x.dtype)
-  return jax.linear_transpose(lambda kernel: convolution(x, kernel), shape)(out)[0]
 
 
 # The kernel's gradient transposes both operands. Without barriers XLA for CPUs fuses the
@@ -172,20 +174,14 @@ def _kernel_gradient(
 def _strided_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   x, gradient = map(cpu_barrier, (x, gradient))
-  kernel_gradient = _strided_kernel_gradient(x, gradient)
-  return transposed_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
+  return transposed_conv(gradient, kernel.swapaxes(2, 3)), _kernel_gradient(x, gradient)
 
 
 def _transposed_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   x, gradient = map(cpu_barrier, (x, gradient))
-  kernel_gradient = _strided_kernel_gradient(gradient, x).swapaxes(2, 3)
-  return strided_conv(gradient, kernel.swapaxes(2, 3)), kernel_gradient
+  return strided_conv(gradient, kernel.swapaxes(2, 3)), _kernel_gradient(gradient, x).swapaxes(2, 3)
 
 
-def _save(convolution: Callable[..., jax.Array]) -> Callable[..., Any]:
-  return lambda x, kernel: (convolution(x, kernel), (x, kernel))
-
-
-strided_conv.defvjp(_save(strided_conv), _strided_backward)
-transposed_conv.defvjp(_save(transposed_conv), _transposed_backward)
+strided_conv.defvjp(lambda *inputs: (strided_conv(*inputs), inputs), _strided_backward)
+transposed_conv.defvjp(lambda *inputs: (transposed_conv(*inputs), inputs), _transposed_backward)

@@ -42,5 +42,5 @@ class Discriminator(nn.Module):
       x = DownConv(features, dtype=self.dtype, name=f'conv{stage}')(x)
       x = leaky_relu(BatchNorm(dtype=self.dtype, name=f'conv{stage}_norm')(x, train=train))
     latent = PixelConv(4, LATENT_SIZE, dtype=self.dtype, name='latent')(x)
-    logit = PixelConv(3, 1, dtype=self.dtype, name='logit')(latent[:, None, None])
-    return logit[:, 0].astype(jnp.float32), latent.astype(jnp.float32)
+    logit = PixelConv(3, 1, dtype=self.dtype, name='logit')(latent)
+    return logit[:, 0, 0, 0].astype(jnp.float32), latent[:, 0, 0].astype(jnp.float32)

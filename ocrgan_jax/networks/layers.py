@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ocrgan_jax.core.platforms import on_accelerator
-from ocrgan_jax.networks.convolutions import strided_conv, transposed_conv
+from ocrgan_jax.networks.convolutions import pixel_conv, strided_conv, transposed_conv
 
 WEIGHTS = nn.initializers.normal(0.02)
 
@@ -80,12 +80,10 @@ class PixelConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[batch, h, h, c] → [batch, features]; h is at most `size` and has the same parity."""
+    """[batch, h, h, c] → [batch, 1, 1, features]; h is at most `size` and has the same parity."""
     shape = (self.size, self.size, x.shape[-1], self.features)
-    kernel = self.param('kernel', WEIGHTS, shape, jnp.float32).astype(self.dtype)
-    start = (self.size - x.shape[1]) // 2
-    middle = kernel[start : self.size - start, start : self.size - start]
-    return x.reshape(x.shape[0], -1) @ middle.reshape(-1, self.features)
+    kernel = self.param('kernel', WEIGHTS, shape, jnp.float32)
+    return pixel_conv(x, kernel.astype(self.dtype))
 
 
 class BatchNorm(nn.Module):

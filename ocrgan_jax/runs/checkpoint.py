@@ -7,8 +7,6 @@ that are verified when the others are read) and, of networks, `state` (the array
 with `train.keep_checkpoints` all are. `calibrations/<n>` holds what `ocrgan calibrate` set later.
 """
 
-import contextlib
-import itertools
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +18,7 @@ import ml_collections
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint import CheckpointManager
-from orbax.checkpoint.checkpoint_managers import preservation_policy
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from ocrgan_jax.core import sharding as meshes
 from ocrgan_jax.core.digests import digests_of
@@ -33,9 +31,10 @@ from ocrgan_jax.runs.checkpoint_files import (
   VALIDATION,
   disk_errors_as_one_line,
   move_to_damaged,
+  open_latest,
+  read_items,
   scan_checkpoints,
-  short_reason,
-  silence_repeated_errors,
+  steps_in,
 )
 from ocrgan_jax.runs.saved_calibration import from_arrays, to_arrays
 from ocrgan_jax.scoring.calibration import Calibration
@@ -71,13 +70,12 @@ def open_checkpoints(workdir: Path, *, keep_all: bool = False) -> CheckpointMana
       f'checkpoint {damaged[-1]} is damaged, and no other one is intact; use another --workdir'
     )
   by_validation = lambda metrics: metrics[VALIDATION]
-  policies = preservation_policy
-  kept = [policies.LatestN(2), policies.BestN(get_metric_fn=by_validation, n=1)]
+  kept = policies.AnyPreservationPolicy(
+    [policies.LatestN(2), policies.BestN(get_metric_fn=by_validation, n=1)]
+  )
   options = ocp.CheckpointManagerOptions(
     best_fn=by_validation,
-    preservation_policy=(
-      policies.PreserveAll() if keep_all else policies.AnyPreservationPolicy(kept)
-    ),
+    preservation_policy=policies.PreserveAll() if keep_all else kept,
     enable_async_checkpointing=False,
     cleanup_tmp_directories=True,  # left by a process that was killed while saving
   )
@@ -106,18 +104,16 @@ def save(
   Raises:
     InputError: if the disk accepts no more data.
   """
-  items = {'calibration': to_arrays(calibration, arrays)}
-  step = 0
+  step, items = 0, {'calibration': to_arrays(calibration, arrays)}
   if isinstance(arrays, Trained) and batches:
-    step = int(arrays.state.step)
-    items |= {'state': _to_fields(arrays.state), 'batches': batches.get_state()}
-  saved = ocp.args.Composite(
-    **_to_save(items),
+    step, items = int(arrays.state.step), {**items, **_to_resume(arrays.state, batches)}
+  _save(
+    manager,
+    step,
+    items,
+    metrics={VALIDATION: validation_auroc},
     config=ocp.args.JsonSave(config.to_dict()),
-    digests=_digests({**items, METRICS: {VALIDATION: validation_auroc}}),
   )
-  with disk_errors_as_one_line(Path(manager.directory)):
-    manager.save(step, args=saved, metrics={VALIDATION: validation_auroc})
   if jax.process_index() == 0:
     shutil.rmtree(_interrupted(manager), ignore_errors=True)
 
@@ -135,33 +131,38 @@ def save_interrupted(
   Raises:
     InputError: if the disk accepts no more data.
   """
-  items = {'state': _to_fields(state), 'batches': batches.get_state()}
-  saved = ocp.args.Composite(**_to_save(items), digests=_digests(items))
-  with _open_interrupted(checkpoints) as manager, disk_errors_as_one_line(Path(manager.directory)):
-    manager.save(int(state.step), args=saved)
-
-
-def _to_save(items: dict[str, Any]) -> dict[str, Any]:
-  # The batches not with grain's handler: it saves one state per process, which fixes their number.
-  return {
-    name: ocp.args.JsonSave(item) if name == 'batches' else ocp.args.StandardSave(item)
-    for name, item in items.items()
-  }
-
-
-def _digests(items: dict[str, Any]) -> ocp.args.JsonSave:
-  return ocp.args.JsonSave({name: digests_of(item) for name, item in items.items()})
+  with open_latest(_interrupted(checkpoints)) as manager:
+    _save(manager, int(state.step), _to_resume(state, batches))
 
 
 def _interrupted(checkpoints: CheckpointManager) -> Path:
   return Path(checkpoints.directory).parent / 'interrupted'
 
 
-def _open_interrupted(checkpoints: CheckpointManager) -> CheckpointManager:
-  options = ocp.CheckpointManagerOptions(
-    max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
-  )
-  return CheckpointManager(_interrupted(checkpoints), options=options)
+def _to_resume(state: State, batches: TrainingBatches) -> dict[str, Any]:
+  return {'state': flax.serialization.to_state_dict(state), 'batches': batches.get_state()}
+
+
+def _save(
+  manager: CheckpointManager,
+  step: int,
+  items: dict[str, Any],
+  *,
+  metrics: dict[str, float] | None = None,
+  **more: ocp.args.CheckpointArgs,
+) -> None:
+  """Saves items with their checksums."""
+  digests = {name: digests_of(item) for name, item in items.items()}
+  if metrics:
+    digests[METRICS] = digests_of(metrics)
+  # The batches not with grain's handler: it saves one state per process, which fixes their number.
+  saved = {
+    name: ocp.args.JsonSave(item) if name == 'batches' else ocp.args.StandardSave(item)
+    for name, item in items.items()
+  }
+  composite = ocp.args.Composite(**saved, **more, digests=ocp.args.JsonSave(digests))
+  with disk_errors_as_one_line(Path(manager.directory)):
+    manager.save(step, args=composite, metrics=metrics)
 
 
 def restore_training(
@@ -184,35 +185,23 @@ def restore_training(
   Raises:
     Damaged: if there are checkpoints, but none is intact.
   """
-  with contextlib.ExitStack() as stack:
-    saved = [(step, manager) for step in manager.all_steps()]
-    if _interrupted(manager).exists():
-      interrupted = stack.enter_context(_open_interrupted(manager))
-      saved += [(step, interrupted) for step in interrupted.all_steps()]
-    saved.sort(key=lambda pair: pair[0])
-    damaged: list[tuple[int, CheckpointManager]] = []
-    while saved:
-      step, source = saved.pop()
-      try:
-        restored = _read(
-          Path(source.directory, str(step)),
-          state=ocp.args.StandardRestore(_abstract(like, sharding)),
-          batches=ocp.args.JsonRestore(),
-        )
-      except Damaged as error:
-        # Moved only once another one was read: if none can be, the cause may be elsewhere.
-        if not saved:
-          raise Damaged(f'{error}; there is no earlier one: use another --workdir') from None
-        print(f'warning: {error}; training resumes from the one before', file=sys.stderr)
-        damaged.append((step, source))
-        continue
-      for bad, of in damaged:
-        with meshes.first_process_first('damaged'):
-          move_to_damaged(Path(of.directory, str(bad)))
-        of.reload()
-      batches.set_state(restored['batches'])
-      return _to_state(like, restored['state'])
-  return None
+  folders = [*steps_in(Path(manager.directory)), *steps_in(_interrupted(manager))]
+  if not folders:
+    return None
+  folders.sort(key=lambda folder: int(folder.name), reverse=True)
+  restored, damaged = _read_first_intact(
+    folders,
+    'use another --workdir',
+    state=ocp.args.StandardRestore(_abstract(like, sharding)),
+    batches=ocp.args.JsonRestore(),
+  )
+  # Only now: if none can be read, the cause may be elsewhere.
+  for folder in damaged:
+    with meshes.first_process_first('damaged'):
+      move_to_damaged(folder)
+  manager.reload()
+  batches.set_state(restored['batches'])
+  return _to_state(like, restored['state'])
 
 
 def steps(workdir: Path, protocol: str) -> list[int]:
@@ -261,62 +250,57 @@ def restore_scoring(
   """
   checkpoints = (workdir / 'checkpoints').absolute()
   others = sorted({*scan_checkpoints(checkpoints)[0]} - {step}, reverse=True)
-  for candidate, after in itertools.zip_longest([step, *others], others):
-    try:
-      restored = _read(
-        checkpoints / str(candidate),
-        calibration=ocp.args.StandardRestore(),
-        **({'state': ocp.args.StandardRestore(_abstract(like, sharding))} if like else {}),
-      )
-      break
-    except Damaged as error:
-      if after is None:
-        raise Damaged(f'{error}, and there is no other one; train again') from None
-      print(f'warning: {error}; step {after} is used instead', file=sys.stderr)
+  items = {'calibration': ocp.args.StandardRestore()}
+  if like:
+    items['state'] = ocp.args.StandardRestore(_abstract(like, sharding))
+  folders = [checkpoints / str(step) for step in (step, *others)]
+  restored, _ = _read_first_intact(folders, 'train again', **items)
   calibration, beside = from_arrays(restored['calibration'])
   arrays = Trained(_to_state(like, restored['state']), beside) if like else beside
   return jax.device_put(arrays, sharding), calibration
 
 
-def _read(folder: Path, **items: Any) -> Any:
+def _read_first_intact(
+  folders: list[Path], advice: str, **items: ocp.args.CheckpointArgs
+) -> tuple[Any, list[Path]]:
+  """Reads the first intact checkpoint, and warns of the damaged ones before it.
+
+  Args:
+    folders: of the checkpoints, at least one.
+    advice: what to do if none is intact.
+    **items: to read.
+
+  Returns:
+    The items, and the folders of the damaged ones.
+
+  Raises:
+    Damaged: if none is intact; names the last one.
+  """
+  for i, folder in enumerate(folders):
+    try:
+      return _read(folder, items), folders[:i]
+    except Damaged as error:
+      if folder == folders[-1]:
+        raise Damaged(f'{error}, and there is no other one; {advice}') from None
+      print(f'warning: {error}; step {folders[i + 1].name} is used instead', file=sys.stderr)
+  raise AssertionError('no folders')
+
+
+def _read(folder: Path, items: dict[str, Any]) -> Any:
   """Reads and verifies items of a checkpoint.
 
   Raises:
     Damaged: names the checkpoint and what is wrong with it.
   """
-  verified = (folder / 'digests').exists()
-  if verified:
-    items['digests'] = ocp.args.JsonRestore()
-  else:
-    print(f'warning: {folder} has no checksums, so it is not verified', file=sys.stderr)
-  silence_repeated_errors()
-  try:
-    # Not with a manager: it reads the other checkpoints, too, and fails if one is damaged.
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-      restored = reader.restore(folder, args=ocp.args.Composite(**items))
-  except Exception as error:  # orbax and tensorstore raise many types
-    reason = short_reason(error)[:200] or type(error).__name__
-    raise Damaged(f'checkpoint {folder} is damaged: {reason}') from None
-  if verified:
-    _verify(folder, restored)
-  return restored
-
-
-def _verify(folder: Path, restored: Any) -> None:
+  restored = read_items(folder, **items, digests=ocp.args.JsonRestore())
   for item, expected in restored['digests'].items():
-    if item not in restored:
-      continue
-    found = digests_of(restored[item])
+    found = digests_of(restored[item]) if item in items else expected
     wrong = [name for name in expected if found.get(name) != expected[name]]
     if wrong:
       raise Damaged(
         f'checkpoint {folder} is damaged: {item} {wrong[0]} differs from what was saved'
       )
-
-
-def _to_fields(state: State) -> dict[str, Any]:
-  fields: dict[str, Any] = flax.serialization.to_state_dict(state)
-  return fields
+  return restored
 
 
 def _to_state(like: State, fields: dict[str, Any]) -> State:
@@ -326,5 +310,6 @@ def _to_state(like: State, fields: dict[str, Any]) -> State:
 
 def _abstract(like: State, sharding: Sharding) -> dict[str, Any]:
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), _to_fields(like)
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    flax.serialization.to_state_dict(like),
   )

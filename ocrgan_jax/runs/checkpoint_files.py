@@ -1,4 +1,4 @@
-"""The files of checkpoints: finds damaged ones, and turns disk errors into one line."""
+"""The files of checkpoints: reads them, finds damaged ones, and turns errors into one line."""
 
 import contextlib
 import functools
@@ -11,15 +11,48 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.core.digests import digests_of
-from ocrgan_jax.core.errors import InputError, is_disk_full
+from ocrgan_jax.core.errors import Damaged, InputError, is_disk_full
 from ocrgan_jax.core.sharding import is_first_process
 
 VALIDATION = 'validation_auroc'
 METRICS = 'metrics'  # an item that orbax adds
 # Python's warning for coroutines that orbax abandons when it fails early.
 NEVER_AWAITED = 'coroutine .* was never awaited'
+
+
+def open_latest(folder: Path) -> CheckpointManager:
+  """Opens a folder of which only the last checkpoint is kept."""
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
+  )
+  return CheckpointManager(folder.absolute(), options=options)
+
+
+def steps_in(checkpoints: Path) -> list[Path]:
+  """The folders of checkpoints, without those that are being written."""
+  return [path for path in sorted(checkpoints.glob('[0-9]*')) if path.name.isdecimal()]
+
+
+def read_items(folder: Path, **items: ocp.args.CheckpointArgs) -> Any:
+  """Reads items of a checkpoint.
+
+  Raises:
+    Damaged: names the checkpoint and what is wrong with it.
+  """
+  silence_repeated_errors()
+  try:
+    # Not with a manager: it reads the other checkpoints, too, and fails if one is damaged.
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+      return reader.restore(folder, args=ocp.args.Composite(**items))
+  except Exception as error:  # orbax and tensorstore raise many types
+    reason = short_reason(error)[:200] or type(error).__name__
+    raise Damaged(f'checkpoint {folder} is damaged: {reason}') from None
 
 
 def scan_checkpoints(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
@@ -32,9 +65,7 @@ def scan_checkpoints(checkpoints: Path) -> tuple[dict[int, float], list[Path]]:
     Step → validation AUROC of the readable ones, and the folders of the others.
   """
   whole, damaged = {}, []
-  for folder in sorted(checkpoints.glob('[0-9]*')):
-    if not folder.name.isdecimal():  # being written
-      continue
+  for folder in steps_in(checkpoints):
     try:
       json.loads((folder / '_CHECKPOINT_METADATA').read_bytes())
       value = json.loads((folder / 'metrics/metrics').read_bytes())[VALIDATION]

@@ -8,7 +8,6 @@ import jax
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import CheckpointManager
 
 from ocrgan_jax.core.errors import Damaged
 from ocrgan_jax.heads.maps import Heads
@@ -17,8 +16,9 @@ from ocrgan_jax.model.state import Trained
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.runs.checkpoint_files import (
   disk_errors_as_one_line,
-  short_reason,
-  silence_repeated_errors,
+  open_latest,
+  read_items,
+  steps_in,
 )
 from ocrgan_jax.scoring.calibration import Calibration
 
@@ -45,7 +45,7 @@ def save_calibration(
     InputError: if the disk accepts no more data.
   """
   folder = workdir / CALIBRATIONS
-  with disk_errors_as_one_line(folder, 'a calibration'), _open_calibrations(workdir) as manager:
+  with disk_errors_as_one_line(folder, 'a calibration'), open_latest(folder) as manager:
     manager.save(
       (manager.latest_step() or 0) + 1,
       args=ocp.args.Composite(
@@ -83,21 +83,17 @@ def restore_calibration(workdir: Path) -> SavedCalibration | None:
   Raises:
     Damaged: if the calibration cannot be read.
   """
-  if not (workdir / CALIBRATIONS).exists():
+  folders = steps_in((workdir / CALIBRATIONS).absolute())
+  if not folders:
     return None
-  silence_repeated_errors()
-  with _open_calibrations(workdir) as manager:
-    if manager.latest_step() is None:
-      return None
-    items = {'calibration': ocp.args.StandardRestore(), 'rule': ocp.args.JsonRestore()}
-    try:
-      restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
-      rule = restored['rule']
-    except Exception as error:  # orbax and tensorstore raise many types
-      raise Damaged(
-        f'{workdir / CALIBRATIONS} is damaged: {short_reason(error)[:200]}; run ocrgan calibrate '
-        'again, or with --as_trained to restore the original'
-      ) from None
+  last = max(folders, key=lambda folder: int(folder.name))
+  try:
+    restored = read_items(last, calibration=ocp.args.StandardRestore(), rule=ocp.args.JsonRestore())
+  except Damaged as error:
+    raise Damaged(
+      f'{error}; run ocrgan calibrate again, or with --as_trained to restore the original'
+    ) from None
+  rule = restored['rule']
   score = {f'score.{name}': value for name, value in rule['score'].items()}
   score = run_folder.current_fields(score, workdir / CALIBRATIONS)
   score = {name.removeprefix('score.'): value for name, value in score.items()}
@@ -107,11 +103,6 @@ def restore_calibration(workdir: Path) -> SavedCalibration | None:
 def remove_calibrations(workdir: Path) -> None:
   """Removes saved calibrations, so that the checkpoints' own apply again."""
   shutil.rmtree(workdir / CALIBRATIONS, ignore_errors=True)
-
-
-def _open_calibrations(workdir: Path) -> CheckpointManager:
-  options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-  return CheckpointManager((workdir / CALIBRATIONS).absolute(), options=options)
 
 
 def to_arrays(calibration: Calibration, arrays: Heads | Trained) -> dict[str, Any]:
