@@ -124,9 +124,9 @@ def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # The next two are in pixels at image_size 256 and scale with the image size.
   score.map_sigma = 4.0  # sigma of the Gaussian that smooths the map; 0: no smoothing
   score.map_top = 200  # k, how many of the map's largest values kind 'map' averages
-  # An image is anomalous if its score exceeds the threshold. Three ways to set it:
-  score.threshold_quantile = 0.99  # a quantile of the scores of held-out normal images,
-  score.false_alarms = 0.0  # or a target false-alarm rate (0: use the quantile),
+  # An image is anomalous if its score exceeds the threshold: at most this share of sound parts does
+  # (or the lowest that the number of parts can tell),
+  score.false_alarms = 0.01
   # or a fixed score, where 1 is the highest score of held-out normal images (None: not fixed).
   score.threshold = ml_collections.config_dict.placeholder(float)
 

@@ -2,7 +2,6 @@
 
   --score.false_alarms=0.05     about 5 false alarms in 100 sound products at most
   --score.threshold=1.2         a fixed scaled score
-  --score.threshold_quantile=1  a quantile of the scores that set the threshold
   --score.kind=map …            another score; its scale is fitted to the run's training images
 
 From then on evaluate, predict, export, serve and `ocrgan_jax.load` use the new setting. Without

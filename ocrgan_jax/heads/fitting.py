@@ -1,28 +1,31 @@
-"""Fits the heads to normal images, and scores each of these images by a fit that left it out."""
+"""Fits the heads to normal images, and scores each image by heads that never saw its part.
+
+The heads are fitted once to all images, and anew to the others of each fold: whole groups are left
+out, with everything that is learned from them. What the folds say of the images that they left out
+is what the heads will say of new parts, so it sets the tails and the threshold.
+"""
 
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ocrgan_jax.heads.maps import (
-  SHARES,
   SIDES,
   Heads,
+  head_maps,
   input_side,
   look_places,
-  nearest_look,
-  residual_maps,
   scores_of_maps,
   whiten,
 )
 from ocrgan_jax.heads.measurements import ENERGIES, Measurements, pool_mean
-from ocrgan_jax.heads.regression import fit_regression
-from ocrgan_jax.heads.tails import fit_tails, joint_score
+from ocrgan_jax.heads.regression import COMPONENTS, fit_regression
+from ocrgan_jax.heads.tails import Tails, fit_tails, joint_score
 
-FOLDS = 5  # the whitening of an image's residuals is from the other folds
+FOLDS = 10  # more if there are few groups: a part that is left out is then missed by few others
+MOST_FOLDS = 30
 SMOOTHING = 0.5  # of covariances over positions, in positions of 32 a side
 SHRINKAGE = 0.02  # of each covariance towards its mean variance; more for few images
 DETAIL_SMOOTHING = 1.5  # of the usual detail, in cells
@@ -36,170 +39,184 @@ BATCH = 32  # images at a time
 
 
 class Fitted(NamedTuple):
-  """Heads and what it was fitted to.
+  """Heads, and how they score images that they were not fitted to.
 
   Attributes:
     heads: the heads.
-    left_out: the score of each training image by heads that left out its group, float32 [n].
+    left_out: the score of each image by heads that never saw its group, float32 [n].
   """
 
   heads: Heads
   left_out: np.ndarray
 
 
-def fit_heads(measured: Measurements, groups: np.ndarray, names: tuple[str, ...]) -> Fitted:
-  """Fits the heads.
-
-  The regression and the memory leave out an image's group exactly; so does the unit of detail. The
-  whitening leaves out its fold.
+def fit_heads(
+  measured: Measurements, groups: np.ndarray, names: tuple[str, ...], copies: int = 0
+) -> Fitted:
+  """Fits the heads, and scores each image by heads that were fitted without its group.
 
   Args:
     measured: of n normal images, at least 2, on the host.
     groups: int [n]; at least two groups.
     names: the heads that are on.
+    copies: how many of the n images, the last ones, are disturbed copies of others. They have the
+      groups of these, and are not scored.
 
   Returns:
-    The heads and the left-out scores.
+    The heads and the left-out scores of all but the copies. The tails of a left-out score are those of other groups.
   """
-  statistics = np.asarray(measured.statistics, np.float32)
-  mean = statistics.mean(0)
-  heads = Heads(mean, *[None] * (len(Heads._fields) - 1))
-  maps: dict[str, list[Any]] = {}
+  fold, originals = deal_folds(groups), len(groups) - copies
+  count = min(COMPONENTS, len(groups))  # the same in each fold, so that all share one program
+  scores: Scores = {}
+  for k in range(fold.max() + 1):
+    own, others = np.flatnonzero(fold[:originals] == k), np.flatnonzero(fold != k)
+    found = _score(_fit_once(measured, others, groups, names, count), measured, own)
+    for name, parts in found.items():
+      every = scores.setdefault(name, [np.zeros(originals, np.float32) for _ in parts])
+      for column, part in zip(every, parts, strict=True):
+        column[own] = part
+  heads = _fit_once(measured, np.arange(len(groups)), groups, names, count)
+  return Fitted(heads._replace(tails=_tails(scores)), _join_left_out(scores, fold[:originals]))
+
+
+Scores = dict[str, list[np.ndarray]]  # head → each of its scores, float32 [images]
+
+
+def _join_left_out(scores: Scores, fold: np.ndarray) -> np.ndarray:
+  """The joint score of each image, by the tails of the other folds: float32 [n]."""
+  joined = np.zeros(len(fold), np.float32)
+  part = lambda chosen: {name: [x[chosen] for x in own] for name, own in scores.items()}
+  for k in range(fold.max() + 1):
+    joined[fold == k] = joint_score(_tails(part(fold != k)), part(fold == k))
+  return joined
+
+
+def _tails(scores: Scores) -> Tails:
+  return fit_tails(np.stack([x for own in scores.values() for x in own]))
+
+
+def _score(heads: Heads, measured: Measurements, chosen: np.ndarray) -> Scores:
+  """Scores some of the images, in batches of one size."""
+  parts = []
+  for start in range(0, len(chosen), BATCH):
+    padded = np.resize(chosen[start : start + BATCH], BATCH)
+    some = Measurements(*(None if x is None else x[padded] for x in measured))
+    parts.append(jax.device_get(_scores_by(heads, some)))
+  join = lambda name, i: np.concatenate([part[name][i] for part in parts])[: len(chosen)]
+  # Not by `jax.tree.map`, which would sort the heads by name.
+  return {name: [join(name, i) for i in range(len(own))] for name, own in parts[0].items()}
+
+
+@jax.jit
+def _scores_by(heads: Heads, measured: Measurements) -> dict[str, list[jax.Array]]:
+  return scores_of_maps(head_maps(heads, measured), measured.valid)
+
+
+def _fit_once(
+  measured: Measurements,
+  chosen: np.ndarray,
+  groups: np.ndarray,
+  names: tuple[str, ...],
+  count: int,
+) -> Heads:
+  """Fits heads without tails to some of the images.
+
+  Args:
+    measured: of n images.
+    chosen: the numbers of the images to fit to, int [m].
+    groups: of all images, int [n].
+    names: the heads that are on.
+    count: number of the regression's components; those that m images do not have are 0.
+  """
+  statistics = measured.statistics
+  parts: dict[str, Any] = {'mean': statistics[chosen].mean(0)}
   if on_residuals := tuple(name for name in names if name in ('energy', 'statistics', 'whole')):
-    heads, maps = _fit_residuals(heads, statistics, groups, on_residuals)
+    parts |= _fit_residuals(statistics, parts['mean'], chosen, groups, on_residuals, count)
   for name in names:
     if name in SIDES:
-      side = np.asarray(measured.detail[..., SIDES[name]], np.float32)
-      unit, maps[name] = _fit_detail(side, groups)
-      heads = heads._replace(**{name: unit})
+      parts[name] = _unit_of_detail(measured.detail[chosen][..., SIDES[name]])
   if 'looks' in names:
-    heads, maps['looks'] = _fit_looks(heads, statistics, groups)
-  parts = []
-  for some in _batches(len(statistics)):
-    valid = None if measured.valid is None else measured.valid[some]
-    own = {name: [x[some] for x in maps[name]] for name in SHARES if name in maps}
-    parts.append(scores_of_maps(own, valid))
-  # Not by `jax.tree.map`, which would sort the heads by name.
-  join = lambda parts: [np.concatenate([np.asarray(x) for x in part]) for part in parts]
-  scores = {name: join(zip(*(part[name] for part in parts), strict=True)) for name in parts[0]}
-  heads = heads._replace(tails=fit_tails(np.stack([x for own in scores.values() for x in own])))
-  return Fitted(heads, np.asarray(joint_score(heads.tails, scores)))
+    parts |= _remember_looks(statistics, chosen)
+  return Heads(**{**dict.fromkeys(Heads._fields), **parts})
 
 
 def _fit_residuals(
-  heads: Heads, statistics: np.ndarray, groups: np.ndarray, names: tuple[str, ...]
-) -> tuple[Heads, dict[str, list[Any]]]:
-  """Fits the regression and the heads that look at what it leaves; also their left-out maps."""
-  deviations = statistics - heads.mean
-  n, side = len(deviations), input_side(deviations.shape[1])
-  inputs = np.asarray(pool_mean(deviations, side))
-  fold = deal_folds(groups)
-  whitening = _whitening(_covariances(inputs, np.zeros(n, int))[0] / n, n)
-  inputs = np.asarray(whiten(whitening, inputs)).reshape(n, -1)
-  regression = fit_regression(inputs, groups)
-  apply = jax.jit(lambda matrix, x: jnp.einsum('ij,jhwc->ihwc', matrix, x, precision='highest'))
-  rows = range(0, deviations.shape[1], 8)  # so that the product of all images is never whole
-  rest = np.concatenate([apply(regression.left_out, deviations[:, r : r + 8]) for r in rows], 1)
-  response = np.concatenate([apply(regression.gains, deviations[:, r : r + 8]) for r in rows], 1)
-  heads = heads._replace(
-    whiten_inputs=whitening, basis=regression.basis, response=np.asarray(response)
+  statistics: np.ndarray,
+  mean: np.ndarray,
+  chosen: np.ndarray,
+  groups: np.ndarray,
+  names: tuple[str, ...],
+  count: int,
+) -> dict[str, np.ndarray]:
+  """Fits the regression, and the whitening of what it leaves of images whose group it left out."""
+  positions, n = statistics.shape[1], len(chosen)
+  side = input_side(positions)
+  pooled = np.concatenate(
+    [
+      np.asarray(pool_mean(statistics[chosen[i : i + BATCH]] - mean, side))
+      for i in range(0, n, BATCH)
+    ]
   )
-  return fit_whitenings(heads, rest, fold, names)
+  whitening = _whitening(_covariances(pooled), n)
+  inputs = np.asarray(whiten(whitening, pooled)).reshape(n, -1)
+  regression = fit_regression(inputs, groups[chosen], count)
+  response = np.empty((count, *mean.shape), np.float32)
+  covariance = np.empty((*mean.shape, mean.shape[-1]), np.float32)
+  rest_pooled = np.empty((n, side, side, mean.shape[-1]), np.float32)
+  step = positions // side  # rows at a time, so that what is left of all images is never whole
+  for number in range(side):
+    rows = slice(number * step, (number + 1) * step)
+    deviations = statistics[chosen, rows] - mean[rows]
+    flat = deviations.reshape(n, -1)
+    response[:, rows] = (regression.gains @ flat).reshape(count, *deviations.shape[1:])
+    rest = (regression.left_out @ flat).reshape(deviations.shape)
+    covariance[rows] = _covariances(rest)
+    rest_pooled[:, number] = rest.reshape(n, step, side, step, -1).mean((1, 3))
+  found = {'whiten_inputs': whitening, 'basis': regression.basis, 'response': response}
+  sums = {
+    'energy': covariance[..., :ENERGIES, :ENERGIES],
+    'statistics': covariance,
+    'whole': _covariances(rest_pooled),
+  }
+  return found | {name: _whitening(sums[name], n) for name in names}
 
 
-def fit_whitenings(
-  heads: Heads, rest: np.ndarray, fold: np.ndarray, names: tuple[str, ...]
-) -> tuple[Heads, dict[str, list[Any]]]:
-  """Fits the heads that look at what a regression leaves.
-
-  Args:
-    heads: its heads `names` are replaced, and no other head that looks at residuals may be on.
-    rest: what the regression leaves of n normal images, float32 [n, p, p, CHANNELS].
-    fold: int [n], from 0; at least two folds.
-    names: of 'energy', 'statistics' and 'whole'.
-
-  Returns:
-    The heads, and head → its maps, float32 [n, side, side], each image whitened by other folds.
-  """
-  n, side = len(rest), input_side(rest.shape[1])
-  channels: dict[str, Any] = {'energy': rest[..., :ENERGIES], 'statistics': rest, 'whole': None}
-  if 'whole' in names:
-    channels['whole'] = np.asarray(pool_mean(rest, side))
-  sums = {name: _covariances(channels[name], fold) for name in names}
-  sizes = np.bincount(fold)
-  maps = {name: [np.zeros(channels[name].shape[:3], np.float32)] for name in names}
-  maps_of = jax.jit(lambda part, x: {k: v[0] for k, v in residual_maps(part, x).items()})
-  for k in range(len(sizes)):
-    others: dict[str, Any] = {
-      name: _whitening((sums[name].sum(0) - sums[name][k]) / (n - sizes[k]), n - sizes[k])
-      for name in names
-    }
-    own = np.flatnonzero(fold == k)
-    for some in np.split(own, range(BATCH, len(own), BATCH)):
-      for name, values in maps_of(heads._replace(**others), rest[some]).items():
-        maps[name][0][some] = values
-  whitenings: dict[str, Any] = {name: _whitening(sums[name].sum(0) / n, n) for name in names}
-  return heads._replace(**whitenings), maps
+def _unit_of_detail(detail: np.ndarray) -> np.ndarray:
+  """The unit of one side of the fine detail, its smoothed mean: [n, q, q, k] → [q, q, k]."""
+  mean = detail.mean(0, dtype=np.float64).astype(np.float32)
+  smooth = gaussian_filter(mean, (DETAIL_SMOOTHING, DETAIL_SMOOTHING, 0), mode='nearest')
+  return np.maximum(smooth, LEAST_DETAIL * smooth.mean((0, 1))) + np.float32(FAINTEST)
 
 
-def _fit_detail(detail: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-  """The unit of one side of the fine detail, its smoothed mean; also the left-out maps."""
-
-  def unit(mean: np.ndarray) -> np.ndarray:
-    smooth = gaussian_filter(mean, (DETAIL_SMOOTHING, DETAIL_SMOOTHING, 0), mode='nearest')
-    return np.maximum(smooth, LEAST_DETAIL * smooth.mean((0, 1))) + np.float32(FAINTEST)
-
-  total, n = detail.sum(0, dtype=np.float64), len(detail)
-  relative = np.empty_like(detail)
-  for group in np.unique(groups):
-    own = np.flatnonzero(groups == group)
-    mean = (total - detail[own].sum(0, dtype=np.float64)) / (n - len(own))
-    relative[own] = detail[own] / unit(mean.astype(np.float32))
-  return unit((total / n).astype(np.float32)), list(np.moveaxis(relative, -1, 0))
-
-
-def _fit_looks(heads: Heads, statistics: np.ndarray, groups: np.ndarray) -> tuple[Heads, list[Any]]:
-  """Remembers some places of all images; also the left-out maps."""
-  places = np.asarray(look_places(statistics))
-  n, side, _, channels = places.shape
-  rows = places.reshape(-1, channels)
-  rng, each = np.random.default_rng(0), min(side * side, -(-PLACES // n))
-  chosen = np.concatenate([i * side * side + rng.permutation(side * side)[:each] for i in range(n)])
-  chosen = rng.permutation(chosen)[:PLACES]
-  memory, owner = rows[chosen], groups[chosen // (side * side)]
+def _remember_looks(statistics: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+  """Remembers some places of the chosen images, as many of each."""
+  side = look_places(statistics[:1]).shape[1]
+  rng, each = np.random.default_rng(0), -(-PLACES // len(chosen))
+  rows = []
+  for start in range(0, len(chosen), BATCH):
+    places = np.asarray(look_places(statistics[chosen[start : start + BATCH]]))
+    rows += [
+      own[rng.permutation(side * side)[:each]]
+      for own in places.reshape(len(places), side * side, -1)
+    ]
+  found = np.concatenate(rows)
+  memory = np.resize(found[rng.permutation(len(found))], (PLACES, found.shape[1]))
   mean, scale = memory.mean(0), memory.std(0) + np.float32(1e-3)
-  memory = (memory - mean) / scale
-  nearest = jax.jit(nearest_look)
-  found = []
-  for some in _batches(n):
-    allowed = owner != groups[some][:, None]
-    allowed[~allowed.any(1)] = True  # all places are of this group: it knows itself
-    found.append(np.asarray(nearest((places[some] - mean) / scale, memory, allowed)))
-  heads = heads._replace(memory=memory, memory_mean=mean, memory_scale=scale)
-  return heads, [np.concatenate(found)]
+  return {'memory': (memory - mean) / scale, 'memory_mean': mean, 'memory_scale': scale}
 
 
-def deal_folds(groups: np.ndarray, folds: int = FOLDS) -> np.ndarray:
-  """Deals whole groups to at most so many folds, always the same: int [n] → int [n], from 0."""
+def deal_folds(groups: np.ndarray) -> np.ndarray:
+  """Deals whole groups to folds, always the same: int [n] → int [n], from 0."""
   names, place = np.unique(groups, return_inverse=True)
-  fold = np.random.default_rng(0).permutation(len(names)) % min(folds, len(names))
+  folds = len(names) if len(names) <= MOST_FOLDS else FOLDS
+  fold = np.random.default_rng(0).permutation(len(names)) % folds
   return fold[place]
 
 
-def _batches(n: int) -> list[np.ndarray]:
-  return np.split(np.arange(n), range(BATCH, n, BATCH))
-
-
-def _covariances(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
-  """Sums of products by fold: [n, h, w, c] → float32 [folds, h, w, c, c]."""
-  count = int(fold.max()) + 1
-  total = np.zeros((count, *x.shape[1:], x.shape[-1]), np.float32)
-  for k in range(count):
-    own = x[fold == k]
-    for row in range(x.shape[1]):
-      columns = own[:, row].transpose(1, 2, 0)  # [w, c, n]
-      total[k, row] = columns @ columns.swapaxes(1, 2)
-  return total
+def _covariances(x: np.ndarray) -> np.ndarray:
+  """Covariances around 0, by position: [n, h, w, c] → float32 [h, w, c, c]."""
+  columns = x.transpose(1, 2, 3, 0)  # [h, w, c, n]
+  return np.stack([row @ row.swapaxes(1, 2) for row in columns]) / np.float32(len(x))
 
 
 def _whitening(covariance: np.ndarray, count: int) -> np.ndarray:

@@ -31,15 +31,18 @@ class Regression(NamedTuple):
   gains: np.ndarray
 
 
-def fit_regression(inputs: np.ndarray, groups: np.ndarray) -> Regression:
+def fit_regression(
+  inputs: np.ndarray, groups: np.ndarray, components: int = COMPONENTS
+) -> Regression:
   """Fits the regression.
 
   Args:
     inputs: float [n, d] of the training images, less their mean.
     groups: int [n], the group of each image; images of one group are left out together.
+    components: k; those beyond the n that there are, are 0.
 
   Returns:
-    The regression. If n is above COMPONENTS, `basis` and `gains` keep only the strongest principal
+    The regression. If n is above k, `basis` and `gains` keep only the strongest principal
     components; those left away have the least weight, because ridge regression damps them most.
   """
   n = len(inputs)
@@ -54,10 +57,12 @@ def fit_regression(inputs: np.ndarray, groups: np.ndarray) -> Regression:
     own = np.flatnonzero(groups == group)
     block = rest[np.ix_(own, own)] + SMALLEST * np.eye(len(own))
     left_out[own] = np.linalg.solve(block, rest[own])
-  count = min(COMPONENTS, n)
+  count = min(components, n)
   values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
   # inputs = U S V', so a new x has the coefficients x V = x inputs' U / S.
   strengths = np.sqrt(np.maximum(values, ridge * 1e-9))
   basis = inputs.T @ (vectors / strengths)
   gains = (strengths / (values + ridge))[:, None] * vectors.T
+  missing = components - count
+  basis, gains = np.pad(basis, ((0, 0), (0, missing))), np.pad(gains, ((0, missing), (0, 0)))
   return Regression(*(np.asarray(x, np.float32) for x in (left_out, basis, gains)))

@@ -247,6 +247,7 @@ def current_fields(fields: dict[str, Any], path: Path) -> dict[str, Any]:
   Raises:
     InputError: if the run used one that is gone, or a field is unknown.
   """
+  fields = _with_rate(fields)
   known = flat_fields(default.get_config())
   for name, value in fields.items():
     if name in REMOVED:
@@ -261,3 +262,14 @@ def current_fields(fields: dict[str, Any], path: Path) -> dict[str, Any]:
         'use that version'
       )
   return {name: value for name, value in fields.items() if name in known}
+
+
+def _with_rate(fields: dict[str, Any]) -> dict[str, Any]:
+  """Replaces the quantile that set the threshold until version 0.2 by its false-alarm rate."""
+  quantile = fields.get('score.threshold_quantile')
+  if quantile is None:
+    return fields
+  rate = fields.get('score.false_alarms') or max(round(1 - quantile, 6), 1e-6)
+  fields = {**fields, 'score.false_alarms': rate}
+  del fields['score.threshold_quantile']
+  return fields

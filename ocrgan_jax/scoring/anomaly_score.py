@@ -133,12 +133,11 @@ class Score:
     map_sigma: standard deviation of the Gaussian that smooths the map, in pixels at size 256.
     map_top: k, the number of largest map values to average, in pixels at size 256 (the same share
       of the pixels at other sizes).
-    threshold_quantile: the quantile of held-out normal scores that becomes the threshold.
-    false_alarms: target false-alarm rate, which replaces the quantile unless it is 0.
-    threshold: fixed scaled score, which replaces the quantile unless it is None.
+    false_alarms: the highest false-alarm rate that is wanted, over 0.
+    threshold: fixed scaled score, used instead unless it is None.
 
   Raises:
-    InputError: if a field is out of bounds, or the threshold is set in two ways.
+    InputError: if a field is out of bounds.
   """
 
   kind: str = one_of(*SCORES, HEADS)
@@ -147,7 +146,6 @@ class Score:
   heads: str
   map_sigma: float = at_least(0)
   map_top: int = at_least(1)
-  threshold_quantile: float = between(0, 1)
   false_alarms: float = between(0, 1)
   threshold: float | None
 
@@ -159,11 +157,13 @@ class Score:
         f'score.heads names {min(unknown)!r}; use one or more of {", ".join(SHARES)}, '
         'separated by commas'
       )
-    if self.threshold is not None:
-      if not math.isfinite(self.threshold):
-        raise InputError(f'score.threshold is {self.threshold}; it must be a finite number')
-      if self.false_alarms:
-        raise InputError('score.threshold and score.false_alarms are both set; set only one')
+    if not self.false_alarms:
+      raise InputError(
+        'score.false_alarms=0: no threshold promises that. Give a rate such as 0.001, or any '
+        'threshold with score.threshold'
+      )
+    if self.threshold is not None and not math.isfinite(self.threshold):
+      raise InputError(f'score.threshold is {self.threshold}; it must be a finite number')
 
   @property
   def heads_on(self) -> tuple[str, ...]:

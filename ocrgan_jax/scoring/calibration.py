@@ -48,27 +48,30 @@ class Calibration(NamedTuple):
 
 
 def fit_calibration(
-  scores: np.ndarray, rule: Score, *, map_maximum: float, num_groups: int
+  scores: np.ndarray, groups: np.ndarray, rule: Score, *, map_maximum: float
 ) -> Calibration:
   """Fits Eq. 14's scale and a threshold to the scores of held-out normal images.
 
   Args:
-    scores: raw scores of normal images that were not trained on, at least one.
+    scores: raw scores of normal images that were not trained on, float [images], at least one.
+    groups: the part that each shows, int [images]. A part counts once, by its highest score.
     rule: how to set the threshold.
     map_maximum: highest value of their maps.
-    num_groups: number of groups that the scores are from.
 
   Returns:
     The calibration, to be saved with the model.
   """
+  _, part = np.unique(groups, return_inverse=True)
+  highest = np.full(part.max() + 1, -np.inf, np.float32)
+  np.maximum.at(highest, part, scores)
   calibration = Calibration(
-    minimum=float(scores.min()),
-    maximum=float(scores.max()),
+    minimum=float(highest.min()),
+    maximum=float(highest.max()),
     threshold=math.nan,
     num_images=len(scores),
     map_maximum=map_maximum,
-    held_out=np.sort(scores).astype(np.float32),
-    num_groups=num_groups,
+    held_out=np.sort(highest),
+    num_groups=len(highest),
   )
   return with_threshold(calibration, rule)
 
@@ -76,9 +79,9 @@ def fit_calibration(
 def with_threshold(calibration: Calibration, rule: Score) -> Calibration:
   """Sets the threshold of a calibration by a rule.
 
-  For a target false-alarm rate the threshold is a held-out score (conformal prediction): on
-  average over held-out sets, (n + 1 - r) / (n + 1) of all normal images score above the r-th of n
-  ascending scores. If n is too small for the rate, it is the highest score.
+  For a false-alarm rate it is the score of a held-out part (conformal prediction): on average over
+  held-out sets, (n + 1 - r) / (n + 1) of all sound parts score above the r-th of n ascending
+  scores. If n is too small for the rate, it is the highest score; see `lowest_rate`.
 
   Args:
     calibration: with the held-out scores.
@@ -87,23 +90,27 @@ def with_threshold(calibration: Calibration, rule: Score) -> Calibration:
   Returns:
     The calibration with the new threshold.
   """
-  scores = calibration.held_out
+  scores, count = calibration.held_out, calibration.num_groups
   if rule.threshold is not None:
     threshold = calibration.minimum + rule.threshold * calibration.width
-  elif rule.false_alarms:
-    rank = math.ceil((1 - rule.false_alarms) * (len(scores) + 1) - 1e-9)
-    threshold = scores[min(max(rank, 1), len(scores)) - 1]
   else:
-    threshold = np.quantile(scores, rule.threshold_quantile)
+    rank = math.ceil((1 - rule.false_alarms) * (count + 1) - 1e-9)
+    # Calibrations of version 0.2 have several scores a part.
+    place = math.ceil(min(max(rank, 1), count) * len(scores) / count) - 1
+    threshold = scores[place]
   return calibration._replace(threshold=float(threshold))
 
 
-def false_alarm_rates(calibration: Calibration) -> tuple[float, float]:
-  """Computes the range of false-alarm rates to expect, given the number of held-out images.
+def lowest_rate(count: int) -> float:
+  """The lowest false-alarm rate that the scores of so many parts can promise."""
+  return 1 / (count + 1)
 
-  The share of all normal images above the r-th of n held-out scores is Beta(n + 1 - r, r)
-  distributed. A threshold between two scores is treated as the lower one. Images of one group say
-  as much as one image, so n is the number of groups.
+
+def false_alarm_rates(calibration: Calibration) -> tuple[float, float]:
+  """Predicts the range of false-alarm rates, given the number of held-out parts.
+
+  The share of all sound parts above the r-th of n held-out scores is Beta(n + 1 - r, r)
+  distributed. A threshold between two scores is treated as the lower one.
 
   Args:
     calibration: of the scores.
@@ -128,21 +135,23 @@ def compared_with(rule: Score) -> str:
 
 def describe_threshold(calibration: Calibration, rule: Score) -> str:
   """Describes the threshold in one line: its value, its source, the predicted false alarms."""
-  count, images = calibration.num_groups, f'{calibration.num_images} {compared_with(rule)}'
+  count, wanted = calibration.num_groups, rule.false_alarms
+  images = f'{calibration.num_images} {compared_with(rule)}'
   if count < calibration.num_images:
-    images += f' in {count} groups'
+    images += f' of {count} parts'
   if rule.threshold is not None:
     source = 'as given'
-  elif rule.false_alarms:
-    source = f'for a false-alarm rate of {rule.false_alarms:.3g}'
-    if 1 / (count + 1) > rule.false_alarms:
-      source += f' ({count} {compared_with(rule)} are too few for it; their highest score is used)'
+  elif lowest_rate(count) <= wanted:
+    source = f'for at most {wanted:.3g} false alarms'
   else:
-    source = f'the {rule.threshold_quantile:g} quantile of {images}'
+    source = (
+      f'for at most {lowest_rate(count):.2g} false alarms, the lowest rate that {count} parts can '
+      f'promise ({wanted:.3g} takes {math.ceil(1 / wanted - 1e-9) - 1})'
+    )
   low, high = false_alarm_rates(calibration)
   return (
     f'threshold: {calibration.limit:.3f}, {source}; expect {100 * low:.1f} to {100 * high:.1f} % '
-    f'false alarms (95 % interval from {images})'
+    f'(95 % interval from {images})'
   )
 
 

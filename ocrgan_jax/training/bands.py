@@ -91,18 +91,33 @@ def fit_bands(
   Raises:
     InputError: if a score is not finite.
   """
-  parts, groups, chosen = [], [], []
-  sides = ((normal.images, normal.groups), (normal.held_out, normal.held_out_groups))
-  total = sum(len(images) for images, _ in sides)
-  kept = _some_photographs(total, [tile_indices(images) for images, _ in sides])
+  measured, photograph = _measure(mesh, normal, batch_size)
+  groups = np.concatenate([normal.groups, normal.held_out_groups])
+  if len(np.unique(groups)) == 1:  # all photographs show one part, which was said before
+    groups = np.arange(len(groups))
+  fitted = fit_heads(measured, groups[photograph], model.score.heads_on)
+  if not np.isfinite(fitted.left_out).all():
+    raise InputError('scores of the training images are not finite; the images cannot be used')
+  calibration = fit_calibration(
+    fitted.left_out,
+    groups[photograph[: len(fitted.left_out)]],
+    model.score,
+    map_maximum=float(fitted.left_out.max()),
+  )
+  return FittedBands(jax.device_put(fitted.heads, sharding.replicated(mesh)), calibration)
+
+
+def _measure(mesh: Mesh, normal: NormalImages, batch_size: int) -> tuple[Measurements, np.ndarray]:
+  """Measures all images, or MOST_IMAGES of them; also returns the photograph of each, int [n]."""
+  sides = (normal.images, normal.held_out)
+  tiles = [own for images in sides for own in tile_indices(images)]
+  kept = _some_photographs([len(own) for own in tiles])
+  first = len(normal.groups)  # the photographs of the first side come first
   step = sharding.jit_over_batch(measure_step, mesh, num_replicated=0)
-  with tqdm(None, 'measuring', sum(len(x) for x in kept), unit='image', leave=False) as bar:
-    for (images, own_groups), indices in zip(sides, kept, strict=True):
-      photograph = np.repeat(
-        np.arange(len(own_groups)), [len(tiles) for tiles in tile_indices(images)]
-      )
-      groups.append(own_groups[photograph[indices]])
-      chosen.append(photograph[indices])
+  parts = []
+  with tqdm(None, 'measuring', sum(len(tiles[i]) for i in kept), unit='image', leave=False) as bar:
+    for images, own in zip(sides, (kept[kept < first], kept[kept >= first]), strict=True):
+      indices = np.concatenate([np.zeros(0, int), *(tiles[i] for i in own)])
       for batch, count in device_batches(images, mesh, batch_size, indices):
         found = step(batch)
         parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], found))
@@ -110,44 +125,22 @@ def fit_bands(
   measured = Measurements(
     *(None if x[0] is None else np.concatenate(x) for x in zip(*parts, strict=True))
   )
-  all_groups = np.concatenate(groups)
-  if len(np.unique(all_groups)) == 1:  # all images show one part, which was said before
-    all_groups = np.arange(len(all_groups))
-  fitted = fit_heads(measured, all_groups, model.score.heads_on)
-  if not np.isfinite(fitted.left_out).all():
-    raise InputError('scores of the training images are not finite; the images cannot be used')
-  # A photograph's score is the largest of its tiles.
-  photographs = np.concatenate([chosen[0], chosen[1] + len(normal.groups)])
-  _, number = np.unique(photographs, return_inverse=True)
-  scores = np.full(number.max() + 1, -np.inf, np.float32)
-  np.maximum.at(scores, number, fitted.left_out)
-  calibration = fit_calibration(
-    scores,
-    model.score,
-    map_maximum=float(scores.max()),
-    num_groups=len(np.unique(all_groups)),
-  )
-  return FittedBands(jax.device_put(fitted.heads, sharding.replicated(mesh)), calibration)
+  return measured, np.repeat(kept, [len(tiles[i]) for i in kept])
 
 
-def _some_photographs(total: int, tiles: list[list[np.ndarray]]) -> list[np.ndarray]:
-  """The images to fit to: all, or those of so many random photographs that fit."""
-  if total <= MOST_IMAGES:
-    return [np.concatenate(part) for part in tiles]
-  order = np.random.default_rng(0).permutation(sum(len(part) for part in tiles))
-  sizes = np.array([len(images) for part in tiles for images in part])
-  count = max(2, int((np.cumsum(sizes[order]) <= MOST_IMAGES).sum()))
+def _some_photographs(sizes: list[int]) -> np.ndarray:
+  """The photographs to fit to: all, or so many random ones that their images fit; ascending."""
+  if sum(sizes) <= MOST_IMAGES:
+    return np.arange(len(sizes))
+  order = np.random.default_rng(0).permutation(len(sizes))
+  count = max(2, int((np.cumsum(np.array(sizes)[order]) <= MOST_IMAGES).sum()))
+  chosen = np.sort(order[:count])
   print(
     f'the heads are fitted to {count} of {len(sizes)} photographs, drawn at random, '
-    f'{int(sizes[order[:count]].sum())} of {total} images',
+    f'{sum(sizes[i] for i in chosen)} of {sum(sizes)} images',
     file=sys.stderr,
   )
-  taken, first = np.isin(np.arange(len(sizes)), order[:count]), len(tiles[0])
-  none = np.zeros(0, int)
-  return [
-    np.concatenate([none, *(x for x, take in zip(part, own, strict=True) if take)])
-    for part, own in zip(tiles, (taken[:first], taken[first:]), strict=True)
-  ]
+  return chosen
 
 
 def measure_step(images: jax.Array) -> Measurements:

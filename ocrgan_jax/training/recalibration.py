@@ -22,7 +22,7 @@ from ocrgan_jax.training.bands import fit_bands
 from ocrgan_jax.training.validation import validate
 
 # The fields of `config.score` that only set the threshold. Changing them needs no images.
-THRESHOLD_FIELDS = ('threshold_quantile', 'false_alarms', 'threshold')
+THRESHOLD_FIELDS = ('false_alarms', 'threshold')
 
 
 def calibrate(
@@ -91,20 +91,8 @@ def with_threshold_rule(scorer: Scorer, changes: dict[str, Any]) -> Scorer:
 
 
 def _with_one_threshold(changes: dict[str, Any]) -> dict[str, Any]:
-  """If a change sets the threshold, switches off the other ways to set it.
-
-  Raises:
-    InputError: if it asks for no false alarms at all.
-  """
-  if changes.get('false_alarms') == 0 and not {*changes} & {'threshold_quantile', 'threshold'}:
-    raise InputError(
-      'score.false_alarms=0: no threshold promises that. For the highest score of the held-out '
-      'images use score.threshold_quantile=1, for few false alarms a rate such as '
-      'score.false_alarms=0.01, for any threshold score.threshold'
-    )
-  if not {*changes} & {*THRESHOLD_FIELDS}:
-    return changes
-  return {'false_alarms': 0.0, 'threshold': None, **changes}
+  """If a change sets a rate, the fixed threshold no longer applies."""
+  return {'threshold': None, **changes} if 'false_alarms' in changes else changes
 
 
 def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) -> Scorer:

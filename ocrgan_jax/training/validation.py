@@ -75,9 +75,9 @@ def validate(
     scores, copies = scores / unit, copies / unit
   calibration = fit_calibration(
     reduce_tiles(normal.held_out, scores),
+    normal.held_out_groups,
     model.score,
     map_maximum=float(maxima.max() / unit),
-    num_groups=normal.num_held_out_groups,
   )
   labels = np.repeat([0, 1], [len(scores), len(copies)])
   auroc = image_auroc(labels, np.concatenate([scores, copies]))
