@@ -79,7 +79,7 @@ def test_train_evaluate_and_load(
   monkeypatch.setenv('HOME', str(tmp_path))
   state = ocrgan_jax.train(tiny_config(mvtec_folder, train__epochs=1), '~/run')
   assert isinstance(state, State) and int(state.step) == 3
-  metrics = ocrgan_jax.evaluate('~/run', output='~/out', pictures=False, bands=False)
+  metrics = ocrgan_jax.evaluate('~/run', output='~/out', pictures=False)
   assert metrics == json.loads((tmp_path / 'out/metrics.json').read_text())
   assert 0 <= metrics['image_auroc'] <= 1
   scorer = ocrgan_jax.load(Path('~/run'))

@@ -43,12 +43,12 @@ CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob('*.py') if path.stem !=
 def run(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
   """Parses absl flags and runs a command.
 
+  An InputError, a wrong flag, a faulty config file or an interrupt ends it with one line on stderr
+  and a non-zero status. Any other exception is a bug and keeps its traceback.
+
   Args:
     main: the command; returns the exit status.
     takes_arguments: whether `main` takes a list of the non-flag arguments.
-
-  An InputError, a wrong flag, a faulty config file or an interrupt ends the command with one
-  line on stderr and a non-zero status. Any other exception is a bug and keeps its traceback.
   """
 
   def call(arguments: list[str]) -> int | None:
@@ -193,10 +193,7 @@ def _parse(arguments: list[str]) -> list[str]:
 
 
 def _config_mistake(error: BaseException | None) -> str:
-  """Describes an error raised in a config file or a file it imports.
-
-  Args:
-    error: the exception; the original one is among its causes.
+  """Describes an error in a config file or a file it imports, which is `error` or its cause.
 
   Returns:
     One line with file and line number, or '' if the error comes from elsewhere.

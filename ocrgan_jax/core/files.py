@@ -115,12 +115,7 @@ def write_jpeg(path: Path, image: np.ndarray) -> None:
 
 
 def mark_output(folder: Path, *names: str) -> None:
-  """Marks pictures as written by a command, so that no command takes them for photographs.
-
-  Args:
-    folder: of the pictures.
-    *names: of the pictures; none for the whole folder.
-  """
+  """Marks pictures, or without names a whole folder, so that no command takes them as input."""
   mark = folder / MARK
   before = mark.read_text(errors='surrogateescape').splitlines()[1:] if mark.exists() else None
   whole = before == [] or not names

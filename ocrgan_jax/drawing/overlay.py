@@ -70,23 +70,15 @@ def grey_map(anomaly_map: np.ndarray, limit: float) -> np.ndarray:
   return np.round(np.clip(share, 0, 1) * 255).astype(np.uint8)
 
 
-def heat_of(share: np.ndarray) -> np.ndarray:
-  """Strength of the colour, from 0 to 1, at a multiple of the limit."""
-  return np.clip((share - FAINT) / (FULL - FAINT), 0, 1)
-
-
 def tinted(photograph: np.ndarray, share: np.ndarray) -> np.ndarray:
-  """Tints a photograph yellow to red where the map is near or over the limit.
+  """A copy of a photograph, tinted yellow to red where the map is near or over the limit.
 
   Args:
     photograph: uint8 [height, width, 3].
     share: the map as a multiple of the limit, float [height, width].
-
-  Returns:
-    uint8 [height, width, 3], a new array.
   """
   picture = photograph.copy()
-  heat = heat_of(share)
+  heat = np.clip((share - FAINT) / (FULL - FAINT), 0, 1)
   where = heat > 0
   color = matplotlib.colormaps['autumn_r'](heat[where])[:, :3] * 255
   opacity = (OPACITY * np.minimum(1, 0.35 + heat[where]))[:, None]
@@ -103,17 +95,7 @@ def outline(picture: np.ndarray, mask: np.ndarray) -> None:
 
 
 def strip(width: int, height: int, decision: str, score: float) -> np.ndarray:
-  """Draws a strip with verdict and score.
-
-  Args:
-    width: of the strip.
-    height: of the photograph above it.
-    decision: 'anomalous' or 'normal'.
-    score: the scaled score.
-
-  Returns:
-    uint8 [strip, width, 3].
-  """
+  """The verdict and the score below a photograph of this size, uint8 [strip, width, 3]."""
   high = max(LEAST_STRIP, round(min(STRIP * width, STRIP_OF_HEIGHT * height)))
   image = Image.new('RGB', (width, high), VERDICT_COLORS[decision])
   number = f'{score:.2f}' if abs(score) < 1e6 else f'{score:.2g}'

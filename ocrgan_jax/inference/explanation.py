@@ -30,25 +30,22 @@ class Explanation(NamedTuple):
 
 
 def reason_of(heads: tuple[str, ...], surprises: np.ndarray) -> str:
-  """Describes what the most surprised head sees.
+  """Describes what the most surprised head sees; '' without heads.
 
   Args:
-    heads: the names of the heads.
+    heads: their names.
     surprises: -log p by each head for each image of the photograph, float [images, heads].
   """
   return DESCRIPTIONS[heads[int(surprises.max(0).argmax())]] if heads else ''
 
 
 def how_unusual(score: float, others: np.ndarray, compared_with: str) -> str:
-  """Says how unusual a score is among those of sound photographs.
+  """Says how unusual a score is among those of sound photographs; '' if there are none.
 
   Args:
     score: of the photograph.
     others: of the sound photographs, float [photographs].
-    compared_with: the name of these photographs, `Scorer.compared_with`.
-
-  Returns:
-    A phrase; '' if there are none.
+    compared_with: the name of the sound photographs, `Scorer.compared_with`.
   """
   count, higher = len(others), int((others >= score).sum())
   if not count:

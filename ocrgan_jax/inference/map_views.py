@@ -7,31 +7,24 @@ from ocrgan_jax.inference.scorer import Scorer
 
 
 def small_map(scorer: Scorer, maps: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
-  """Draws the anomaly map of a whole photograph as a small grey picture, see `overlay.grey_map`.
+  """The anomaly map of a whole photograph, uint8 [height, width]; see `overlay.grey_map`.
 
   Args:
     scorer: of the maps.
     maps: of the photograph's images, float [images, size, size].
     size: width and height of the photograph.
     side: largest length of the result's longer side, in pixels.
-
-  Returns:
-    uint8 [height, width].
   """
   whole = scorer.framing.on_small_photograph(maps, size, side)
   return overlay.grey_map(whole, scorer.map_limit())
 
 
 def drawing_settings(scorer: Scorer) -> dict[str, float]:
-  """Returns the numbers with which a page classifies and colours maps at any threshold t.
+  """The numbers with which a page classifies and colours maps at any threshold t.
 
-  Args:
-    scorer: of the scores and maps.
-
-  Returns:
-    `threshold`, the model's own; `map_white`, the map value of grey level 255; `map_minimum` and
-    `map_width`, where map_minimum + t map_width is the limit of the map; `faint` and `full`, the
-    shares of the limit at which colour starts and is full.
+  These are `threshold`, the model's own; `map_white`, the map value of grey level 255;
+  `map_minimum` and `map_width`, where map_minimum + t map_width is the limit of the map; `faint`
+  and `full`, the shares of the limit at which colour starts and is full.
   """
   calibration = scorer.calibration
   fixed = not scorer.model.score.is_on_map

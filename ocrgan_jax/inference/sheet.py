@@ -18,17 +18,14 @@ def write_sheet(
   limit: float,
   scale: str,
 ) -> Path:
-  """Writes a page of all pictures.
+  """Writes the page into the folder of the pictures, and returns its path.
 
   Args:
     folder: of the pictures.
-    readable: of the images, in the order of the page; those without a picture are left out.
-    unreadable: of the images that could not be read, listed at the top.
+    readable: in the order of the page; those without a picture are left out.
+    unreadable: listed at the top.
     limit: scaled score above which images are anomalous.
     scale: what a score of 1 means.
-
-  Returns:
-    The page's path.
   """
   page = templating.render(
     TEMPLATE,

@@ -43,14 +43,9 @@ def is_shifted(scores: np.ndarray, sound: np.ndarray) -> bool:
 
 
 def shift_warning(scores: np.ndarray, calibration: Calibration) -> str:
-  """Warns if a model does not apply to photographs, by their scores.
+  """A line that the model does not apply to photographs with these scaled scores, float [n].
 
-  Args:
-    scores: scaled scores of the photographs, float [n].
-    calibration: of the model.
-
-  Returns:
-    One line, or '': if nothing is unusual, or if they are fewer than LEAST.
+  '' if nothing is unusual, or if they are fewer than LEAST.
   """
   known = calibration.held_out
   # Images of one group count as one image, so as many are compared as there are groups.
@@ -76,7 +71,6 @@ class RecentScores:
   """
 
   def __init__(self, calibration: Calibration):
-    """Takes the model's calibration."""
     self.values: deque[float] = deque(maxlen=RECENT)
     self.warning = ''
     self._calibration, self._count = calibration, 0

@@ -18,15 +18,12 @@ COLUMNS = Prediction._fields
 
 
 def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> Iterator[Prediction]:
-  """Writes predictions to a new table, each row as soon as it is known.
+  """Writes predictions to a new table, and yields each as soon as its row is written.
 
   Args:
     path: of the table.
     predictions: the rows.
     count: number of predictions, for the progress bar.
-
-  Yields:
-    The predictions, each once its row is written.
 
   Raises:
     InputError: before the first image is scored, if the file cannot be written.
@@ -39,14 +36,11 @@ def write_table(path: Path, predictions: Iterable[Prediction], count: int) -> It
 
 @contextlib.contextmanager
 def open_table(path: Path, mode: str) -> Iterator[Callable[[Prediction], None]]:
-  """Opens a table: JSON lines if its name ends with .jsonl, else CSV.
+  """Opens a table, and gives the function that writes a row at once.
 
   Args:
-    path: of the table.
+    path: of the table: JSON lines if it ends with .jsonl, else CSV.
     mode: 'w' to write a new one, 'a' to append.
-
-  Yields:
-    The function that writes a row at once.
 
   Raises:
     InputError: if the file cannot be written.

@@ -26,11 +26,7 @@ class WatchedTable:
   """
 
   def __init__(self, path: Path, calibration: Calibration):
-    """Reads the table, if there is one.
-
-    Args:
-      path: of the table.
-      calibration: of the model, for the warning that it does not apply.
+    """Reads the table, if there is one. The calibration serves to warn of other photographs.
 
     Raises:
       InputError: if the table cannot be continued.
@@ -58,12 +54,7 @@ class WatchedTable:
     return self._done.get(str(path)) == state
 
   def add(self, p: Prediction, state: State) -> None:
-    """Writes and prints a row, unless it would repeat that a file cannot be read.
-
-    Args:
-      p: the row.
-      state: of the file.
-    """
+    """Writes and prints the row of a file, unless it would repeat that it cannot be read."""
     if p.error:
       self.unreadable.add(p.path)
       if self.errors.get(p.path) == p.error:

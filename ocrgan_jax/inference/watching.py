@@ -95,7 +95,9 @@ class Watcher:
     before, self._now = self._now, self._scan()
     self._failed = {path: failed for path, failed in self._failed.items() if path in self._now}
     settled = (path for path, state in self._now.items() if before.get(path) == state)
-    due = sorted(filter(self._is_due, settled), key=lambda path: self._now[path][1])
+    # What could not be read before comes last, so that pictures are numbered as rows are.
+    order = lambda path: (bool(self._table.errors.get(str(path))), self._now[path][1])
+    due = sorted(filter(self._is_due, settled), key=order)
     if not due:
       return
     found = self._scorer.stream_files(due, first=self._table.next_number, **self._options)

@@ -19,7 +19,8 @@ from ocrgan_jax.inference.map_views import drawing_settings
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.model.ocrgan import OCRGAN
 from ocrgan_jax.reports.scored_test_set import ScoredTestSet
-from ocrgan_jax.reports.summary import size_of_test_set, sound_photographs
+from ocrgan_jax.reports.summary import predicted_alarms, size_of_test_set
+from ocrgan_jax.reports.twins import twin_lines
 from ocrgan_jax.scoring.metrics import INTERVAL_METRICS, PIXEL_METRICS
 from ocrgan_jax.training.log import read_lines
 
@@ -86,7 +87,8 @@ def write_report(
     product=product.strip(),
     metrics=metrics,
     size=size_of_test_set(metrics),
-    sound_photographs=sound_photographs(metrics),
+    predicted_alarms=predicted_alarms(metrics),
+    twins=twin_lines(metrics),
     networks=scorer.model.trains,
     compared_with=scorer.compared_with,
     rows=[

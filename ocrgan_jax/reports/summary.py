@@ -41,8 +41,8 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
     'num_normal': int((labels == NORMAL).sum()),
     'num_anomalous': int((labels == ANOMALOUS).sum()),
     'num_unlabelled': int((~known).sum()),
-    'trivial': {name: row['auroc'] for name, row in trivial.items()},
-    'trivial_direction': {name: row['anomalous'] for name, row in trivial.items()},
+    'trivial': {name: auroc for name, (auroc, _) in trivial.items()},
+    'trivial_direction': {name: direction for name, (_, direction) in trivial.items()},
     'threshold': threshold,
     'false_alarms_expected': predicted and list(predicted),
     **rates(labels, scores, threshold),
@@ -88,10 +88,14 @@ def size_of_test_set(metrics: dict[str, Any]) -> str:
   return counts + (f', {unlabelled} without a label' if unlabelled else '')
 
 
-def sound_photographs(metrics: dict[str, Any]) -> str:
-  """What threshold and predicted false alarms are from: '60 sound photographs of 30 parts'."""
+def predicted_alarms(metrics: dict[str, Any]) -> str:
+  """The false alarms that the model's own threshold will give; '' if they are unknown."""
+  if not metrics['false_alarms_expected']:
+    return ''
+  low, high = metrics['false_alarms_expected']
   count, groups = metrics['num_held_out'], metrics['num_held_out_groups']
-  return f'{count} sound photographs' + (f' of {groups} parts' if groups < count else '')
+  source = f'{count} sound photographs' + (f' of {groups} parts' if groups < count else '')
+  return f'{low:.3f} to {high:.3f} of all sound products (95 % interval from {source})'
 
 
 def _auroc_lines(metrics: dict[str, Any]) -> list[str]:
@@ -123,12 +127,8 @@ def _threshold_lines(metrics: dict[str, Any]) -> list[str]:
     f'above the threshold of {metrics["threshold"]:.3f}: {_number(metrics["recall"])} of the '
     f'anomalous and {_number(metrics["false_alarm_rate"])} of the sound images'
   ]
-  if metrics['false_alarms_expected']:
-    low, high = metrics['false_alarms_expected']
-    lines.append(
-      f'  predicted: {low:.3f} to {high:.3f} of all sound products above it (95 % interval from '
-      f'{sound_photographs(metrics)})'
-    )
+  if predicted := predicted_alarms(metrics):
+    lines.append(f'  predicted false alarms: {predicted}')
   for name, row in metrics['defect_types'].items():
     lines.append(
       f'  {name:24} {row["num"]:4} images, AUROC {_number(row["image_auroc"])}, '

@@ -1,7 +1,5 @@
 """Trivial scores, without training, that a model has to beat on the same images."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +31,9 @@ def trivial_scores(images: jax.Array) -> dict[str, jax.Array]:
   }
 
 
-def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+def trivial_aurocs(
+  labels: np.ndarray, scores: dict[str, np.ndarray]
+) -> dict[str, tuple[float, str]]:
   """Computes the AUROCs of trivial scores on a test set.
 
   Args:
@@ -41,15 +41,14 @@ def trivial_aurocs(labels: np.ndarray, scores: dict[str, np.ndarray]) -> dict[st
     scores: name → float [images].
 
   Returns:
-    name → `auroc` in the better direction, and `anomalous`, that direction: 'high' or 'low'. The
-    direction is selected on the test set, which favours the trivial score; only that of NEAREST is
-    fixed. Empty if a class is missing.
+    name → AUROC in the better direction, and the anomalous side: 'high' or 'low'. The direction is
+    selected on the test set, which favours the trivial score; only that of NEAREST is fixed. Empty
+    if a class is missing.
   """
-  table: dict[str, dict[str, Any]] = {}
+  table = {}
   for name, values in scores.items():
     auroc = image_auroc(labels, values)
     if auroc is not None:
       high = auroc >= 0.5 or name == NEAREST
-      direction = 'high' if high else 'low'
-      table[name] = {'auroc': auroc if high else 1 - auroc, 'anomalous': direction}
+      table[name] = (auroc, 'high') if high else (1 - auroc, 'low')
   return table

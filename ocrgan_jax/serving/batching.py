@@ -27,11 +27,11 @@ class Batcher:
   """
 
   def __init__(self, scorer: Scorer, sizes: Sequence[int]):
-    """Compiles a program for each size and starts the thread.
+    """Compiles a program for each size, and starts the thread.
 
     Args:
       scorer: the model.
-      sizes: batch sizes in ascending order, multiples of the number of devices.
+      sizes: of the batches, ascending, multiples of the number of devices.
     """
     self._scorer, self._sizes = scorer, tuple(sizes)
     self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -42,10 +42,7 @@ class Batcher:
     self._thread.start()
 
   def submit(self, images: np.ndarray) -> 'Future[dict[str, np.ndarray]]':
-    """Queues the images of a photograph for scoring.
-
-    Args:
-      images: uint8 [images, size, size, channels].
+    """Queues the images of a photograph, uint8 [images, size, size, channels], for scoring.
 
     Returns:
       A future of `Scorer.explained_by`: float32 `score` [images], `map` [images, size, size] and

@@ -24,11 +24,6 @@ class Meters:
   """
 
   def __init__(self, scorer: Scorer):
-    """Starts at zero.
-
-    Args:
-      scorer: of the scores.
-    """
     self._registry = registry = CollectorRegistry()
     gauge = functools.partial(Gauge, registry=registry)
     last = f'the last {RECENT} images'
@@ -60,7 +55,7 @@ class Meters:
       Refused: if WAITING requests are being served.
     """
     if self._waiting >= WAITING:
-      raise Refused(503, 'too many requests at a time: try again', **{'retry-after': '1'})
+      raise Refused(503, 'too many requests at a time: try again', {'retry-after': '1'})
     self._waiting += 1
     try:
       yield

@@ -97,14 +97,7 @@ def requirement_of(token: str) -> Callable[..., Awaitable[None]]:
 
 
 def add_api(app: FastAPI, service: Service, max_mib: float, secured: list[Dependency]) -> None:
-  """Adds the routes for machines.
-
-  Args:
-    app: gets the routes.
-    service: answers them.
-    max_mib: larger uploads are refused; MiB.
-    secured: dependencies of all routes but /health.
-  """
+  """Adds the routes for machines; `secured` are the dependencies of all but /health."""
 
   @app.post('/score', openapi_extra=BODY, dependencies=secured)
   async def score(request: Request, map: bool = False) -> dict[str, Any]:

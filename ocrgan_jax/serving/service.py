@@ -32,12 +32,7 @@ class Service:
   """
 
   def __init__(self, scorer: Scorer, thumbnails: Thumbnails | None):
-    """Compiles the model.
-
-    Args:
-      scorer: the model.
-      thumbnails: of the training photographs, to show the most similar one.
-    """
+    """Compiles the model. With thumbnails, answers show the most similar training photograph."""
     self.meters = Meters(scorer)
     self._scorer, self._thumbnails = scorer, thumbnails
     self._batcher = Batcher(scorer, [size * scorer.mesh.size for size in SIZES])
@@ -49,14 +44,11 @@ class Service:
     self._batcher.close()
 
   async def score(self, content: bytes, *, with_map: bool) -> dict[str, Any]:
-    """Scores an encoded photograph.
+    """The answer to POST /score.
 
     Args:
       content: the encoded photograph.
       with_map: whether to add its map and the most similar training photograph.
-
-    Returns:
-      The answer to POST /score.
 
     Raises:
       Refused: if it cannot be decoded.
@@ -97,8 +89,12 @@ class Service:
     Raises:
       Refused: if it cannot be decoded.
     """
+
+    def convert() -> bytes:
+      return small_jpeg(to_rgb(open_image(content, self._max_megapixels)), PREVIEW_SIDE)
+
     try:
-      return await asyncio.to_thread(_preview_jpeg, content, self._max_megapixels)
+      return await asyncio.to_thread(convert)
     except ValueError as error:
       raise _unreadable(error) from None
 
@@ -124,10 +120,6 @@ class Service:
 
 def _unreadable(error: ValueError) -> Refused:
   return Refused(400, f'cannot read the image: {error}')
-
-
-def _preview_jpeg(content: bytes, max_megapixels: float) -> bytes:
-  return small_jpeg(to_rgb(open_image(content, max_megapixels)), PREVIEW_SIDE)
 
 
 def _similar_to(thumbnails: Thumbnails, content: bytes) -> dict[str, str]:

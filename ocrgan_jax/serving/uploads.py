@@ -29,7 +29,7 @@ async def read_photograph(request: Request, max_mib: float) -> bytes:
   Raises:
     Refused: if the body is larger than `max_mib`, empty, or a form without exactly one file.
   """
-  too_large = Refused(413, f'the image is larger than {max_mib:g} MiB', connection='close')
+  too_large = Refused(413, f'the image is larger than {max_mib:g} MiB', {'connection': 'close'})
   stated = request.headers.get('content-length', '')
   if stated.isdecimal() and int(stated) > max_mib * 2**20:
     raise too_large
@@ -45,11 +45,7 @@ async def read_photograph(request: Request, max_mib: float) -> bytes:
 
 
 def photograph_of(body: bytes, content_type: str) -> bytes:
-  """Takes the photograph from the body of a request.
-
-  Args:
-    body: of the request.
-    content_type: its header. Anything but a form is the photograph itself.
+  """Takes the photograph from the body of a request, which is it itself if it is no form.
 
   Raises:
     Refused: if a form does not hold exactly one file.

@@ -26,9 +26,7 @@ def run_with_limit(limit: int, command: str, *flags: str) -> subprocess.Complete
 
 
 def train_with_limit(limit: int, *flags: str) -> subprocess.CompletedProcess[str]:
-  """Trains a tiny model."""
-  config = '--config=configs/mvtec.py:tile'
-  return run_with_limit(limit, 'train', config, *tiny_flags(), *flags)
+  return run_with_limit(limit, 'train', '--config=configs/mvtec.py:tile', *tiny_flags(), *flags)
 
 
 def assert_one_line(ended: subprocess.CompletedProcess[str], told: str) -> None:

@@ -1,6 +1,5 @@
 """Padding, tiles and regions of photographs, from training to the export."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from ocrgan_jax.reports.evaluation import evaluate
 from ocrgan_jax.training.train import train
 from tests.conftest import smooth_image, write_images
 from tests.inference.test_export import run_example
+from tests.inference.test_predict import read_csv
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +53,7 @@ def fitted(data: Path, workdir: Path, **fields: object) -> Scorer:
 
 
 @pytest.mark.parametrize(
-  'fields',
-  [{'fit': 'tiles', 'tile': 40}, {'fit': 'pad', 'region': 'auto'}],
-  ids=str,
+  'fields', [{'fit': 'tiles', 'tile': 40}, {'fit': 'pad', 'region': 'auto'}], ids=str
 )
 def test_evaluate_predict_and_the_export_give_the_same_scores(
   data: Path, tmp_path: Path, capsys: pytest.CaptureFixture, fields: dict
@@ -67,8 +65,7 @@ def test_evaluate_predict_and_the_export_give_the_same_scores(
   metrics = evaluate(tmp_path / 'run')
   assert metrics['image_auroc'] == 1 and metrics['pixel_auroc'] > 0.85
   assert (metrics['num_normal'], metrics['num_anomalous'], metrics['num_masks']) == (4, 4, 4)
-  with (tmp_path / 'run/scores.csv').open() as file:
-    evaluated = [float(row['score']) for row in csv.DictReader(file)]
+  evaluated = [float(row['score']) for row in read_csv(tmp_path / 'run/scores.csv')]
   paths = sorted((data / 'test').rglob('*.png'))
   predicted = [p.score for p in scorer.score_files(paths)]
   np.testing.assert_allclose(predicted, evaluated, rtol=1e-4)

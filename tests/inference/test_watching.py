@@ -1,9 +1,9 @@
 """Watched folders, with a scorer that reads a verdict from each file."""
 
-import csv
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.inference import watching
+from ocrgan_jax.inference import predict_files, watching
 from ocrgan_jax.inference.prediction import Prediction
 from ocrgan_jax.inference.shift import LEAST
 from ocrgan_jax.inference.watched_table import notes_of
 from ocrgan_jax.inference.watching import PAUSES, watch
+from tests.inference.test_predict import read_csv
 from tests.inference.test_shift import calibrated
 
 
@@ -24,8 +25,9 @@ class Reader:
   """A scorer: files hold 'normal' or 'anomalous'; anything else is unreadable."""
 
   calibration = calibrated(np.linspace(0, 1, 40))
+  compared_with = 'training photographs'
 
-  def stream_files(self, paths: list[Path], first: int, **options: Any) -> Iterator[Prediction]:
+  def stream_files(self, paths: list[Path], first: int = 0, **options: Any) -> Iterator[Prediction]:
     for number, path in enumerate(paths, first):
       text = path.read_text()
       if text in ('normal', 'anomalous'):
@@ -67,10 +69,9 @@ def run(monkeypatch: pytest.MonkeyPatch, line: Path) -> Callable[..., tuple[int,
 
 
 def rows(line: Path) -> list[tuple[str, str]]:
-  with (line / 'out.csv').open() as file:
-    return [
-      (Path(row['path']).name, row['error'] or row['decision']) for row in csv.DictReader(file)
-    ]
+  return [
+    (Path(row['path']).name, row['error'] or row['decision']) for row in read_csv(line / 'out.csv')
+  ]
 
 
 WAIT = [None, *PAUSES, None]  # until an unreadable file gets its row
@@ -108,8 +109,7 @@ def test_a_changed_file_is_scored_again_also_after_a_restart(
   assert run(None) == (0, 0)
   assert rows(line)[3:] == [('last.png', 'normal')]
   assert 'out.csv already has 2 images; those that have not changed' in capsys.readouterr().err
-  with (line / 'out.csv').open() as file:
-    assert len({row['map'] for row in csv.DictReader(file)}) == 4
+  assert len({row['map'] for row in read_csv(line / 'out.csv')}) == 4
   # A table without notes, as earlier versions wrote it: what is newer than the table has changed.
   notes_of(line / 'out.csv').unlink()
   (line / 'last.png').write_text('anomalous')
@@ -155,11 +155,19 @@ def test_a_table_with_other_columns_is_refused_in_one_line(
 
 
 def test_it_warns_once_when_the_photographs_are_unlike_training(
-  line: Path, run: Callable[..., tuple[int, int]], capsys: pytest.CaptureFixture[str]
+  line: Path,
+  run: Callable[..., tuple[int, int]],
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
 ) -> None:
-  """The reader's scores are the lengths of the texts, far above those of held-out parts."""
+  """The reader's scores are the lengths of the texts, far above those of training."""
   for i in range(3 * LEAST):
     (line / f'{i:02}.png').write_text('normal')
-  run()
-  (warning,) = capsys.readouterr().err.strip().splitlines()
-  assert warning.startswith(f'warning: these {LEAST} photographs as a whole are unlike those of')
+  monkeypatch.setattr(predict_files, 'load', lambda *_, **__: Reader())
+  for score, count in (
+    (run, LEAST),
+    (lambda: predict_files.predict_files('', [f'{line}/*.png'], line / 'all.csv'), 3 * LEAST),
+  ):
+    score()
+    (warning,) = re.findall('warning: (.*)', capsys.readouterr().err)
+    assert warning.startswith(f'these {count} photographs as a whole are unlike those of')

@@ -18,7 +18,7 @@ def test_trivial_scores_by_hand() -> None:
 def test_trivial_scores_use_and_report_their_better_direction() -> None:
   scores = {'falling': np.array([3.0, 2.0, 1.0, 0.0]), 'rising': np.array([0.0, 2.0, 1.0, 3.0])}
   assert trivial_aurocs(np.array([0, 0, 1, 1]), scores) == {
-    'falling': {'auroc': 1.0, 'anomalous': 'low'},
-    'rising': {'auroc': 0.75, 'anomalous': 'high'},
+    'falling': (1.0, 'low'),
+    'rising': (0.75, 'high'),
   }
   assert trivial_aurocs(np.ones(4), scores) == {}
