@@ -67,6 +67,11 @@ def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections
   # Keep small copies of the training photographs in the run's folder, so that the page can show the
   # one that is most similar to a photograph.
   data.thumbnails = False
+  # The recipe `bands`: changes of a photograph that are normal, see ocrgan_jax/data/disturbance.py.
+  data.tolerate = tolerate = ml_collections.ConfigDict()
+  tolerate.light = 0.03  # relative change of brightness; 0: none
+  tolerate.pixels = 2  # moves, in pixels of the model's image; 0: none
+  tolerate.jpeg = 85  # lowest JPEG quality; 0: no compression
   data.workers = 0  # processes that decode streamed images; 0: use threads
   # ELPV's own (ocrgan_jax/data/datasets/elpv.py): cells up to one defect probability are normal,
   # cells from the other one on are anomalous.

@@ -99,7 +99,7 @@ def run(workdir: Path, data_dir: str, name: str, recipe: str, size: int, seed: i
     **{name: metrics.get(name) for name in KEPT},
     'minutes': round(minutes, 2),
     'trivial': max(trivial.items(), key=lambda item: item[1]),
-    'asked': round(1 - scorer.config.score.threshold_quantile, 6),
+    'asked': scorer.config.score.false_alarms,
     'expected': expected_alarms(scorer.calibration, metrics['num_normal']),
     'images_per_second': round(len(images) / seconds, 1),
     'recall_at_1_percent': recall_at(scores, dataset.test.labels, 0.01),

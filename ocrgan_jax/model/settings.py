@@ -5,6 +5,7 @@ import ml_collections
 from ocrgan_jax.configs import default
 from ocrgan_jax.core.checks import flat_fields, read, require, seed_bound
 from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.data.disturbance import Tolerance
 from ocrgan_jax.data.framing import has_valid
 from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.forging.cutpaste import Forgery
@@ -34,6 +35,7 @@ def build_model(config: ml_collections.ConfigDict) -> Model:
   _refuse_unknown_fields(config)
   require('seed', config.seed, seed_bound)
   read(DataSettings, config.data)
+  read(Tolerance, config.data.tolerate)
   length = read(RunLength, config.train)
   networks = read(Architecture, config.model)
   optimizer = read(Optimizer, config.train)

@@ -47,7 +47,12 @@ REMOVED: dict[str, Any] = {
 }
 
 # Settings that came later and whose default changes a run, and the value without effect.
-ADDED = {'data.groups': 'none'}
+ADDED = {
+  'data.groups': 'none',
+  'data.tolerate.light': 0.0,
+  'data.tolerate.pixels': 0,
+  'data.tolerate.jpeg': 0,
+}
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ocrgan_jax.configs import default
-from ocrgan_jax.core.checks import flat_fields
+from ocrgan_jax.core.checks import flat_fields, read
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import check_writable, user_path
+from ocrgan_jax.data.disturbance import Tolerance
 from ocrgan_jax.data.images import NormalImages
 from ocrgan_jax.inference.loading import load_each
 from ocrgan_jax.inference.scorer import Scorer
@@ -119,7 +120,8 @@ def with_score(scorer: Scorer, changes: dict[str, Any], normal: NormalImages) ->
     )
   model = build_model(config)
   if isinstance(model, Bands):
-    fitted = fit_bands(model, scorer.mesh, normal, scorer.batch_size)
+    tolerance = read(Tolerance, config.data.tolerate)
+    fitted = fit_bands(model, scorer.mesh, normal, tolerance, scorer.batch_size)
     return dataclasses.replace(
       scorer, config=config, model=model, arrays=fitted.heads, calibration=fitted.calibration
     )
@@ -152,5 +154,6 @@ def fit_bands_beside(scorer: Scorer, normal: NormalImages) -> Scorer:
   config.update_from_flattened_dict({name: fields[name] for name in same})
   model = build_model(config)
   assert isinstance(model, Bands)
-  heads, calibration = fit_bands(model, scorer.mesh, normal, scorer.batch_size)
+  tolerance = read(Tolerance, config.data.tolerate)
+  heads, calibration = fit_bands(model, scorer.mesh, normal, tolerance, scorer.batch_size)
   return Scorer(config, model, heads, calibration, scorer.mesh, scorer.framing)
