@@ -1,8 +1,7 @@
-r"""CIFAR-10, protocols S1 (one class is normal) and S2 (one class is anomalous).
+"""CIFAR-10, protocols S1 (one class is normal) and S2 (one class is anomalous).
 
-  python -m ocrgan_jax.train --config=configs/cifar10.py:s1-plane \
-      --workdir=runs/s1-plane --config.data_dir=…
-  python -m ocrgan_jax.evaluate --workdir=runs/s1-plane
+  ocrgan train --config=cifar10:s1-plane --config.data_dir=… --workdir=runs/s1-plane
+  ocrgan evaluate --workdir=runs/s1-plane
 
 The argument is `s1-<class>` or `s2-<class>`: plane, car, bird, cat, deer, dog, frog,
 horse, ship, truck. `data_dir` holds the official python or binary archive, packed or

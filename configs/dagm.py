@@ -1,8 +1,7 @@
-r"""DAGM 2007: one model per class, trained on the defect-free images of `Train`.
+"""DAGM 2007: one model per class, trained on the defect-free images of `Train`.
 
-  python -m ocrgan_jax.train --config=configs/dagm.py:Class1 \
-      --workdir=runs/dagm1 --config.data_dir=…/dagm
-  python -m ocrgan_jax.evaluate --workdir=runs/dagm1
+  ocrgan train --config=dagm:Class1 --config.data_dir=…/dagm --workdir=runs/dagm1
+  ocrgan evaluate --workdir=runs/dagm1
 
 `data_dir` is the folder that contains `Class1`, `Class2`, …
 Protocol (IV-A1): size 256, batch 64, tested on all of `Test`.

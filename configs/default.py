@@ -25,8 +25,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections.ConfigDict:
   """Returns the default configuration with a recipe applied (a key of RECIPES)."""
-  if recipe in ('statistics', 'restore'):
-    raise ValueError(f'the recipe {recipe} is gone: use bands, which replaces it (docs/recipes.md)')
   if recipe not in RECIPES:
     raise ValueError(f'unknown recipe {recipe!r}: use one of {", ".join(RECIPES)}')
   config = ml_collections.ConfigDict()
@@ -36,7 +34,7 @@ def get_config(recipe: str = 'paper', *, batch_size: int = 32) -> ml_collections
   config.image_size = 256
 
   config.data = data = ml_collections.ConfigDict()
-  data.dataset = ''  # name of the dataset, a key of ocrgan_jax.data.DATASETS
+  data.dataset = ''  # name of the dataset, a key of ocrgan_jax.data.datasets.DATASETS
   data.category = ''  # product, class or kind within the dataset
   data.validation_share = 0.1  # share of normal training images held out (III-E, Eq. 14)
   # Only for datasets without an official split: the share of normal images used for training,

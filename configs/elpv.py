@@ -1,8 +1,8 @@
 """ELPV: electroluminescence images of solar cells, from the pip package `elpv-dataset`.
 
   pip install elpv-dataset
-  python -m ocrgan_jax.train --config=configs/elpv.py:mono --workdir=runs/elpv
-  python -m ocrgan_jax.evaluate --workdir=runs/elpv
+  ocrgan train --config=elpv:mono --workdir=runs/elpv
+  ocrgan evaluate --workdir=runs/elpv
 
 The argument is `mono`, `poly` or `both`. ELPV is not in the paper and has no official split.
 Here, cells labelled sound (defect probability 0) are normal: 80 % of them are for training, the

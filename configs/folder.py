@@ -1,4 +1,4 @@
-r"""Your own photographs.
+"""Your own photographs.
 
   ocrgan data  --config=folder --config.data_dir=my/photos
   ocrgan train --config=folder --config.data_dir=my/photos --workdir=runs/mine

@@ -1,8 +1,7 @@
-r"""KolektorSDD: cracks in the surfaces of electrical commutators.
+"""KolektorSDD: cracks in the surfaces of electrical commutators.
 
-  python -m ocrgan_jax.train --config=configs/kolektor.py \
-      --workdir=runs/kolektor --config.data_dir=…/KolektorSDD
-  python -m ocrgan_jax.evaluate --workdir=runs/kolektor
+  ocrgan train --config=kolektor --config.data_dir=…/KolektorSDD --workdir=runs/kolektor
+  ocrgan evaluate --workdir=runs/kolektor
 
 `data_dir` is the folder that contains `kos01`, `kos02`, …
 Protocol (IV-A1): size 256, batch 64. The paper does not state its split. Here, whole items are

@@ -1,14 +1,12 @@
-r"""Magnetic tile defects (not in the paper): grey images of many sizes, with masks.
+"""Magnetic tile defects (not in the paper): grey images of many sizes, with masks.
 
-  python -m ocrgan_jax.train --config=configs/magnetic_tile.py \
-      --workdir=runs/tile --config.data_dir=…/magnetic_tile
-  python -m ocrgan_jax.evaluate --workdir=runs/tile
+  ocrgan train --config=magnetic_tile --config.data_dir=…/magnetic_tile --workdir=runs/tile
+  ocrgan evaluate --workdir=runs/tile
 
 `data_dir` is the folder that contains `MT_Free`, `MT_Crack`, … (tiles with 80 % of the
 normal images are drawn for training), or the same images in MVTec AD's layout, already split.
 Protocol: as for MVTec AD, size 256. The default recipe is `bands`, which trains nothing;
-`magnetic_tile:paper`
-trains the paper's networks.
+`magnetic_tile:paper` trains the paper's networks.
 """
 
 import ml_collections

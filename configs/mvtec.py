@@ -1,11 +1,10 @@
-r"""MVTec AD: one model per category, trained on `train/good`, tested on all of `test`.
+"""MVTec AD: one model per category, trained on `train/good`, tested on all of `test`.
 
-  python -m ocrgan_jax.train --config=configs/mvtec.py:bottle \
-      --workdir=runs/bottle --config.data_dir=…/mvtec_ad
-  python -m ocrgan_jax.evaluate --workdir=runs/bottle
+  ocrgan train --config=mvtec:bottle --config.data_dir=…/mvtec_ad --workdir=runs/bottle
+  ocrgan evaluate --workdir=runs/bottle
 
 `data_dir` is the folder that contains the categories. A recipe may follow the category:
-`configs/mvtec.py:bottle,bands`.
+`mvtec:bottle,bands`.
 Protocol (IV-A1): size 256, batch 32; the paper reports 5 seeds.
 """
 

@@ -7,7 +7,7 @@ may change. They are imported when first used, so that `import ocrgan_jax` takes
 import sys
 from typing import TYPE_CHECKING, Any
 
-__version__ = '0.2.0'
+__version__ = '0.3.0'
 
 # Public function → the module that it is in.
 _PUBLIC = {

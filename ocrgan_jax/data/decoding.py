@@ -78,19 +78,12 @@ def decode_mask(content: bytes, size: int) -> np.ndarray:
 
 
 def mask_pixels(content: bytes, max_megapixels: float | None = None) -> tuple[np.ndarray, bool]:
-  """Decodes a mask at its own size.
-
-  Args:
-    content: the encoded mask.
-    max_megapixels: see `open_image`.
+  """Decodes a mask at its own size; raises as `open_image`.
 
   Returns:
     bool [height, width], True where the mask is not 0, i.e. defective; and whether its shape is in
     the alpha channel alone, which counts then. Lossy formats blur the border of a mask, so there
     only values over half of the largest count.
-
-  Raises:
-    ValueError: with the reason, if it cannot be decoded or is too large.
   """
   image = open_image(content, max_megapixels)
   values = np.asarray(image.convert('L'))

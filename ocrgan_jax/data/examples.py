@@ -119,12 +119,7 @@ def _refuse_unreadable(error: OSError) -> None:
 
 
 def is_written(path: Path, top: Path | None = None) -> bool:
-  """Whether a command of this package wrote a file or folder.
-
-  Args:
-    path: of the file or folder.
-    top: whatever holds this folder is not considered.
-  """
+  """Whether a command of this package wrote a file or folder, or below `top` one that holds it."""
   if (path.is_dir() and is_output(path)) or path.name in written_pictures(path.parent):
     return True
   holders = path.absolute().parents

@@ -44,11 +44,7 @@ def with_absolute_table(rule: str) -> str:
 
 
 def read_groups(rule: str, examples: Sequence[Example]) -> np.ndarray:
-  """The group of each image by the user's rule.
-
-  Args:
-    rule: the config's `data.groups`, but not 'twins'.
-    examples: the images.
+  """The group of each image by the user's rule, any but 'twins'.
 
   Returns:
     int [images], numbered from 0 in the order of the images.

@@ -93,13 +93,13 @@ def _draw(
 
 
 def take_groups(groups: np.ndarray, count: int, seed: int, *, at_least: bool = False) -> np.ndarray:
-  """Draws whole groups at random until they have so many images.
+  """Draws whole groups, int [images], at random until they have about `count` images.
 
   Args:
-    groups: int [images].
-    count: of images.
+    groups: of each image.
+    count: with `at_least`, they have as many or more; else as near to it as the order allows.
     seed: the same seed draws the same.
-    at_least: whether the last group is taken even if `count` is nearer without it.
+    at_least: see `count`.
 
   Returns:
     bool [images], which are drawn: at least one group. Never all of several unless `at_least`.

@@ -218,13 +218,7 @@ class DecodedFile(NamedTuple):
 def decode_files(
   paths: Sequence[Path | str], framing: Framing, max_megapixels: float
 ) -> Iterator[DecodedFile]:
-  """Yields the decoded files, in order; threads read a few ahead.
-
-  Args:
-    paths: image files.
-    framing: how photographs become images.
-    max_megapixels: larger images are rejected; 10^6 pixels.
-  """
+  """Yields the decoded files, in order; threads read a few ahead. Errors are in the results."""
 
   def decode(path: Path | str) -> DecodedFile:
     try:

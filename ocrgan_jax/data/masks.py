@@ -24,14 +24,10 @@ def is_mask_folder(folder: Path) -> bool:
 
 
 def with_masks(examples: Sequence[Example], test: Path) -> tuple[list[Example], list[str]]:
-  """Adds the masks to test images.
-
-  Args:
-    examples: the test images, each in its file.
-    test: the folder that holds the folders of the test images.
+  """Adds their masks to test images, whose folders lie in `test`.
 
   Returns:
-    The images with their masks, and a warning for each kind of file that is left out.
+    The images, and a warning for each kind of file that is left out.
   """
   beside = [path for at in (test, test.parent) for path in sorted(at.glob('*'))]
   folders = [path for path in beside if path.is_dir() and is_mask_folder(path)]
@@ -64,12 +60,8 @@ def with_masks(examples: Sequence[Example], test: Path) -> tuple[list[Example], 
 def load_masks(test: Split, size: int) -> dict[int, np.ndarray]:
   """Loads the masks of the test images, for pixel metrics.
 
-  Leaves out anomalous images without a mask, and those whose mask is empty after resizing;
-  the latter with a warning.
-
-  Args:
-    test: the test set.
-    size: side of the masks in pixels; see `decoding.decode_mask`.
+  Leaves out anomalous images without a mask, and those whose mask is empty after resizing to
+  `size` pixels; the latter with a warning.
 
   Returns:
     Index of the image → bool [size, size], all False for normal images.

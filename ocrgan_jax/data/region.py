@@ -22,10 +22,7 @@ PLAIN = 0.04
 
 
 def find_region(photographs: np.ndarray) -> np.ndarray | None:
-  """Finds where products lie.
-
-  Args:
-    photographs: whole photographs of sound products, uint8 [images, size, size, 3].
+  """Finds where products lie in whole photographs, uint8 [images, size, size, 3].
 
   Returns:
     bool [size, size], or None, with a warning on stderr, if there is no plain background.

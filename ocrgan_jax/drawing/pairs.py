@@ -6,15 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from ocrgan_jax.drawing.figures import save
 
 COLUMNS = 3  # pairs in a row
-# Of one photograph in inches; the names below it need the least width.
-LEAST_WIDTH, WIDTH, HEIGHT = 1.5, 2.0, 2.9
-INNER, OUTER = 0.06, 0.22  # space between the two of a pair, and around pairs; inches
-ABOVE, BELOW, TITLE = 0.32, 0.36, 0.55  # for the verdict, the names and the title; inches
+WIDTH, HEIGHT = 4.2, 2.9  # of a pair, and at most of a photograph; inches
+TEXT = 0.8  # height of the verdict and the names of a pair; inches
 TWIN, NO_TWIN = '#1a7f37', '#9a3412'
 LONGEST_NAME = 28  # characters
 
@@ -38,42 +35,21 @@ def draw_pairs(path: Path, pairs: Sequence[Pair], title: str) -> None:
     title: above the picture; may have several lines.
   """
   columns = min(COLUMNS, len(pairs))
-  rows = [pairs[at : at + columns] for at in range(0, len(pairs), columns)]
-  aspects = [[image.shape[0] / image.shape[1] for p in row for image in p.images] for row in rows]
-  tallest, widest = max(map(max, aspects)), min(map(min, aspects))
-  wide = max(LEAST_WIDTH, min(WIDTH, min(HEIGHT, WIDTH * tallest) / widest))
-  heights = [min(HEIGHT, wide * max(row)) for row in aspects]
-  width = columns * (2 * wide + INNER + OUTER) + OUTER
-  height = sum(heights) + len(rows) * (ABOVE + BELOW + OUTER) + TITLE
-  figure = Figure(figsize=(width, height))
-  figure.text(OUTER / width, 1 - 0.15 / height, title, fontsize=11, va='top')
-  # Keeps the margins when the picture is cropped to what is drawn.
-  figure.add_artist(Rectangle((0, 0), 1, 1, fill=False, linewidth=0))
-  top = height - TITLE
-  for row, tall in zip(rows, heights, strict=True):
-    for column, pair in enumerate(row):
-      left = OUTER + column * (2 * wide + INNER + OUTER)
-      colour = TWIN if pair.twin else NO_TWIN
-      figure.text(
-        (left + wide + INNER / 2) / width,
-        (top - ABOVE + 0.08) / height,
-        f'{"twin" if pair.twin else "no twin"}{pair.remark}, similarity {pair.similarity:.3f}',
-        color=colour,
-        fontsize=10,
-        fontweight='bold',
-        ha='center',
-      )
-      for side, (image, name) in enumerate(zip(pair.images, pair.names, strict=True)):
-        start, bottom = left + side * (wide + INNER), top - ABOVE - tall
-        axes = figure.add_axes(
-          (start / width, bottom / height, wide / width, tall / height), anchor='N'
-        )
-        axes.imshow(image)
-        axes.set(xticks=[], yticks=[])
-        axes.set_xlabel(in_lines(name), fontsize=7, parse_math=False)
-        for line in axes.spines.values():
-          line.set(color=colour, linewidth=1.5)
-    top -= ABOVE + tall + BELOW + OUTER
+  rows = -(-len(pairs) // columns)
+  tallest = max(len(image) / image.shape[1] for pair in pairs for image in pair.images)
+  height = min(HEIGHT, tallest * WIDTH / 2) + TEXT
+  figure = Figure(figsize=(columns * WIDTH, rows * height + TEXT), layout='constrained')
+  figure.suptitle(title, x=0.01, ha='left', fontsize=11)
+  places = figure.subfigures(rows, columns, squeeze=False).flat
+  for pair, place in zip(pairs, places, strict=False):
+    verdict, colour = ('twin', TWIN) if pair.twin else ('no twin', NO_TWIN)
+    text = f'{verdict}{pair.remark}, similarity {pair.similarity:.3f}'
+    place.suptitle(text, color=colour, fontsize=10, fontweight='bold')
+    for axes, image, name in zip(place.subplots(1, 2), pair.images, pair.names, strict=True):
+      axes.imshow(image)
+      axes.set(xticks=[], yticks=[])
+      axes.set_xlabel(in_lines(name), fontsize=7, parse_math=False)
+      axes.spines[:].set(color=colour, linewidth=1.5)
   save(figure, path, vector=False)
 
 

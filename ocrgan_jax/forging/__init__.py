@@ -1,4 +1,1 @@
-"""Forges anomalies on the device: CutPaste, CutOut (III-D) and mixtures of frequency bands.
-
-Pure functions of arrays; no I/O.
-"""
+"""Forged anomalies, on the device: CutPaste and CutOut (III-D)."""

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ocrgan_jax.heads.maps import (
-  SIDES,
+  SIGNS,
   Heads,
   head_maps,
   input_side,
@@ -63,7 +63,7 @@ def fit_heads(
       groups of these, and are not scored.
 
   Returns:
-    The heads and the left-out scores of all but the copies. The tails of a left-out score are those of other groups.
+    The heads, and the left-out scores of all but the copies. Their tails are from other folds.
   """
   fold, originals = deal_folds(groups), len(groups) - copies
   count = min(COMPONENTS, len(groups))  # the same in each fold, so that all share one program
@@ -133,8 +133,8 @@ def _fit_once(
   if on_residuals := tuple(name for name in names if name in ('energy', 'statistics', 'whole')):
     parts |= _fit_residuals(statistics, parts['mean'], chosen, groups, on_residuals, count)
   for name in names:
-    if name in SIDES:
-      parts[name] = _unit_of_detail(measured.detail[chosen][..., SIDES[name]])
+    if name in SIGNS:
+      parts[name] = _unit_of_detail(measured.detail[chosen][..., SIGNS[name]])
   if 'looks' in names:
     parts |= _remember_looks(statistics, chosen)
   return Heads(**{**dict.fromkeys(Heads._fields), **parts})

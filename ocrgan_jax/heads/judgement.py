@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ocrgan_jax.core.linear_filters import resize_maps
 from ocrgan_jax.heads.maps import Heads, finest_scores, head_maps, scores_of_maps
-from ocrgan_jax.heads.measurements import measure, sides
+from ocrgan_jax.heads.measurements import grid_sides, measure
 from ocrgan_jax.heads.tails import LEAST, combine, head_surprises, place_surprise
 
 
@@ -40,7 +40,7 @@ def judge(heads: Heads, images: jax.Array, valid: jax.Array | None = None) -> Ju
     The judgement.
   """
   measured, size = measure(images, valid), images.shape[1]
-  cells = sides(size)[1]
+  cells = grid_sides(size)[1]
   found = head_maps(heads, measured)
   surprises = head_surprises(heads.tails, scores_of_maps(found, measured.valid))
   there = finest_scores(found).values()

@@ -5,7 +5,7 @@
 - `statistics`: all statistics at a position, given the rest. Finds changed shape or colour.
 - `whole`: the same, averaged to 8×8 positions. Finds a different product.
 - `bright`, `dark`: the strongest fine detail of that sign. Find scratches, cracks, holes.
-- `looks`: statistics, compared with any place of any training image. Finds looks that occur
+- `looks`: statistics, compared with 2,048 places of training images. Finds looks that occur
   nowhere, also on products that turn.
 """
 
@@ -29,7 +29,7 @@ SHARES: dict[str, tuple[float, ...]] = {
   'looks': (0.001, 0.1),
 }
 # Heads of fine detail → their channels of `Measurements.detail`.
-SIDES = {'bright': slice(0, None, 2), 'dark': slice(1, None, 2)}
+SIGNS = {'bright': slice(0, None, 2), 'dark': slice(1, None, 2)}
 # Head → what it sees, in the words of reports.
 DESCRIPTIONS = {
   'energy': 'texture',
@@ -89,7 +89,7 @@ def head_maps(heads: Heads, measured: Measurements) -> dict[str, list[jax.Array]
   maps: dict[str, list[Any]] = {}
   if any(x is not None for x in (heads.energy, heads.statistics, heads.whole)):
     maps.update(residual_maps(heads, unexplained(heads, measured.statistics)))
-  for name, side in SIDES.items():
+  for name, side in SIGNS.items():
     unit = getattr(heads, name)
     if unit is not None:
       relative = measured.detail[..., side] / unit

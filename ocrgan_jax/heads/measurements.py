@@ -61,10 +61,10 @@ def measure(images: jax.Array, valid: jax.Array | None = None) -> Measurements:
       if all its pixels do.
 
   Returns:
-    The measurements; see `sides` for p and q.
+    The measurements; see `grid_sides` for p and q.
   """
   size = images.shape[1]
-  positions, cells = sides(size)
+  positions, cells = grid_sides(size)
   detail = pool_max(_fine_detail(images.mean(-1)), cells)
   shrunk = pool_mean(images, SIZE) if size > SIZE else images
   statistics = pool_mean(_statistics(shrunk), positions)
@@ -73,7 +73,7 @@ def measure(images: jax.Array, valid: jax.Array | None = None) -> Measurements:
   return Measurements(statistics, detail, valid)
 
 
-def sides(size: int) -> tuple[int, int]:
+def grid_sides(size: int) -> tuple[int, int]:
   """The number of positions and of cells a side for images of that many pixels a side."""
   return min(POSITIONS, size // PIXELS), min(CELLS, size // CELL_PIXELS)
 

@@ -1,4 +1,4 @@
-"""Uses a trained model: scores images and files, recalibrates, exports.
+"""Uses a trained model: scores images and files, exports.
 
 Start reading at `loading.py`.
 """

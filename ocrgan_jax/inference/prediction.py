@@ -89,7 +89,7 @@ def explain(p: Prediction, limit: float, scale: str) -> str:
   """
   share = f'{p.score / limit:.2f} times' if limit > 0 else f'{p.score - limit:+.2f} from'
   sound = p.decision == 'normal'
-  reason = f'{p.reason}, within what sound images show' if sound else p.reason
+  reason = f'{p.reason}, within what sound photographs show' if sound else p.reason
   place = f'most unusual at: {p.place}' if sound else p.place
   lines = [
     format_line(p._replace(reason='', place='')),

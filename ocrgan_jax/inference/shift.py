@@ -34,7 +34,7 @@ def is_shifted(scores: np.ndarray, sound: np.ndarray) -> bool:
   from scipy.stats import mannwhitneyu  # slow to import
 
   lower = np.sort(scores)[: (len(scores) + 1) // 2]
-  if not len(sound) or np.median(lower) <= np.median(sound):
+  if np.median(lower) <= np.median(sound):
     return False
   # With few scores the normal approximation is poor, yet `auto` would use it when there are ties.
   method = 'exact' if len(lower) * len(sound) <= EXACT else 'asymptotic'
@@ -49,7 +49,7 @@ def shift_warning(scores: np.ndarray, calibration: Calibration) -> str:
   """
   known = calibration.held_out
   # Images of one group count as one image, so as many are compared as there are groups.
-  count = min(calibration.num_groups or len(known), len(known))
+  count = calibration.num_groups
   chosen = np.linspace(0, len(known) - 1, count).round().astype(int)
   sound = scale(known[chosen], calibration)
   if len(scores) < LEAST or not is_shifted(scores, sound):

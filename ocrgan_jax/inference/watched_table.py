@@ -26,7 +26,7 @@ class WatchedTable:
   """
 
   def __init__(self, path: Path, calibration: Calibration):
-    """Reads the table, if there is one. The calibration serves to warn of other photographs.
+    """Reads the table, if there is one; the calibration is for `RecentScores`.
 
     Raises:
       InputError: if the table cannot be continued.

@@ -3,7 +3,7 @@
 XLA is slow with only the three channels of an image, so blocks of 2×2 pixels turn them into
 twelve. XLA for CPUs is also slow with few pixels and many channels (matrix products are fast),
 and above all with transposed convolutions. So these are computed in equivalent forms (measured
-in docs/performance.md and docs/accelerators.md).
+in docs/performance.md).
 
 The two convolutions of stride 2 are each other's transpose, so each is the other's gradient
 with respect to the input.

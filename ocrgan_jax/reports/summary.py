@@ -44,11 +44,11 @@ def summarize(tested: ScoredTestSet, calibration: Calibration) -> dict[str, Any]
     'trivial': {name: auroc for name, (auroc, _) in trivial.items()},
     'trivial_direction': {name: direction for name, (_, direction) in trivial.items()},
     'threshold': threshold,
-    'false_alarms_expected': predicted and list(predicted),
+    'false_alarms_expected': list(predicted),
     **rates(labels, scores, threshold),
     'defect_types': per_defect_type(labels, tested.split.defect_types, scores, threshold),
     'num_held_out': calibration.num_images,
-    'num_held_out_groups': calibration.num_groups or calibration.num_images,
+    'num_held_out_groups': calibration.num_groups,
     **pixel_metrics(tested.maps, np.array([tested.masks[i] for i in with_mask], bool)),
     'num_masks': int((labels[with_mask] == ANOMALOUS).sum()),
   }

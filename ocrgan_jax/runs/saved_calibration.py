@@ -129,6 +129,7 @@ def to_arrays(calibration: Calibration, arrays: Heads | Trained) -> dict[str, An
     fields['map_unit'] = arrays.map_unit
   else:
     parts = {name: x for name, x in arrays._asdict().items() if x is not None}
+    # Files have called the heads so since version 0.2.
     fields['detector'] = {**parts, 'tails': arrays.tails._asdict()}
   return jax.tree.map(np.asarray, fields)
 

@@ -1,4 +1,4 @@
-"""Turns network outputs into anomaly maps, scores (Eq. 13, 14) and a threshold.
+"""Anomaly maps and scores of networks (Eq. 13), the scale and threshold of all scores (Eq. 14).
 
 Also computes the metrics of a test set.
 """

@@ -25,7 +25,7 @@ class Calibration(NamedTuple):
     num_images: number of images whose scores set the threshold.
     map_maximum: highest value of the held-out images' anomaly maps.
     held_out: raw scores of the held-out images, ascending, float32 [num_images].
-    num_groups: number of groups among those images (`data/groups.py`).
+    num_groups: number of groups among those images (`data/grouping.py`).
   """
 
   minimum: float

@@ -75,7 +75,6 @@ class Meters:
     if self._recent_anomalous:
       self._share.set(float(np.mean(self._recent_anomalous)))
       self._median.set(np.median(self._recent.values))
-      if len(self._held_out):
-        self._drift.set(ks_2samp(self._recent.values, self._held_out).statistic)
+      self._drift.set(ks_2samp(self._recent.values, self._held_out).statistic)
     self._shifted.set(bool(self.warning))
     return generate_latest(self._registry)

@@ -13,13 +13,12 @@ from ocrgan_jax.data.decoding import open_image, small_jpeg, to_rgb
 from ocrgan_jax.data.framing import decode_frames
 from ocrgan_jax.inference.explanation import how_unusual
 from ocrgan_jax.inference.map_views import drawing_settings, small_map
-from ocrgan_jax.inference.scorer import Scorer
+from ocrgan_jax.inference.scorer import SIZES, Scorer
 from ocrgan_jax.runs.thumbnails import Thumbnails
 from ocrgan_jax.serving.batching import Batcher
 from ocrgan_jax.serving.errors import Refused
 from ocrgan_jax.serving.meters import Meters
 
-SIZES = (1, 4, 8, 16)  # batch sizes per device
 MAP_SIDE = 512  # maximum side of a map; pixels
 PREVIEW_SIDE = 1600  # maximum side of a preview; pixels
 
@@ -36,7 +35,7 @@ class Service:
     self.meters = Meters(scorer)
     self._scorer, self._thumbnails = scorer, thumbnails
     self._batcher = Batcher(scorer, [size * scorer.mesh.size for size in SIZES])
-    self._usual = scorer.scale(scorer.calibration.held_out)
+    self._known = scorer.scale(scorer.calibration.held_out)  # of sound photographs
     self._max_megapixels = scorer.config.data.max_megapixels
 
   def close(self) -> None:
@@ -69,7 +68,7 @@ class Service:
       'score': score,
       'decision': decision,
       **explanation._asdict(),
-      'unusual': how_unusual(score, self._usual, scorer.compared_with),
+      'unusual': how_unusual(score, self._known, scorer.compared_with),
       'threshold': scorer.calibration.limit,
       'width': size[0],
       'height': size[1],
@@ -106,7 +105,7 @@ class Service:
       'step': scorer.step,
       'image_size': scorer.model.image_size,
       'fit': scorer.framing.fit,
-      'held_out': self._usual.tolist(),
+      'held_out': self._known.tolist(),
       **drawing_settings(scorer),
       'warning': self.meters.warning,
     }

@@ -45,7 +45,7 @@ async def read_photograph(request: Request, max_mib: float) -> bytes:
 
 
 def photograph_of(body: bytes, content_type: str) -> bytes:
-  """Takes the photograph from the body of a request, which is it itself if it is no form.
+  """Takes the photograph from the body of a request. If that is no form, it is the photograph.
 
   Raises:
     Refused: if a form does not hold exactly one file.

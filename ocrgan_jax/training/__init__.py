@@ -1,4 +1,4 @@
-"""Training: the step, the loop, validation, several models at once, the log.
+"""Makes a model of photographs: a recipe fits (`bands.py`) or trains (`networks.py`).
 
 Start reading at `train.py`.
 """

@@ -78,7 +78,7 @@ def fit_run(
 def fit_bands(
   model: Bands, mesh: Mesh, normal: NormalImages, tolerance: Tolerance, batch_size: int = BATCH
 ) -> FittedBands:
-  """Fits the heads to all normal images; none are set aside.
+  """Fits the heads to all normal images, or to a random part of more than MOST_IMAGES.
 
   Each photograph is scored by heads that never saw its group; these scores set scale and threshold
   (cross-conformal prediction, Vovk 2015). The heads are also fitted to a disturbed copy of each.
@@ -98,7 +98,7 @@ def fit_bands(
   """
   measured, photograph, copies = _measure(mesh, normal, tolerance, batch_size)
   groups = np.concatenate([normal.groups, normal.held_out_groups])
-  if len(np.unique(groups)) == 1:  # all photographs show one part, which was said before
+  if len(np.unique(groups)) == 1:  # `hold_out` has warned that all show one part
     groups = np.arange(len(groups))
   fitted = fit_heads(measured, groups[photograph], model.score.heads_on, copies)
   if not np.isfinite(fitted.left_out).all():

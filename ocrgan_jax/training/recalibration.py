@@ -51,7 +51,7 @@ def calibrate(
   workdir = user_path(workdir)
   if protocol == 'oracle':
     raise InputError("the protocol 'oracle' is only for evaluation; use 'last' or 'validation'")
-  run_folder.load_config(workdir)  # whether it is a run is told first
+  run_folder.load_config(workdir)  # so that a missing run is the first error
   if score or as_trained:
     check_writable(
       workdir / saved_calibration.CALIBRATIONS / 'x', '--workdir: a copy that you may write to'

@@ -1,17 +1,16 @@
 """Resolves a config: makes its paths absolute, and chooses what it leaves open."""
 
-import io
 import sys
 
 import ml_collections
 import numpy as np
-from PIL import Image
 
 from ocrgan_jax.core import sharding
 from ocrgan_jax.core.files import absolute
 from ocrgan_jax.core.platforms import dtype_of_computation
 from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.groups import with_absolute_table
+from ocrgan_jax.data.decoding import upright_size
+from ocrgan_jax.data.group_rules import with_absolute_table
 
 USUAL, LARGE = 256, 512  # pixels
 # Photographs this long lose detail of a few pixels, such as cracks, when they are shrunk to USUAL.
@@ -52,7 +51,7 @@ def choose_image_size(config: ml_collections.ConfigDict) -> int:
     return int(config.image_size or USUAL)
   train = prepare_dataset(config.data_dir, config.data).train
   chosen = np.unique(np.linspace(0, len(train.names) - 1, READ).astype(int))
-  sides = [max(Image.open(io.BytesIO(train.records[int(i)]['image'])).size) for i in chosen]
+  sides = [max(upright_size(train.records[int(i)]['image'])) for i in chosen]
   size = LARGE if np.median(sides) >= LONG else USUAL
   if sharding.is_first_process():
     print(

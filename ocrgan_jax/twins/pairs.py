@@ -51,14 +51,11 @@ class Nearest(NamedTuple):
 def find_pairs(description: Description, members: np.ndarray | None = None) -> Pairs:
   """Compares images with those that look most like them.
 
-  Of more twins than a few, some pairs are not listed, but the groups still connect.
+  Of many twins, some pairs are not listed, but the groups still connect.
 
   Args:
     description: of all images, from `describe`.
     members: int [k], indices of the images to compare; all by default.
-
-  Returns:
-    The pairs, twins or not.
   """
   count = len(description.coarse)
   members = np.arange(count) if members is None else members
@@ -79,9 +76,6 @@ def find_nearest(description: Description, queries: np.ndarray, references: np.n
     description: of all images, from `describe`.
     queries: int [q], indices of images.
     references: int [r], indices of images. An image is never its own reference.
-
-  Returns:
-    The reference of each query, and how similar it is.
   """
   with jax.default_matmul_precision('float32'):
     found = find_candidates(description.coarse, queries, references)

@@ -23,11 +23,7 @@ OVERLAP = 0.7  # least share of the positions that both must have
 
 
 def register(fine: np.ndarray, pairs: Candidates) -> np.ndarray:
-  """Moves the query of each pair onto its reference.
-
-  Args:
-    fine: of `Description`, float16 [n, 128, 128].
-    pairs: m pairs of images.
+  """Moves the query of each pair onto its reference; `fine` is that of a `Description`.
 
   Returns:
     The similarity of each pair, float32 [m], at most 1. One below PROMISING is of 64×64 positions.

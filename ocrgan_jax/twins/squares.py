@@ -12,12 +12,7 @@ BLOCK = 128  # images, or pairs of images, that are computed at a time; no twin 
 
 
 def oriented(squares: np.ndarray, orientation: int) -> np.ndarray:
-  """A view of squares [n, size, size], turned and mirrored.
-
-  Args:
-    squares: the squares.
-    orientation: 0 to 7; quarter turns, modulo 4. From 4 on they are mirrored, too.
-  """
+  """A view of squares [n, size, size], turned by quarters; mirrored from orientation 4 on."""
   turned = np.rot90(squares, orientation % 4, (1, 2))
   return turned[:, :, ::-1] if orientation >= 4 else turned
 

@@ -64,7 +64,7 @@ def fit_template(images: np.ndarray) -> Template:
       always the same.
 
   Raises:
-    ValueError: if the images are not uint8 [n, 128, 128], or there are none.
+    ValueError: if the images are of another type or shape, or there are none.
   """
   _check(images)
   if not len(images):
@@ -95,10 +95,10 @@ def describe(images: np.ndarray, template: Template) -> Description:
 
   Args:
     images: grey, uint8 [n, 128, 128].
-    template: from `fit_template`, of these images or of some of them.
+    template: of these images or of some of them.
 
   Raises:
-    ValueError: if the images are not uint8 [n, 128, 128].
+    ValueError: if the images are of another type or shape.
   """
   _check(images)
   coarse = np.zeros((len(images), COARSE * COARSE), np.float32)

@@ -68,7 +68,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     ),
     ('tyle', '', r"no 'tyle' in .*; there are tile$"),
     ('tile,fast', '', r"^error: unknown recipe 'fast': use one of paper, release, bands$"),
-    ('tile,restore', '', '^error: the recipe restore is gone: use bands, which '),
+    ('tile,restore', '', "^error: unknown recipe 'restore': use one of paper, release, bands"),
     ('tile', '.image_size=100', r'image_size is 100; .*power of two'),
     (
       'tile',

@@ -1,50 +1,16 @@
 """Each dataset, read from small generated files in its official layout."""
 
-import io
-import pickle
-import struct
-import tarfile
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
-import ml_collections
 import numpy as np
 import pytest
-from PIL import Image
 
-from ocrgan_jax.configs import cifar10, dagm, elpv, folder, kolektor, magnetic_tile, mvtec
 from ocrgan_jax.core.checks import read
-from ocrgan_jax.core.errors import InputError
-from ocrgan_jax.data.builder import Prepared, Split
-from ocrgan_jax.data.datasets import prepare_dataset
-from ocrgan_jax.data.datasets.cifar10 import CLASSES, Cifar10
+from ocrgan_jax.data.datasets import DATASETS
 from ocrgan_jax.data.decoding import decode_mask
-from ocrgan_jax.data.settings import DataSettings
 from tests.conftest import DATA, smooth_image, write_images
-
-RNG = np.random.default_rng(0)
-
-
-def prepare(config: ml_collections.ConfigDict, data_dir: Path | str, **fields: object) -> Prepared:
-  config.data.update({'groups': 'none', **fields})  # test_grouping.py has the twins
-  return prepare_dataset(str(data_dir), config.data)
-
-
-def kinds(split: Split) -> list[tuple[str, int]]:
-  return list(zip(split.defect_types, split.labels.tolist(), strict=True))
-
-
-def save(path: Path, image: np.ndarray | None = None) -> bytes:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(smooth_image(RNG, 16) if image is None else image).save(path)
-  return path.read_bytes()
-
-
-def mask(value: int = 255, size: int = 16) -> np.ndarray:
-  image = np.zeros((size, size), np.uint8)
-  image[2:4] = value
-  return image
+from tests.data.files import RNG, config_of, kinds, mask, prepare, refuses, save
 
 
 def test_mvtec_ad_keeps_images_masks_and_names(tmp_path: Path) -> None:
@@ -52,7 +18,7 @@ def test_mvtec_ad_keeps_images_masks_and_names(tmp_path: Path) -> None:
   images = [save(tmp_path / 'tile' / name) for name in names]
   masked = save(tmp_path / 'tile/ground_truth/größe 1/ä b_mask.png', mask())
   save(tmp_path / 'tile/ground_truth/größe 1/gone_mask.png', mask())
-  dataset = prepare(mvtec.get_config('tile'), tmp_path)
+  dataset = prepare('mvtec:tile', tmp_path)
   assert dataset.train.names == names[:2] and dataset.test.names == names[2:]
   assert kinds(dataset.test) == [('good', 0), ('größe 1', 1)]
   record = dataset.test.records[1]
@@ -66,18 +32,13 @@ def test_mvtec_ad_keeps_images_masks_and_names(tmp_path: Path) -> None:
 
 
 def test_mvtec_ad_mistakes(mvtec_folder: Path, tmp_path: Path) -> None:
-  with pytest.raises(InputError, match='no data folder given'):
-    prepare(mvtec.get_config('tile'), '')
-  with pytest.raises(InputError, match='no such data folder: /no/such; expected <data_dir>'):
-    prepare(mvtec.get_config('tile'), '/no/such')
-  with pytest.raises(InputError, match="no 'tyle' in .*; there are tile"):
-    prepare(mvtec.get_config('tyle'), mvtec_folder)
+  refuses('no data folder given', 'mvtec:tile', '')
+  refuses('no such data folder: /no/such; expected <data_dir>', 'mvtec:tile', '/no/such')
+  refuses("no 'tyle' in .*; there are tile", 'mvtec:tyle', mvtec_folder)
   (tmp_path / 'tile/train/good').mkdir(parents=True)
-  with pytest.raises(InputError, match='no images in .*train/good; expected'):
-    prepare(mvtec.get_config('tile'), tmp_path)
+  refuses('no images in .*train/good; expected', 'mvtec:tile', tmp_path)
   save(tmp_path / 'box/train/good/0.png')
-  with pytest.raises(InputError, match='no images in the folders of .*test; expected'):
-    prepare(mvtec.get_config('box'), tmp_path)
+  refuses('no images in the folders of .*test; expected', 'mvtec:box', tmp_path)
 
 
 def test_nothing_is_left_in_the_temporary_folder(
@@ -87,7 +48,7 @@ def test_nothing_is_left_in_the_temporary_folder(
   save(tmp_path / 'data/tile/test/bad/0.png')
   (tmp_path / 'tmp').mkdir()
   monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'tmp'))
-  prepare(mvtec.get_config('tile'), tmp_path / 'data')
+  prepare('mvtec:tile', tmp_path / 'data')
   assert not list((tmp_path / 'tmp').iterdir())
 
 
@@ -96,14 +57,14 @@ def test_only_a_changed_folder_is_read_again(
 ) -> None:
   write_images(tmp_path / 'tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
   save(tmp_path / 'tile/test/bad/0.png')
-  prepared = prepare(mvtec.get_config('tile'), tmp_path)
+  prepared = prepare('mvtec:tile', tmp_path)
   with monkeypatch.context() as patched:
     # Reading it again would call this.
     patched.setattr('ocrgan_jax.data.builder.inspect', None)
-    again = prepare(mvtec.get_config('tile'), tmp_path)
+    again = prepare('mvtec:tile', tmp_path)
   assert again.train.names == prepared.train.names
   save(tmp_path / 'tile/train/good/new.png')
-  assert len(prepare(mvtec.get_config('tile'), tmp_path).train.names) == 4
+  assert len(prepare('mvtec:tile', tmp_path).train.names) == 4
 
 
 def test_dagm(tmp_path: Path) -> None:
@@ -118,20 +79,17 @@ def test_dagm(tmp_path: Path) -> None:
       rows.append(f'{i:04}\t{int(bad)}\t{i:04}.PNG\t0\t{label}\t')
     (tmp_path / f'Class3/{half}/Label/Labels.txt').parent.mkdir(exist_ok=True)
     (tmp_path / f'Class3/{half}/Label/Labels.txt').write_text('\r\n'.join(rows))
-  dataset = prepare(dagm.get_config('Class3'), tmp_path)
+  dataset = prepare('dagm:Class3', tmp_path)
   assert dataset.train.names == [f'Train/{i:04}.PNG' for i in (1, 3, 4)]
   assert dataset.test.labels.tolist() == [1, 0, 1, 0]
   assert dataset.report['masks'] == 2
-  with pytest.raises(InputError, match="no 'Class4' in .*; there are Class3"):
-    prepare(dagm.get_config('Class4'), tmp_path)
+  refuses("no 'Class4' in .*; there are Class3", 'dagm:Class4', tmp_path)
   labels = tmp_path / 'Class3/Test/Label/Labels.txt'
   labels.write_text(labels.read_text().replace('\t1\t', '\tbanana\t', 1))
-  with pytest.raises(InputError, match=r"Labels.txt labels 0001.PNG 'banana'; expected 0 or 1"):
-    prepare(dagm.get_config('Class3'), tmp_path)
+  refuses(r"Labels.txt labels 0001.PNG 'banana'; expected 0 or 1", 'dagm:Class3', tmp_path)
   labels.write_text(labels.read_text().replace('banana', '1'))
   save(tmp_path / 'Class3/Test/0009.PNG')
-  with pytest.raises(InputError, match=r'0009.PNG has no line in .*Labels.txt'):
-    prepare(dagm.get_config('Class3'), tmp_path)
+  refuses(r'0009.PNG has no line in .*Labels.txt', 'dagm:Class3', tmp_path)
 
 
 def test_kolektor_splits_by_item_and_keeps_identical_items_together(tmp_path: Path) -> None:
@@ -144,7 +102,7 @@ def test_kolektor_splits_by_item_and_keeps_identical_items_together(tmp_path: Pa
       defective = part == 3 and item in (1, 2)
       save(stem.with_name(f'Part{part}_label.bmp'), mask(1 if defective else 0))
   for seed in range(5):
-    dataset = prepare(kolektor.get_config(), tmp_path, split_seed=seed)
+    dataset = prepare('kolektor', tmp_path, split_seed=seed)
     train, test = ({name.split('/')[0] for name in s.names} for s in (dataset.train, dataset.test))
     items = {
       n.split('/')[0]
@@ -156,148 +114,12 @@ def test_kolektor_splits_by_item_and_keeps_identical_items_together(tmp_path: Pa
     assert 30 <= len(dataset.train.names) <= 36  # 80 % of 38, by whole items
     assert dataset.test.labels.sum() == 2 and {'kos01', 'kos02'} <= test
     assert not any('also in training' in w for w in dataset.report['warnings'])
-  by_image = prepare(kolektor.get_config(), tmp_path, split='image')
+  by_image = prepare('kolektor', tmp_path, split='image')
   assert len(by_image.train.names) == 30
   assert any('also in training' in w for w in by_image.report['warnings'])
-  with pytest.raises(InputError, match='data.split is .*one of item, image'):
-    prepare(kolektor.get_config(), tmp_path, split='half')
+  refuses('data.split is .*one of item, image', 'kolektor', tmp_path, split='half')
   (tmp_path / 'kos05/Part1_label.bmp').unlink()
-  with pytest.raises(InputError, match=r'Part1.jpg has no Part1_label.bmp next to it'):
-    prepare(kolektor.get_config(), tmp_path)
-
-
-CIFAR_LABELS = list(range(10)) * 2  # two images a class in each batch
-
-
-def cifar_pixels(batch: int) -> np.ndarray:
-  return np.random.default_rng(batch).integers(0, 256, (20, 3072), dtype=np.uint8)
-
-
-def cifar_image(batch: int, row: int) -> Image.Image:
-  pixels = cifar_pixels(batch)[row].reshape(3, 32, 32).transpose(1, 2, 0)
-  return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def python_batches() -> dict[str, bytes]:
-  names = [*(f'data_batch_{i}' for i in range(1, 6)), 'test_batch']
-  return {
-    f'cifar-10-batches-py/{name}': pickled(labels=CIFAR_LABELS, data=cifar_pixels(i))
-    for i, name in enumerate(names)
-  }
-
-
-def pickled(**fields: object) -> bytes:
-  return pickle.dumps({name.encode(): value for name, value in fields.items()}, protocol=2)
-
-
-def python2_batches() -> dict[str, bytes]:
-  """As the official ones: protocol 2 of Python 2, whose strings are bytes."""
-  string = lambda text: b'T' + struct.pack('<I', len(text)) + text
-  labels = b''.join(b'K' + bytes([label]) for label in CIFAR_LABELS)
-  return {
-    name: b'\x80\x02}(%s](%se%scnumpy.core.multiarray\n_reconstruct\n(K\x00%stRu.'
-    % (string(b'labels'), labels, string(b'data'), string(cifar_pixels(i).tobytes()))
-    for i, name in enumerate(python_batches())
-  }
-
-
-def binary_batches() -> dict[str, bytes]:
-  names = [*(f'data_batch_{i}.bin' for i in range(1, 6)), 'test_batch.bin']
-  labels = np.array(CIFAR_LABELS, np.uint8)[:, None]
-  return {
-    f'cifar-10-batches-bin/{name}': np.hstack([labels, cifar_pixels(i)]).tobytes()
-    for i, name in enumerate(names)
-  }
-
-
-def image_tree() -> dict[str, bytes]:
-  files = {}
-  for batch in range(6):
-    for row, label in enumerate(CIFAR_LABELS):
-      file = io.BytesIO()
-      cifar_image(batch, row).save(file, 'PNG')
-      split = 'test' if batch == 5 else 'train'
-      files[f'{split}/{CLASSES[label]}/{batch}-{row}.png'] = file.getvalue()
-  return files
-
-
-def write_files(folder: Path, files: dict[str, bytes]) -> None:
-  for name, content in files.items():
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(content)
-
-
-def write_archive(
-  path: Path, files: dict[str, bytes], links: Iterable[tuple[str, str]] = ()
-) -> None:
-  with tarfile.open(path, 'w:gz') as archive:
-    for name, target in links:
-      info = tarfile.TarInfo(name)
-      info.type, info.linkname = tarfile.SYMTYPE, target
-      archive.addfile(info)
-    for name, content in files.items():
-      info = tarfile.TarInfo(name)
-      info.size = len(content)
-      archive.addfile(info, io.BytesIO(content))
-
-
-@pytest.mark.parametrize('packed', [True, False])
-@pytest.mark.parametrize('files', [python_batches, python2_batches, binary_batches, image_tree])
-def test_cifar10_in_each_form(files, packed: bool, tmp_path: Path) -> None:
-  if packed:
-    links = (('a', 'b'), ('b', 'a'), ('c', '/etc/passwd'), ('data_batch_1', 'gone'))  # are skipped
-    write_archive(tmp_path / 'cifar-10.tar.gz', files(), links)
-  else:
-    write_files(tmp_path, files())
-  one = prepare(cifar10.get_config('s1-car'), tmp_path)
-  assert kinds(one.train) == [('automobile', 0)] * 10 and len(one.test.names) == 20
-  assert one.test.labels.sum() == 18  # anomalous: the other classes
-  with Image.open(io.BytesIO(one.train.records[0]['image'])) as image:
-    np.testing.assert_array_equal(image, cifar_image(0, 1))
-  two = prepare(cifar10.get_config('s2-car'), tmp_path)
-  assert len(two.train.names) == 90 and len(two.test.names) == 18 + 12
-  assert two.test.labels.sum() == 12 and 'automobile' not in two.train.defect_types
-
-
-def test_cifar10_mistakes(tmp_path: Path) -> None:
-  with pytest.raises(InputError, match='no CIFAR-10 in'):
-    prepare(cifar10.get_config('s1-car'), tmp_path)
-  write_files(tmp_path / 'some', python_batches())
-  with pytest.raises(InputError, match='no CIFAR-10 protocol .s3-car.'):
-    prepare(cifar10.get_config('s3-car'), tmp_path / 'some')
-  (tmp_path / 'some/cifar-10-batches-py/data_batch_3').unlink()
-  with pytest.raises(InputError, match='lacks data_batch_3; download it again'):
-    prepare(cifar10.get_config('s1-car'), tmp_path / 'some')
-  (tmp_path / 'cifar-10-python.tar.gz').write_bytes(b'cut short')
-  with pytest.raises(InputError, match=r'cannot read .*cifar-10-python.tar.gz'):
-    prepare(cifar10.get_config('s1-car'), tmp_path)
-
-
-class Hostile:
-  """Unpickling it prints a line."""
-
-  def __reduce__(self) -> tuple:
-    return print, ('it ran',)
-
-
-@pytest.mark.parametrize(
-  'content',
-  [
-    pickled(labels=CIFAR_LABELS, data=Hostile()),
-    b'\x80\x02K\x01r\xff\xff\xff\xff.',  # its memo would take 64 GiB
-    pickled(labels=[10] * 20, data=cifar_pixels(0)),
-    pickled(labels=CIFAR_LABELS, data=b'0'),
-    python_batches()['cifar-10-batches-py/test_batch'][:-3],
-  ],
-  ids=['code', 'memo', 'labels', 'no array', 'cut short'],
-)
-def test_other_pickles_are_refused_and_never_run(
-  content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-  write_files(tmp_path, {'cifar-10-batches-py/data_batch_1': content})
-  with pytest.raises(InputError, match='data_batch_1 is no CIFAR-10 batch, which has 32×32'):
-    prepare(cifar10.get_config('s1-car'), tmp_path)
-  assert 'it ran' not in capsys.readouterr().out
+  refuses(r'Part1.jpg has no Part1_label.bmp next to it', 'kolektor', tmp_path)
 
 
 @pytest.mark.parametrize('damage', ['flipped', 'cut short', 'gone'])
@@ -306,7 +128,7 @@ def test_damaged_records_are_named_and_rebuilt(
 ) -> None:
   write_images(tmp_path / 'tile/train/good', [smooth_image(RNG, 16) for _ in range(3)])
   save(tmp_path / 'tile/test/bad/0.png')
-  first = prepare(mvtec.get_config('tile'), tmp_path)
+  first = prepare('mvtec:tile', tmp_path)
   images = [first.train.records[i]['image'] for i in range(3)]
   folder = Path(first.train.records.place[0])
   (records,) = folder.glob('*-train.array_record*')
@@ -315,7 +137,7 @@ def test_damaged_records_are_named_and_rebuilt(
   records.unlink()
   if damage != 'gone':
     records.write_bytes(content if damage == 'flipped' else content[:100])
-  again = prepare(mvtec.get_config('tile'), tmp_path)
+  again = prepare('mvtec:tile', tmp_path)
   assert f'warning: the prepared dataset {folder} is damaged ({records.name} ' in (
     capsys.readouterr().err
   )
@@ -329,29 +151,37 @@ def test_elpv_splits_sound_cells_and_skips_uncertain_ones(tmp_path: Path) -> Non
     save(tmp_path / name)
   lines = [f'{name}  {row}' for name, row in zip(names, rows, strict=True)]
   (tmp_path / 'labels.csv').write_text('\n'.join(lines) + '\n')
-  dataset = prepare(elpv.get_config('mono'), tmp_path)
+  dataset = prepare('elpv:mono', tmp_path)
   assert len(dataset.train.names) == 8
   assert sorted(dataset.test.labels) == [0, 0, 1, 1, 1]
   assert not set(dataset.train.names) & set(dataset.test.names)
   assert '2 cells left out: their defect probability is between' in dataset.report['warnings'][0]
-  other = prepare(elpv.get_config('mono'), tmp_path, split_seed=1)
+  other = prepare('elpv:mono', tmp_path, split_seed=1)
   assert other.train.names != dataset.train.names
-  unsure = prepare(elpv.get_config('mono'), tmp_path, anomalous_from=0.3)
+  unsure = prepare('elpv:mono', tmp_path, anomalous_from=0.3)
   assert unsure.test.labels.sum() == 5
-  with pytest.raises(InputError, match='data.normal_up_to is -1.0; it must lie between 0 and 1'):
-    prepare(elpv.get_config('mono'), tmp_path, normal_up_to=-1.0)
-  assert len(prepare(elpv.get_config('both'), tmp_path).train.names) == round(0.8 * 14)
-  with pytest.raises(
-    InputError, match="data.category is 'amorphous'; it must be one of mono, poly, both"
-  ):
-    prepare(elpv.get_config('amorphous'), tmp_path)
-  with pytest.raises(InputError, match=r'no .*labels.csv; expected labels.csv and images/'):
-    prepare(elpv.get_config('mono'), tmp_path / 'images')
+  refuses(
+    'data.normal_up_to is -1.0; it must lie between 0 and 1',
+    'elpv:mono',
+    tmp_path,
+    normal_up_to=-1.0,
+  )
+  assert len(prepare('elpv:both', tmp_path).train.names) == round(0.8 * 14)
+  refuses(
+    "data.category is 'amorphous'; it must be one of mono, poly, both",
+    'elpv:amorphous',
+    tmp_path,
+  )
+  refuses(
+    r'no .*labels.csv; expected labels.csv and images/',
+    'elpv:mono',
+    tmp_path / 'images',
+  )
 
 
 def test_elpv_from_its_package() -> None:
   pytest.importorskip('elpv_dataset', reason='needs pip install elpv-dataset')
-  dataset = prepare(elpv.get_config('mono'), '')
+  dataset = prepare('elpv:mono', '')
   # 588 sound and 313 defective cells, as the dataset's own table has them.
   assert len(dataset.train.names) + (dataset.test.labels == 0).sum() == 588
   assert (dataset.test.labels == 1).sum() == 313
@@ -364,34 +194,39 @@ def test_magnetic_tile_as_published(tmp_path: Path) -> None:
   for kind in ('Crack', 'Uneven'):
     save(tmp_path / f'MT_{kind}/Imgs/exp_1.jpg', mask(100))
     save(tmp_path / f'MT_{kind}/Imgs/exp_1.png', mask())
-  dataset = prepare(magnetic_tile.get_config(), tmp_path)
+  dataset = prepare('magnetic_tile', tmp_path)
   assert len(dataset.train.names) == 8
   assert sorted(kinds(dataset.test)) == [('crack', 1), ('good', 0), ('good', 0), ('uneven', 1)]
   assert dataset.report['masks'] == 2
-  with pytest.raises(InputError, match='no images in .*MT_Free/Imgs; expected'):
-    prepare(magnetic_tile.get_config(), tmp_path / 'MT_Crack')
+  refuses('no images in .*MT_Free/Imgs; expected', 'magnetic_tile', tmp_path / 'MT_Crack')
 
 
 def test_folder_of_normal_images_with_and_without_a_test_set(tmp_path: Path) -> None:
   for i in range(4):
     save(tmp_path / f'sound/photo {i}.png')
-  alone = prepare(folder.get_config(), tmp_path / 'sound')
+  alone = prepare('folder', tmp_path / 'sound')
   assert len(alone.train.names) == 4 and not alone.test.names
   assert any('AUROC will not be reported' in w for w in alone.report['warnings'])
   save(tmp_path / 'new/unknown.png')
-  unlabelled = prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'new'))
+  unlabelled = prepare('folder', tmp_path / 'sound', test_dir=str(tmp_path / 'new'))
   assert kinds(unlabelled.test) == [('unlabelled', -1)]
   save(tmp_path / 'new/good/a.png')
   save(tmp_path / 'new/scratch/a.png')
-  labelled = prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'new'))
+  labelled = prepare('folder', tmp_path / 'sound', test_dir=str(tmp_path / 'new'))
   assert kinds(labelled.test) == [('unlabelled', -1), ('good', 0), ('scratch', 1)]
-  with pytest.raises(InputError, match='no such data folder: /no/such'):
-    prepare(folder.get_config(), tmp_path / 'sound', test_dir='/no/such')
+  refuses('no such data folder: /no/such', 'folder', tmp_path / 'sound', test_dir='/no/such')
   (tmp_path / 'void').mkdir()
-  with pytest.raises(InputError, match='no images in data.test_dir'):
-    prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(tmp_path / 'void'))
-  with pytest.raises(InputError, match='no images in .*void; expected a folder of normal images'):
-    prepare(folder.get_config(), tmp_path / 'void')
+  refuses(
+    'no images in data.test_dir',
+    'folder',
+    tmp_path / 'sound',
+    test_dir=str(tmp_path / 'void'),
+  )
+  refuses(
+    'no images in .*void; expected a folder of normal images',
+    'folder',
+    tmp_path / 'void',
+  )
 
 
 @pytest.mark.parametrize('place', ['beside', 'inside'])
@@ -409,7 +244,7 @@ def test_masks_of_any_name_lie_beside_the_test_images_or_among_them(
     save(masks / name, mask())
   save(masks / '5.png', mask())
   (masks / '6_mask.npy').write_bytes(b'mask')
-  dataset = prepare(folder.get_config(), tmp_path / 'sound', test_dir=str(test))
+  dataset = prepare('folder', tmp_path / 'sound', test_dir=str(test))
   assert kinds(dataset.test) == [('dent', 1)] * 6 + [('good', 0)]
   assert dataset.report['masks'] == 6
   for i, name in enumerate(names):
@@ -427,17 +262,20 @@ def test_masks_of_any_name_lie_beside_the_test_images_or_among_them(
   test.rename(tmp_path / 'tree/test')
   if place == 'beside':
     masks.parent.rename(tmp_path / 'tree/ground_truth')
-  tree = prepare(folder.get_config(), tmp_path / 'tree')
+  tree = prepare('folder', tmp_path / 'tree')
   assert (kinds(tree.test), tree.report['masks']) == (kinds(dataset.test), 6)
 
 
 def test_folders_without_one_called_good_are_named(tmp_path: Path) -> None:
   for name in ('train/OK/0.png', 'train/OK/1.png', 'test/OK/0.png', 'test/NG/1.png'):
     save(tmp_path / 'parts' / name)
-  with pytest.raises(InputError, match=r'no images in .*train/good \(there are folders OK\); exp'):
-    prepare(folder.get_config(), tmp_path / 'parts')
+  refuses(
+    r'no images in .*train/good \(there are folders OK\); exp',
+    'folder',
+    tmp_path / 'parts',
+  )
   train, test = tmp_path / 'parts/train/OK', str(tmp_path / 'parts/test')
-  warnings = prepare(folder.get_config(), train, test_dir=test).report['warnings']
+  warnings = prepare('folder', train, test_dir=test).report['warnings']
   assert warnings == [
     'no test image is labelled normal: AUROC will not be reported; no folder of sound parts is '
     'called good; there are NG, OK'
@@ -445,72 +283,59 @@ def test_folders_without_one_called_good_are_named(tmp_path: Path) -> None:
 
 
 def test_folder_in_the_layout_of_mvtec_ad(mvtec_folder: Path) -> None:
-  dataset = prepare(folder.get_config(), mvtec_folder / 'tile')
+  dataset = prepare('folder', mvtec_folder / 'tile')
   assert len(dataset.train.names) == 20
   assert kinds(dataset.test) == [('good', 0)] * 5 + [('scratch', 1)] * 6
 
 
 def test_an_unknown_dataset_is_named() -> None:
-  with pytest.raises(InputError, match="data.dataset is 'imagenet'; it must be one of mvtec_ad"):
-    prepare(mvtec.get_config('tile'), '', dataset='imagenet')
+  refuses(
+    "data.dataset is 'imagenet'; it must be one of mvtec_ad",
+    'mvtec:tile',
+    '',
+    dataset='imagenet',
+  )
 
 
-# The counts are those of the README beside the data.
+# The counts are those of the README beside the data: to train on, normal, anomalous, with a mask.
 @pytest.mark.parametrize(
-  ('config', 'data_dir', 'train', 'normal', 'anomalous', 'masks'),
+  ('name', 'data_dir', 'counts'),
   [
-    (mvtec.get_config('bottle'), 'mvtec_ad', 209, 20, 63, 0),
-    (mvtec.get_config('leather'), 'mvtec_ad', 4, 3, 5, 5),
-    (dagm.get_config('Class1'), 'dagm', 384, 120, 71, 71),
-    (magnetic_tile.get_config(), 'magnetic_tile', 752, 200, 392, 392),
-    (kolektor.get_config(), 'kolektor_sdd', 35, 7, 6, 6),
+    ('mvtec:bottle', 'mvtec_ad', (209, 20, 63, 0)),
+    ('mvtec:leather', 'mvtec_ad', (4, 3, 5, 5)),
+    ('dagm:Class1', 'dagm', (384, 120, 71, 71)),
+    ('magnetic_tile', 'magnetic_tile', (752, 200, 392, 392)),
+    ('kolektor', 'kolektor_sdd', (35, 7, 6, 6)),
+    ('cifar10:s1-plane', 'cifar10', (5000, 1000, 9000, 0)),
+    ('cifar10:s2-plane', 'cifar10', (45000, 9000, 6000, 0)),
   ],
-  ids=['bottle', 'leather', 'dagm', 'magnetic_tile', 'kolektor'],
 )
-def test_real_datasets(
-  config: ml_collections.ConfigDict,
-  data_dir: str,
-  train: int,
-  normal: int,
-  anomalous: int,
-  masks: int,
-) -> None:
+def test_real_datasets(name: str, data_dir: str, counts: tuple[int, ...]) -> None:
   if not (DATA / data_dir).is_dir():
     pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
-  dataset = prepare(config, DATA / data_dir)
-  assert len(dataset.train.names) == train and not dataset.train.labels.any()
-  assert (dataset.test.labels == 0).sum() == normal
-  assert (dataset.test.labels == 1).sum() == anomalous
-  assert dataset.report['masks'] == masks
-
-
-@pytest.mark.parametrize(
-  ('category', 'train', 'normal', 'anomalous'),
-  [('s1-plane', 5000, 1000, 9000), ('s2-plane', 45000, 9000, 6000)],
-)
-def test_real_cifar10(category: str, train: int, normal: int, anomalous: int) -> None:
-  if not (DATA / 'cifar10').is_dir():
-    pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
-  config = cifar10.get_config(category)
-  listed = Cifar10(
-    str(DATA / 'cifar10'), read(DataSettings, config.data), Path('unused')
-  ).list_examples()
+  config = config_of(name)
+  dataset = DATASETS[config.data.dataset]
+  settings = read(dataset.SETTINGS, config.data)
+  listed = dataset(str(DATA / data_dir), settings, Path('unused')).listed
   labels = [example.label for example in listed.test]
-  assert (len(listed.train), labels.count(0), labels.count(1)) == (train, normal, anomalous)
+  masks = sum(bool(example.mask) for example in listed.test)
+  assert (len(listed.train), labels.count(0), labels.count(1), masks) == counts
   assert not any(example.label for example in listed.train)
 
 
 def test_missing_files_of_a_table_are_named(tmp_path: Path) -> None:
   (tmp_path / 'labels.csv').write_text('images/a.png 0.0 mono\n\nimages/b.png 1.0 mono\n')
   save(tmp_path / 'images/a.png')
-  with pytest.raises(InputError, match=r'1 damaged file: images/b.png \(No such file'):
-    prepare(elpv.get_config('mono'), tmp_path, train_share=1.0)
+  refuses(
+    r'1 damaged file: images/b.png \(No such file',
+    'elpv:mono',
+    tmp_path,
+    train_share=1.0,
+  )
   (tmp_path / 'labels.csv').write_text('images/a.png 0.0 mono\nimages/\0.png 1.0 mono\n')
-  with pytest.raises(InputError, match='1 damaged file: .* .embedded null byte'):
-    prepare(elpv.get_config('mono'), tmp_path, train_share=1.0)
+  refuses('1 damaged file: .* .embedded null byte', 'elpv:mono', tmp_path, train_share=1.0)
   (tmp_path / 'labels.csv').write_text('images/a.png mono\n')
-  with pytest.raises(InputError, match=r"labels.csv has a line 'images/a.png mono'; expected"):
-    prepare(elpv.get_config('mono'), tmp_path)
+  refuses(r"labels.csv has a line 'images/a.png mono'; expected", 'elpv:mono', tmp_path)
 
 
 def test_good_is_normal_in_any_case_and_other_files_are_reported(tmp_path: Path) -> None:
@@ -518,7 +343,7 @@ def test_good_is_normal_in_any_case_and_other_files_are_reported(tmp_path: Path)
     save(tmp_path / 'tile' / name)
   (tmp_path / 'tile/train/good/notes.txt').write_text('hello')
   save(tmp_path / 'tile/test/stray.png')
-  dataset = prepare(mvtec.get_config('tile'), tmp_path)
+  dataset = prepare('mvtec:tile', tmp_path)
   assert sorted(kinds(dataset.test)) == [('dent', 1), ('good', 0)]
   told = ' '.join(dataset.report['warnings'])
   assert 'not an image by extension: notes.txt' in told and '1 image directly in' in told

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from ocrgan_jax.configs import folder
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.files import mark_output
 from ocrgan_jax.data.builder import Prepared
 from ocrgan_jax.data.examples import look_into
 from ocrgan_jax.inference.predict_files import find_images
-from tests.data.test_datasets import mask, prepare, save
+from tests.data.files import mask, prepare, save
 
 
 def plain(data_dir: Path, **fields: object) -> Prepared:
-  return prepare(folder.get_config(), data_dir, **fields)
+  return prepare('folder', data_dir, **fields)
 
 
 @pytest.fixture

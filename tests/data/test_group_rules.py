@@ -88,6 +88,9 @@ def test_a_group_never_lies_on_both_sides() -> None:
 def test_few_groups_are_handled_and_told(capsys: pytest.CaptureFixture[str]) -> None:
   train, held = hold_out(np.array([0, 0, 0, 1]), 0.1, 0)
   assert len(train) in (1, 3) and len(held) in (1, 3)
+  assert len(hold_out(np.arange(2), 0.9, 0)[0]) == 1
+  with pytest.raises(InputError, match='at least 2 are needed'):
+    hold_out(np.arange(1), 0.1, 0)
   train, held = hold_out(np.zeros(10, int), 0.1, 0)
   assert (len(train), len(held)) == (9, 1)
   assert 'all 10 training images show one part' in capsys.readouterr().err

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrgan_jax.configs import folder, mvtec
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.__main__ import describe_groups, draw_closest
-from ocrgan_jax.data.builder import Prepared
-from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.examples import NORMAL, NORMAL_TYPE, Example
 from ocrgan_jax.data.grouping import group_images, to_look_at
 from ocrgan_jax.data.images import hold_out
@@ -18,16 +15,15 @@ from ocrgan_jax.drawing.pairs import in_lines
 from ocrgan_jax.training.resolving import resolve
 from ocrgan_jax.twins.pairs import Pairs
 from ocrgan_jax.twins.squares import FINE
-from tests.conftest import DATA, write_images
+from tests.conftest import write_images
+from tests.data.files import config_of, prepare
+from tests.twins.cells import solar_cells
 
 
 @pytest.fixture(scope='module')
 def parts() -> list[np.ndarray]:
-  """Photographs of 16 parts, at a quarter of their size."""
-  files = sorted((DATA / 'kolektor_sdd_full/train/good').glob('*'))[:16]
-  if not files:
-    pytest.skip(f'no real images at {DATA}; set OCRGAN_DATA_DIR')
-  return [np.asarray(Image.open(file).convert('RGB').resize((125, 315))) for file in files]
+  """Photographs of 16 parts."""
+  return [np.asarray(cell.resize((150, 150))) for cell in solar_cells(16)]
 
 
 def darker(image: np.ndarray) -> np.ndarray:
@@ -43,16 +39,10 @@ def write(root: Path, parts: list[np.ndarray], *, with_test: bool = True) -> Pat
   return root
 
 
-def prepare(root: Path, **fields: object) -> Prepared:
-  config = mvtec.get_config('tile')
-  config.data.update(fields)
-  return prepare_dataset(str(root), config.data)
-
-
 def test_a_given_split_is_grouped_from_its_training_images_alone(
   parts: list[np.ndarray], tmp_path: Path
 ) -> None:
-  dataset = prepare(write(tmp_path / 'all', parts))
+  dataset = prepare('mvtec:tile', write(tmp_path / 'all', parts), groups='twins')
   train, test = dataset.train.groups, dataset.test.groups
   assert len(np.unique(train)) == 10 and train[0] == train[10]
   names = dict(zip(dataset.test.names, test, strict=True))
@@ -71,9 +61,8 @@ def test_a_given_split_is_grouped_from_its_training_images_alone(
   draw_closest(dataset, tmp_path / 'pairs.png')
   with Image.open(tmp_path / 'pairs.png') as picture:
     assert picture.width > 500
-  config = folder.get_config()  # takes a folder without test images
-  root = write(tmp_path / 'alone', parts, with_test=False)
-  alone = prepare_dataset(str(root / 'tile/train/good'), config.data)
+  write(tmp_path / 'alone', parts, with_test=False)
+  alone = prepare('folder', tmp_path / 'alone/tile/train/good', groups='twins')
   np.testing.assert_array_equal(alone.train.groups, train)
   assert alone.test.similarity is None and not len(alone.test.groups)
 
@@ -108,10 +97,10 @@ def test_a_draw_from_one_part_alone_is_refused() -> None:
 
 def test_a_rule_of_the_user_keeps_the_similarity(parts: list[np.ndarray], tmp_path: Path) -> None:
   root = write(tmp_path, parts)
-  dataset = prepare(root, groups=r'/(\d+)')
+  dataset = prepare('mvtec:tile', root, groups=r'/(\d+)')
   assert len(np.unique(dataset.train.groups)) == 11 and dataset.test.groups[0] == 0
   assert dataset.test.similarity is not None and dataset.report['pairs']
-  nothing = prepare(root, groups='none')
+  nothing = prepare('mvtec:tile', root, groups='none')
   assert nothing.test.similarity is None and nothing.report['pairs'] == []
 
 
@@ -123,13 +112,13 @@ def test_a_changed_table_is_read_again_and_its_path_is_absolute(
   for name in names:
     Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(tmp_path / name)
   monkeypatch.chdir(tmp_path)
-  config = folder.get_config('paper')
-  config.data.groups = 'groups.csv'
   for groups, expected in (('xxy', [0, 0, 1]), ('xyy', [0, 1, 1])):
     table = ''.join(f'{name},{group}\n' for name, group in zip(names, groups, strict=True))
     Path('groups.csv').write_text(table)
-    dataset = prepare_dataset(str(tmp_path), config.data)
+    dataset = prepare('folder', tmp_path, groups='groups.csv')
     assert dataset.train.groups.tolist() == expected
+  config = config_of('folder:paper')
+  config.data.groups = 'groups.csv'
   assert resolve(config).data.groups == str(tmp_path / 'groups.csv')
 
 

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrgan_jax.configs import folder, mvtec
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.__main__ import contact_sheet, describe
-from ocrgan_jax.data.builder import Prepared
-from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import decode_mask, open_image
+from ocrgan_jax.data.inspection import CONVERSIONS
 from tests.conftest import decode_image, run_module, smooth_image, write_images
+from tests.data.files import prepare, refuses
 
 
 @pytest.fixture
@@ -27,12 +26,6 @@ def tile(tmp_path: Path) -> Path:
   (root / 'ground_truth/crack').mkdir(parents=True)
   Image.new('L', (16, 16)).save(root / 'ground_truth/crack/000_mask.png')
   return root
-
-
-def prepare(tile: Path, **fields: object) -> Prepared:
-  config = mvtec.get_config('tile')
-  config.data.update({'groups': 'none', **fields})  # test_grouping.py has the twins
-  return prepare_dataset(str(tile.parent), config.data)
 
 
 def cut_short() -> bytes:
@@ -50,9 +43,9 @@ def test_damaged_files_stop_the_run_unless_skipping_is_allowed(
 ) -> None:
   (tile / 'train/good/bad.png').write_bytes(content)
   with pytest.raises(InputError, match='1 damaged file: train/good/bad.png') as error:
-    prepare(tile)
+    prepare('mvtec:tile', tile.parent)
   assert reason in str(error.value) and '--config.data.skip_damaged=True' in str(error.value)
-  dataset = prepare(tile, skip_damaged=True)
+  dataset = prepare('mvtec:tile', tile.parent, skip_damaged=True)
   assert len(dataset.train.names) == 4
   assert dataset.report['skipped'][0][0] == 'train/good/bad.png'
   assert any('1 damaged file left out: train/good/bad.png' in w for w in dataset.report['warnings'])
@@ -62,22 +55,24 @@ def test_damaged_files_stop_the_run_unless_skipping_is_allowed(
 def test_many_damaged_files_are_counted_and_the_first_named(tile: Path) -> None:
   for i in range(5):
     (tile / f'train/good/bad{i}.png').write_bytes(b'')
-  with pytest.raises(InputError, match=r'5 damaged files: train/good/bad0.png .* and 2 more; '):
-    prepare(tile)
+  refuses(r'5 damaged files: train/good/bad0.png .* and 2 more; ', 'mvtec:tile', tile.parent)
 
 
 def test_large_images_are_refused_before_they_are_decoded(tile: Path) -> None:
   Image.new('1', (2000, 1000)).save(tile / 'test/good/huge.png')
-  with pytest.raises(InputError, match=r'huge.png \(2000x1000 pixels are over data.max_megapixels'):
-    prepare(tile, max_megapixels=1.0)
-  assert '2000×1000' in prepare(tile).report['sizes']
+  refuses(
+    r'huge.png \(2000x1000 pixels are over data.max_megapixels',
+    'mvtec:tile',
+    tile.parent,
+    max_megapixels=1.0,
+  )
+  assert '2000×1000' in prepare('mvtec:tile', tile.parent).report['sizes']
 
 
 def test_masks_must_have_their_images_size(tile: Path) -> None:
   Image.new('L', (8, 8)).save(tile / 'ground_truth/crack/000_mask.png')
-  with pytest.raises(InputError, match=r'mask of test/crack/000.png \(it is 8×8, its image 16×16'):
-    prepare(tile)
-  dataset = prepare(tile, skip_damaged=True)
+  refuses(r'mask of test/crack/000.png \(it is 8×8, its image 16×16', 'mvtec:tile', tile.parent)
+  dataset = prepare('mvtec:tile', tile.parent, skip_damaged=True)
   assert dataset.report['masks'] == 0 and dataset.test.records[0]['mask'] == b''
 
 
@@ -94,7 +89,7 @@ def test_masks_that_do_not_mark_a_defect_are_named(tile: Path) -> None:
   for i, mask in enumerate([inverted, *in_alpha], 1):
     Image.fromarray(smooth_image(np.random.default_rng(i), 16)).save(tile / f'test/crack/00{i}.png')
     mask.save(tile / f'ground_truth/crack/00{i}_mask.png')
-  dataset = prepare(tile)
+  dataset = prepare('mvtec:tile', tile.parent)
   assert dataset.report['warnings'] == [
     '2 masks with most pixels set, perhaps inverted (the defect must be white, the rest black): '
     'crack/001_mask.png (88%), crack/003_mask.png (88%)',
@@ -109,7 +104,7 @@ def test_masks_that_do_not_mark_a_defect_are_named(tile: Path) -> None:
 
 def test_anomalous_images_without_a_mask_are_named(tile: Path) -> None:
   Image.new('RGB', (16, 16)).save(tile / 'test/crack/more.png')
-  warnings = prepare(tile).report['warnings']
+  warnings = prepare('mvtec:tile', tile.parent).report['warnings']
   assert '1 anomalous image without a mask: test/crack/more.png' in warnings
 
 
@@ -117,7 +112,7 @@ def test_the_same_image_in_training_and_test_is_named(tile: Path) -> None:
   # By content: another format holds the same pixels.
   with Image.open(tile / 'train/good/002.png') as image:
     image.save(tile / 'test/good/copy.bmp')
-  warnings = prepare(tile).report['warnings']
+  warnings = prepare('mvtec:tile', tile.parent).report['warnings']
   assert '1 test image also in training: test/good/copy.bmp (is train/good/002.png)' in warnings
 
 
@@ -126,15 +121,17 @@ def test_a_test_set_of_one_class_gives_a_warning(tile: Path) -> None:
     content = (tile / name).read_bytes()
     (tile / name).unlink()
     missing = 'normal' if 'good' in name else 'anomalous'
-    assert any(missing in w and 'AUROC will not' in w for w in prepare(tile).report['warnings'])
+    assert any(
+      missing in w and 'AUROC will not' in w
+      for w in prepare('mvtec:tile', tile.parent).report['warnings']
+    )
     (tile / name).write_bytes(content)
 
 
 def test_a_dataset_without_normal_images_is_refused(tile: Path) -> None:
   for path in (tile / 'train/good').iterdir():
     path.write_bytes(b'')
-  with pytest.raises(InputError, match='no usable normal training image'):
-    prepare(tile, skip_damaged=True)
+  refuses('no usable normal training image', 'mvtec:tile', tile.parent, skip_damaged=True)
 
 
 def picture(mode: str) -> Image.Image:
@@ -163,15 +160,9 @@ def test_every_colour_mode_becomes_rgb_by_its_rule(mode: str, suffix: str, tile:
   path = tile / f'test/good/odd.{suffix}'
   picture(mode).save(path)
   np.testing.assert_array_equal(decode_image(path.read_bytes(), 32), 200)
-  modes = prepare(tile).report['modes']
-  assert len(modes) == 2 and sum(modes.values()) == 7
-  assert ': ' in next(
-    line
-    for line in describe(
-      {'counts': {}, 'sizes': {}, 'modes': modes, 'masks': 0, 'skipped': [], 'warnings': []}
-    ).splitlines()
-    if 'RGB (6)' not in line and line.startswith('colour')
-  )
+  report = prepare('mvtec:tile', tile.parent).report
+  assert sorted(report['modes'].values()) == [1, 6]
+  assert f'colour {mode} (1): {CONVERSIONS[mode]}' in describe(report)
 
 
 def test_sixteen_bit_photographs_with_fewer_bits_are_told(
@@ -180,11 +171,11 @@ def test_sixteen_bit_photographs_with_fewer_bits_are_told(
   for bits in (16, 15, 8):  # as they should be, a dark one, one with small values
     deep = np.linspace(0, 2**bits - 1, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(deep).save(tile / f'train/good/{bits}.png')
-  prepare(tile)
+  prepare('mvtec:tile', tile.parent)
   assert 'bits' not in capsys.readouterr().err
   for name in ('12', 'another'):
     Image.fromarray(deep * 16).save(tile / f'train/good/{name}.png')
-  prepare(tile)
+  prepare('mvtec:tile', tile.parent)
   lines = [line for line in capsys.readouterr().err.splitlines() if 'bits' in line]
   assert len(lines) == 1 and lines[0].startswith(
     'warning: a photograph with 16-bit pixels uses 12 of the bits, so it comes out nearly black'
@@ -194,14 +185,13 @@ def test_sixteen_bit_photographs_with_fewer_bits_are_told(
 
 def test_float_pixels_have_no_stated_scale_and_are_refused(tile: Path) -> None:
   Image.fromarray(np.full((16, 16), 0.7, np.float32)).save(tile / 'test/good/odd.tif')
-  with pytest.raises(InputError, match=r'test/good/odd.tif \(its pixels are floats'):
-    prepare(tile)
+  refuses(r'test/good/odd.tif \(its pixels are floats', 'mvtec:tile', tile.parent)
 
 
 def test_the_contact_sheet_takes_any_folder_name(tile: Path, tmp_path: Path) -> None:
   (tile / 'test/crack').rename(tile / 'test/a$_$b^ 傷')
   (tile / 'ground_truth/crack').rename(tile / 'ground_truth/a$_$b^ 傷')
-  contact_sheet(prepare(tile), tmp_path / 'sheet.png')
+  contact_sheet(prepare('mvtec:tile', tile.parent), tmp_path / 'sheet.png')
   with Image.open(tmp_path / 'sheet.png') as image:
     assert image.width > 200
 
@@ -241,5 +231,5 @@ def test_names_with_spaces_and_any_unicode(tmp_path: Path) -> None:
   names = ['photo 1.png', 'größe.PNG', '写真.png', 'naïve — copy.JPG']
   for name in names:
     Image.fromarray(smooth_image(rng, 16)).save(tmp_path / name)
-  dataset = prepare_dataset(str(tmp_path), folder.get_config().data)
+  dataset = prepare('folder', tmp_path)
   assert sorted(dataset.train.names) == sorted(names)

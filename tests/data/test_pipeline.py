@@ -5,13 +5,12 @@ import pytest
 from PIL import Image
 
 from ocrgan_jax.configs import mvtec
-from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.data.batches import TrainingBatches, evaluation_batches
 from ocrgan_jax.data.builder import Split
 from ocrgan_jax.data.datasets import prepare_dataset
 from ocrgan_jax.data.decoding import resize
 from ocrgan_jax.data.framing import Framing
-from ocrgan_jax.data.images import hold_out, load_images
+from ocrgan_jax.data.images import load_images
 
 NUMBERS = np.arange(10)[:, None]
 
@@ -29,17 +28,6 @@ def test_shrinking_averages_areas() -> None:
   image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
   expected = image.reshape(32, 2, 32, 3, 3).mean((1, 3))  # the aspect is given up
   np.testing.assert_allclose(resize(Image.fromarray(image), 32), expected, atol=1)
-
-
-def test_held_out_images_are_a_share_and_no_training_images() -> None:
-  train, held = hold_out(np.arange(20), 0.1, 0)
-  assert (len(train), len(held)) == (18, 2)
-  assert sorted([*train, *held]) == list(range(20))
-  np.testing.assert_array_equal(hold_out(np.arange(20), 0.1, 0)[1], held)
-  assert (hold_out(np.arange(20), 0.1, 1)[1] != held).any()
-  assert len(hold_out(np.arange(2), 0.9, 0)[0]) == 1
-  with pytest.raises(InputError, match='at least 2 are needed'):
-    hold_out(np.arange(1), 0.1, 0)
 
 
 def test_order_and_pixels_do_not_depend_on_how_images_are_loaded(

@@ -9,7 +9,6 @@ from experiments.benchmark.__main__ import SECTIONS, TINY, Options, measure
 from experiments.benchmark.flops import flops_by_hand
 from experiments.benchmark.memory import step_memory
 from experiments.benchmark.programs import Shape, first_device, lower, model_of
-from ocrgan_jax.core.errors import InputError
 from tests.conftest import run_module
 
 
@@ -44,11 +43,8 @@ def test_every_section_is_measured_once(tmp_path: Path) -> None:
 def test_what_was_cut_off_goes_on(tmp_path: Path) -> None:
   output = tmp_path / 'rows.jsonl'
   first, _ = measure(['ceilings'], options_for(), output)
-  assert [row['measurement'] for row in first] == [
-    'products float32',
-    'copy',
-    'convolution float32',
-  ]
+  names = [row['measurement'] for row in first]
+  assert names == ['products float32', 'copy', 'convolution float32']
   lines = output.read_text().splitlines(keepends=True)
   output.write_text(lines[0] + lines[2] + lines[1][:20])  # killed within a line
   found, _ = measure(['ceilings'], options_for(), output)
@@ -75,9 +71,6 @@ def test_mistakes_get_one_line() -> None:
   assert ended.returncode == 1
   assert ended.stderr.startswith("error: --what: there is no 'step'; there are ceilings, train, ")
   assert ended.stderr.count('\n') == 1
-  assert Shape.parse('256:4:32') == (256, 4, 32)
-  with pytest.raises(InputError, match="'256:4' is no shape"):
-    Shape.parse('256:4')
 
 
 def test_flops_by_hand_agree_with_the_compiler() -> None:

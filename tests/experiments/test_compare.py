@@ -7,6 +7,7 @@ import pytest
 from experiments.compare import IMAGES, TRUTH, markdown, measure, write_tree
 
 
+@pytest.mark.slow
 def test_models_are_measured_on_new_parts_whatever_their_order(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
@@ -18,9 +19,6 @@ def test_models_are_measured_on_new_parts_whatever_their_order(
   assert len([*(root / 'train/good').iterdir()]) == 20
   truth = np.load(root / TRUTH)
   names = truth['names']
-  assert sorted(names) == sorted(
-    p.relative_to(root).as_posix() for p in (root / 'test').rglob('*.png')
-  )
   defective = np.array(['/defective/' in name for name in names])
   assert (defective.sum(), (~defective).sum(), truth['seen'].sum()) == (6, 6, 1)
   assert [*truth['masks'].any((1, 2))] == [*defective]

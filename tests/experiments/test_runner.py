@@ -4,7 +4,6 @@ import shutil
 import threading
 from pathlib import Path
 
-import ml_collections
 import pytest
 from filelock import FileLock
 
@@ -14,18 +13,17 @@ from ocrgan_jax.data.datasets import prepare_dataset
 from tests.conftest import tiny_config
 
 
-def config_of(mvtec_folder: Path, **fields: object) -> ml_collections.ConfigDict:
-  return tiny_config(mvtec_folder, **{'train__epochs': 1, **fields})
-
-
 def test_finished_runs_are_not_repeated_and_failures_are_returned(
-  mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+  mvtec_folder: Path, tmp_path: Path
 ) -> None:
-  good, absent = config_of(mvtec_folder), config_of(mvtec_folder, data__category='wood')
+  good = tiny_config(mvtec_folder, train__epochs=1)
+  absent = tiny_config(mvtec_folder, data__category='wood')
+  written = set()
   for _ in range(2):
     found = runner.run_all([absent, good, good], tmp_path)
     assert found[runner.name_of(absent)]['error'].startswith("no 'wood' in ")
-  assert capsys.readouterr().err.count('compiling the training step') == 1
+    written.add((tmp_path / runner.name_of(good) / 'scores.csv').stat().st_mtime_ns)
+  assert len(written) == 1
   (row,) = rows.read(tmp_path / 'results.jsonl')
   assert row == found[runner.name_of(good)]
   assert row['steps'] == 3 and row['config']['model.width'] == 2
@@ -36,7 +34,7 @@ def test_only_the_best_and_the_last_checkpoint_of_a_finished_run_stay(
   mvtec_folder: Path, tmp_path: Path
 ) -> None:
   """Also if its runner was killed right after the run."""
-  config = config_of(mvtec_folder)
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   rows.append(tmp_path / 'results.jsonl', {'run': name, 'last': 0.75})
   for step, auroc in {3: 0.5, 6: 0.75, 9: 0.75, 12: 0.5, 15: 0.25}.items():
@@ -46,19 +44,9 @@ def test_only_the_best_and_the_last_checkpoint_of_a_finished_run_stay(
   assert {path.name for path in (tmp_path / name / 'checkpoints').iterdir()} == {'9', '15'}
 
 
-def test_a_runs_name_does_not_depend_on_where_images_are(
-  mvtec_folder: Path, tmp_path: Path
-) -> None:
-  config = config_of(mvtec_folder)
-  name = runner.name_of(config)
-  config.data_dir = str(tmp_path)
-  assert runner.name_of(config) == name
-  config.train.epochs = 2
-  assert runner.name_of(config) != name
-
-
 def test_a_finished_run_of_other_images_is_refused(mvtec_folder: Path, tmp_path: Path) -> None:
-  config = config_of(mvtec_folder)
+  """Where the images are is no part of a run's name."""
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   images = runner.digest_of(prepare_dataset(config.data_dir, config.data))
   rows.append(tmp_path / 'runs/results.jsonl', {'run': name, 'last': 0.75, 'images': images})
@@ -84,7 +72,7 @@ def test_two_runners_do_not_repeat_each_other(
 ) -> None:
   """While another runner works on a run, this one waits for its results."""
   monkeypatch.setattr(runner, 'WAIT_SECONDS', 0.05)
-  config = config_of(mvtec_folder)
+  config = tiny_config(mvtec_folder)
   name = runner.name_of(config)
   (tmp_path / 'locks').mkdir()
   with FileLock(tmp_path / 'locks' / name):
@@ -95,7 +83,6 @@ def test_two_runners_do_not_repeat_each_other(
     rows.append(tmp_path / 'results.jsonl', {'run': name, 'last': 0.75})
   other.join(timeout=60)
   assert not other.is_alive()
-  assert runner.run_all([config], tmp_path)[name]['last'] == 0.75
   assert not (tmp_path / name).exists()
 
 

@@ -30,7 +30,6 @@ from ocrgan_jax.data.decoding import decode_mask
 from ocrgan_jax.data.examples import ANOMALOUS, NORMAL, Example, Examples
 from ocrgan_jax.data.framing import Framing, decode_frames
 from ocrgan_jax.data.inspection import inspect
-from ocrgan_jax.data.settings import DataSettings
 from ocrgan_jax.inference.loading import load
 from ocrgan_jax.runs import run_folder
 from ocrgan_jax.training.train import train
@@ -106,7 +105,7 @@ def mask_reader(folder: Path) -> Reader:
 def dataset_reader(config: object, source: Path, name: str) -> Reader:
   """Lists a dataset with a mutated file."""
   data = config.data  # type: ignore[attr-defined]
-  settings = read(DataSettings, data)
+  settings = read(DATASETS[data.dataset].SETTINGS, data)
 
   def use(content: bytes) -> None:
     (source / name).write_bytes(content)

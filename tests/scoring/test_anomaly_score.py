@@ -1,4 +1,3 @@
-import jax
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -8,8 +7,6 @@ from ocrgan_jax.scoring.anomaly_score import (
   difference_map,
   latent_error,
   map_score,
-  map_unit,
-  resize_maps,
   smooth,
 )
 
@@ -41,14 +38,3 @@ def test_the_score_of_a_map_is_the_mean_of_its_largest_values() -> None:
   np.testing.assert_allclose(map_score(maps, 200), expected, rtol=1e-6)
   np.testing.assert_allclose(map_score(maps, 1), maps.max((1, 2)))  # at least one pixel
   np.testing.assert_allclose(map_score(maps, 10**6), maps.mean((1, 2)), rtol=1e-5)
-
-
-def test_the_unit_of_a_map_is_its_mean_on_normal_images() -> None:
-  mean_map = np.array([[0.0, 2.0], [2.0, 4.0]])  # 2 over all
-  np.testing.assert_array_equal(map_unit(mean_map), [[[2, 2], [2, 2]]])
-
-
-def test_maps_are_enlarged_as_by_jax() -> None:
-  maps = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
-  expected = jax.image.resize(maps, (3, 16, 16), 'bilinear')
-  np.testing.assert_allclose(resize_maps(maps, 16), expected, atol=1e-6)

@@ -55,14 +55,7 @@ def prepare_dataset(data_dir: str, settings: ml_collections.ConfigDict) -> Prepa
 def prepare_test_set(settings: ml_collections.ConfigDict) -> Prepared:
   """Prepares `data.test_dir` alone, for a run of `folder` whose training images are not here.
 
-  Args:
-    settings: the config's `data` section.
-
-  Returns:
-    The dataset, its training split empty, its images not grouped.
-
-  Raises:
-    InputError: as `prepare_dataset`.
+  The training split is empty, and images are not grouped. Raises as `prepare_dataset`.
   """
   checked = dataclasses.replace(_with_absolute_paths(read(DataSettings, settings)), groups=NONE)
   return TestImages('', checked, _prepared_dir(settings)).prepare()

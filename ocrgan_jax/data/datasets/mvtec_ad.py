@@ -47,13 +47,9 @@ class MvtecAd(AnomalyDataset):
 
 
 def list_tree(root: Path) -> Examples:
-  """Lists a folder in MVTec AD's layout.
+  """Lists a folder with `train`, `test` and optionally `ground_truth`.
 
-  Args:
-    root: the folder with `train`, `test` and optionally `ground_truth`.
-
-  Returns:
-    `train/good` and all of `test`; every test folder except `good` is anomalous.
+  Takes `train/good` and all of `test`; every test folder except `good` is anomalous.
 
   Raises:
     InputError: if `train/good` contains no images.
@@ -79,14 +75,9 @@ def list_tree(root: Path) -> Examples:
 
 
 def list_by_folder(test: Path, root: Path) -> tuple[list[Example], list[str]]:
-  """Lists test images, labelled by their folder.
+  """The images in the subfolders of `test`, labelled by these, and warnings.
 
-  Args:
-    test: the folder that holds one folder for each defect type.
-    root: to which names are relative.
-
-  Returns:
-    The images, and warnings.
+  Names are relative to `root`.
   """
   examples: list[Example] = []
   warnings: list[str] = []
