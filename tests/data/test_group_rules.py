@@ -80,7 +80,7 @@ def test_a_group_never_lies_on_both_sides() -> None:
     np.testing.assert_array_equal(hold_out(groups, 0.2, seed)[1], held)
     assert 2 <= len(held) <= 25
   fold = deal_folds(groups)
-  assert {*fold} == {0, 1, 2, 3, 4}
+  assert {*fold} == {*range(12)}  # few groups are left out one by one
   for group in range(12):
     assert len({*fold[groups == group]}) == 1
 

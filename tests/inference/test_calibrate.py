@@ -71,7 +71,7 @@ def test_another_score_is_fitted_to_the_training_images(run: Path) -> None:
   assert scorer.model.score.kind == 'map'
   assert scorer.model.score.map_top == 50 and len(scorer.calibration.held_out) == 2
   # The threshold again, without the images: the score stays.
-  calibrate(run, {'threshold_quantile': 0.0})
+  calibrate(run, {'threshold': 0.0})
   again = load(run)
   assert again.model.score.kind == 'map' and again.calibration.limit == 0
   assert again.arrays.map_unit == scorer.arrays.map_unit != 1

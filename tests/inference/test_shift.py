@@ -13,7 +13,8 @@ RULE: Score = tiny_model().score
 
 
 def calibrated(held_out: np.ndarray, num_groups: int = 0) -> Calibration:
-  return fit_calibration(held_out, RULE, map_maximum=1.0, num_groups=num_groups or len(held_out))
+  groups = np.arange(len(held_out)) % (num_groups or len(held_out))
+  return fit_calibration(held_out, groups, RULE, map_maximum=1.0)
 
 
 @pytest.mark.parametrize(('held_out', 'photographs'), [(12, 20), (60, 20), (40, 201)])
