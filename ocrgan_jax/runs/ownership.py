@@ -23,14 +23,14 @@ def owned(path: Path) -> Iterator[None]:
   """Holds a lock file. The system releases it when the process ends for any reason.
 
   Args:
-    path: the lock file. It and its folder are created, and removed again (the folder only if
-      it is empty).
+    path: the lock file. It and the folders above it are created, and removed again (folders only
+      if they are empty).
 
   Raises:
     InUse: if another process, or this one, already holds the lock; names the process, its host
       and the time.
   """
-  created = not path.parent.exists()
+  created = [folder for folder in path.parents if not folder.exists()]
   lock = FileLock(path, blocking=False, fallback_to_soft=False)
   path.parent.mkdir(parents=True, exist_ok=True)
   try:
@@ -54,9 +54,9 @@ def owned(path: Path) -> Iterator[None]:
   finally:
     path.unlink(missing_ok=True)  # before the release, or another owner's file would go
     lock.release()
-    if created:
-      with contextlib.suppress(OSError):
-        path.parent.rmdir()
+    with contextlib.suppress(OSError):
+      for folder in created:
+        folder.rmdir()
 
 
 def _owner_of(path: Path) -> str:

@@ -38,7 +38,7 @@ def test_train_then_evaluate(mvtec_folder: Path, tmp_path: Path) -> None:
     r'5 steps with batches of 8 from 18 images, 2 more'
   )
   assert re.search(begun, done.stderr, re.MULTILINE)
-  assert 'warning: only 5 steps, ' in done.stderr and 'only 2 held-out parts' in done.stderr
+  assert 'warning: only 5 steps, ' in done.stderr and 'only 2 parts set the' in done.stderr
   assert f'next:    ocrgan evaluate --workdir={workdir}' in done.stdout
   assert json.loads((workdir / 'config.json').read_text())['model']['width'] == 2
   done = run_module('ocrgan_jax.evaluate', f'--workdir={workdir}')

@@ -253,8 +253,9 @@ def test_a_score_that_is_not_finite_is_an_error(scorer: Scorer, paths: list[Path
   broken = scorer.state.replace(
     generator=jax.tree.map(lambda value: value * np.float32(np.nan), scorer.state.generator)
   )
+  unusable = dataclasses.replace(scorer, arrays=scorer.arrays._replace(state=broken))
   with pytest.raises(InputError, match='a score is not finite'):
-    list(dataclasses.replace(scorer, state=broken).stream_files(paths))
+    list(unusable.stream_files(paths))
 
 
 def test_the_outline_and_the_verdict_agree(scorer: Scorer) -> None:

@@ -73,7 +73,8 @@ def test_a_folder_of_several_runs_names_the_first(
   for seed in (0, 1):
     folder = tmp_path / below / f'seed{seed}'
     folder.mkdir(parents=True)
-    shutil.copy(trained / 'config.json', folder)
+    for name in ('config.json', 'training_set.json'):
+      shutil.copy(trained / name, folder)
   image = str(mvtec_folder / 'tile/test/good/000.png')
   for use in (
     lambda: load(tmp_path),
