@@ -97,6 +97,11 @@ def put_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
   return jax.make_array_from_process_local_data(batch_sharding(mesh), images)
 
 
+def whole_batch(batch_size: int, mesh: Mesh) -> int:
+  """The next batch size that the devices can share evenly."""
+  return -(-batch_size // mesh.size) * mesh.size
+
+
 def start_processes(
   coordinator: str = '', num_processes: int | None = None, process_id: int | None = None
 ) -> None:

@@ -75,7 +75,7 @@ class Scorer:
   @property
   def batch_size(self) -> int:
     """Number of images to score at once, as in training; other sizes round differently."""
-    return -(-self.config.train.batch_size // self.mesh.size) * self.mesh.size
+    return sharding.whole_batch(self.config.train.batch_size, self.mesh)
 
   def score(self, images: Images) -> np.ndarray:
     """Computes the raw anomaly score of each image; larger is more anomalous.

@@ -173,15 +173,16 @@ def write_run_files(
 
 
 @contextlib.contextmanager
-def emptied_on_failure(workdir: Path) -> Iterator[None]:
-  """Empties the folder of a new run if the body fails, so that it holds all of a run or nothing."""
+def undone_on_failure(workdir: Path) -> Iterator[None]:
+  """Removes what the body added to a folder if it fails: it adds all of a run or nothing."""
+  before = {*workdir.glob('*')}  # none in a process whose disk lacks the folder
   try:
     yield
   except BaseException:
-    for path in workdir.iterdir() if sharding.is_first_process() else ():
+    for path in {*workdir.glob('*')} - before if sharding.is_first_process() else ():
       if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-      elif path.name != LOCK:
+      else:
         path.unlink(missing_ok=True)
     raise
 

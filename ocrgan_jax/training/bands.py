@@ -25,7 +25,6 @@ from ocrgan_jax.scoring.calibration import Calibration, fit_calibration
 from ocrgan_jax.training.plan import device_name, warn_of_few_parts
 
 MOST_IMAGES = 1024  # to fit to; the regression needs all of them at once
-BATCH = 32  # images to measure at once
 
 
 class FittedBands(NamedTuple):
@@ -63,17 +62,14 @@ def fit_run(
   if sharding.is_first_process():
     print(f'fitting {len(groups)} photographs on {device_name(mesh)}', file=sys.stderr)
     warn_of_few_parts(len(np.unique(groups)))
-  batch_size = -(-config.train.batch_size // mesh.size) * mesh.size
-  fitted = fit_bands(model, mesh, normal, batch_size)
-  with run_folder.emptied_on_failure(workdir):
+  fitted = fit_bands(model, mesh, normal, sharding.whole_batch(config.train.batch_size, mesh))
+  with run_folder.undone_on_failure(workdir):
     write_run(workdir, config, data)
     with checkpoint.open_checkpoints(workdir) as checkpoints:
       checkpoint.save(checkpoints, fitted.heads, fitted.calibration, config)
 
 
-def fit_bands(
-  model: Bands, mesh: Mesh, normal: NormalImages, batch_size: int = BATCH
-) -> FittedBands:
+def fit_bands(model: Bands, mesh: Mesh, normal: NormalImages, batch_size: int) -> FittedBands:
   """Fits the heads to all normal images, or to a random part of more than MOST_IMAGES.
 
   Each photograph is scored by heads that left out its group; these scores set scale and threshold

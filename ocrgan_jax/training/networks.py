@@ -96,7 +96,7 @@ def train_networks(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-  if not run_folder.training_set(workdir):  # a new run
+  if not run_folder.training_set(workdir):  # a new run: whatever ends it, it can be started again
     write_run(workdir, config, data)
   with contextlib.ExitStack() as stack:
     checkpoints = stack.enter_context(
@@ -154,7 +154,8 @@ def _loop(run: Run, train_one: Compiled, state: State) -> State:
     for step in range(start + 1, run.num_steps + 1):
       images = _next_batch(run.batches, interruption)
       if images is None:
-        _save_interrupted(run, step - 1, state if step - 1 > start else None)
+        if step - 1 > start:
+          _save_interrupted(run, step - 1, state)
         raise Interrupted(interruption.number, interruption.stopped_message(step - 1))
       batch = sharding.put_batch(images, run.mesh)
       # Stay one step ahead of the device so that it never waits, but no further.
@@ -212,9 +213,9 @@ def _write_log(run: Run, step: int) -> None:
   stop_if_not_finite(run.workdir, step, window, run.batches, run.data)
 
 
-def _save_interrupted(run: Run, step: int, state: State | None) -> None:
+def _save_interrupted(run: Run, step: int, state: State) -> None:
   """Saves a state for resuming only, without validation, unless it was saved just now."""
-  if state is not None and step not in run.save_at:
+  if step not in run.save_at:
     _write_log(run, step)
     checkpoint.save_interrupted(run.checkpoints, state, run.batches)
 

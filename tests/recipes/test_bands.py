@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ocrgan_jax.configs import default, folder
-from ocrgan_jax.core.errors import InputError
+from ocrgan_jax.core.errors import Damaged, InputError
 from ocrgan_jax.heads.maps import DESCRIPTIONS, SHARES
 from ocrgan_jax.inference.export import export
 from ocrgan_jax.inference.loading import load
@@ -172,6 +173,19 @@ def test_a_fit_that_fails_leaves_nothing(
     assert not (tmp_path / 'run').exists()
   train(config, tmp_path / 'run')
   assert load(tmp_path / 'run').step == 0
+
+
+def test_a_fit_that_fails_in_an_earlier_run_keeps_what_was_there(
+  run: Path, mvtec_folder: Path, tmp_path: Path
+) -> None:
+  """Its only checkpoint is damaged, so the fit cannot be saved; a report lies beside it."""
+  workdir = Path(shutil.copytree(run, tmp_path / 'run'))
+  (workdir / 'checkpoints/0/metrics/metrics').write_text('damaged')
+  (workdir / 'report.html').write_text('of the run')
+  before = sorted(workdir.rglob('*'))
+  with pytest.raises(Damaged, match='no other one is intact'):
+    train(tiny_config(mvtec_folder, **BANDS), workdir)
+  assert sorted(workdir.rglob('*')) == before
 
 
 def interrupt(*_: object) -> None:
