@@ -41,7 +41,7 @@ def picture(workdir: str, output: Path) -> None:
   scorer, dataset, images = load_tested(workdir)
   labels, scores = dataset.test.labels, scorer.score(images)
   chosen = choose(labels, scores)
-  limit, views = scorer.map_limit(), scorer.explain(images[chosen])
+  limit, views = scorer.map_limit(), scorer.views(images[chosen])
   restored = [figures.to_uint8(views[name]) for name in ('reconstruction',) if name in views]
   columns = {}
   for k, i in enumerate(chosen):

@@ -32,7 +32,7 @@ def views_of(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   anomalous = np.flatnonzero(test.labels == ANOMALOUS)
   chosen = anomalous[np.linspace(0, len(anomalous) - 1, SHOWN).astype(int)]
   masks = load_masks(test, scorer.model.image_size) if dataset.report['masks'] else {}
-  views = scorer.explain(images[chosen])
+  views = scorer.views(images[chosen])
   difference = np.abs(views['input'] - views['reconstruction']).mean(-1)
   photographs = [
     figures.with_outline(image, masks.get(int(i)))

@@ -22,7 +22,7 @@ from ocrgan_jax.data.examples import (
   unique,
 )
 from ocrgan_jax.inference.loading import load
-from ocrgan_jax.inference.prediction import Prediction, explain, format_line, printable
+from ocrgan_jax.inference.prediction import Prediction, format_line, format_lines, printable
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.sheet import write_sheet
 from ocrgan_jax.inference.shift import shift_warning
@@ -163,15 +163,15 @@ def _score_all(
   readable = sorted((p for p in done if not p.error), key=lambda p: -p.score)
   unreadable = [p for p in done if p.error]
   anomalous = sum(p.decision == 'anomalous' for p in readable)
-  scale = f'1 is the highest score among the {scorer.compared_with}'
+  meaning = f'1 is the highest score among the {scorer.compared_with}'
   if warning := shift_warning(np.array([p.score for p in readable]), scorer.calibration):
     print(f'warning: {warning}', file=sys.stderr)
   worst = readable[:WORST]
   width = max((len(p.path) for p in worst), default=0)
   for p in worst:
-    print(explain(p, limit, scale) if len(done) <= FEW else format_line(p, width))
+    print(format_lines(p, limit, meaning) if len(done) <= FEW else format_line(p, width))
   print(
-    f'{len(done)} images, {anomalous} anomalous (score over {limit:.3f}; {scale}), '
+    f'{len(done)} images, {anomalous} anomalous (score over {limit:.3f}; {meaning}), '
     f'{rate:.1f} images/s'
   )
   if unreadable:
@@ -183,5 +183,5 @@ def _score_all(
     )
   print(f'table: {output}')
   if pictures:
-    print(f'pictures: {write_sheet(pictures, readable, unreadable, limit, scale)}')
+    print(f'pictures: {write_sheet(pictures, readable, unreadable, limit, meaning)}')
   return anomalous, len(unreadable)

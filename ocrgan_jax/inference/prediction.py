@@ -79,13 +79,13 @@ def format_line(p: Prediction, width: int = 70) -> str:
   return f'{p.score:8.2f}  {p.decision:9}  {printable(path):{width}}  {seen}'.rstrip()
 
 
-def explain(p: Prediction, limit: float, scale: str) -> str:
+def format_lines(p: Prediction, limit: float, meaning: str) -> str:
   """Says in a few lines what a prediction means: verdict, score, what was seen, and where.
 
   Args:
     p: of a readable image.
     limit: scaled score above which an image is anomalous.
-    scale: what a score of 1 means.
+    meaning: what a score of 1 means.
   """
   share = f'{p.score / limit:.2f} times' if limit > 0 else f'{p.score - limit:+.2f} from'
   sound = p.decision == 'normal'
@@ -93,7 +93,7 @@ def explain(p: Prediction, limit: float, scale: str) -> str:
   place = f'most unusual at: {p.place}' if sound else p.place
   lines = [
     format_line(p._replace(reason='', place='')),
-    f'{"":10}score  {share} the threshold of {limit:.2f}; {scale}',
+    f'{"":10}score  {share} the threshold of {limit:.2f}; {meaning}',
     f'{"":10}seen   {reason}' if p.reason else '',
     f'{"":10}where  {place}',
   ]

@@ -26,7 +26,7 @@ from ocrgan_jax.inference.prediction import (
   picture_name,
   read_photograph,
 )
-from ocrgan_jax.model.score_step import explain_step, score_step
+from ocrgan_jax.model.score_step import score_step, view_step
 from ocrgan_jax.model.settings import Model
 from ocrgan_jax.model.state import State
 from ocrgan_jax.scoring.calibration import Calibration, compared_with, map_limit, scale
@@ -273,16 +273,16 @@ class Scorer:
     _, values = self._run_batch(step, np.pad(images, padding))
     return {name: value[: len(images)] for name, value in values.items()}
 
-  def explain(self, images: Images) -> dict[str, np.ndarray]:
+  def views(self, images: Images) -> dict[str, np.ndarray]:
     """Computes intermediate results of the model, for figures.
 
     Args:
       images: see `score`; at least one.
 
     Returns:
-      The results of `score_step.explain_step`.
+      The results of `score_step.view_step`.
     """
-    parts = [values for _, values in self._run(self._program(explain_step), images)]
+    parts = [values for _, values in self._run(self._program(view_step), images)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
   def _program(self, step: Callable[..., Any], **static: Any) -> Step:

@@ -16,7 +16,7 @@ def write_sheet(
   readable: list[Prediction],
   unreadable: list[Prediction],
   limit: float,
-  scale: str,
+  meaning: str,
 ) -> Path:
   """Writes the page into the folder of the pictures, and returns its path.
 
@@ -25,14 +25,14 @@ def write_sheet(
     readable: in the order of the page; those without a picture are left out.
     unreadable: listed at the top.
     limit: scaled score above which images are anomalous.
-    scale: what a score of 1 means.
+    meaning: what a score of 1 means.
   """
   page = templating.render(
     TEMPLATE,
     unreadable=unreadable,
     shown=[p for p in readable if p.map],
     limit=limit,
-    scale=scale,
+    meaning=meaning,
     faint=overlay.FAINT,
     full=overlay.FULL,
     short=lambda p: '/'.join(Path(p.path).parts[-2:]),

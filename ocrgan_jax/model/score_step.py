@@ -55,7 +55,7 @@ def _score_by_networks(trained: Trained, images: jax.Array, model: OCRGAN) -> di
   }
 
 
-def explain_step(arrays: Any, images: jax.Array, *, model: Bands | OCRGAN) -> dict[str, jax.Array]:
+def view_step(arrays: Any, images: jax.Array, *, model: Bands | OCRGAN) -> dict[str, jax.Array]:
   """Computes intermediate results of a model, for figures.
 
   Args:

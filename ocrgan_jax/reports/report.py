@@ -129,7 +129,7 @@ def _draw_networks(
 ) -> None:
   """Draws what the networks make of some images: bands, channel weights, latent features."""
   rows = choose_rows(tested.split.labels, scaled)
-  views = scorer.explain(tested.images[tested.shown[rows]])
+  views = scorer.views(tested.images[tested.shown[rows]])
   assert isinstance(scorer.model, OCRGAN)
   band_names = [f'band {number + 1}' for number in scorer.model.bands]
   weights = {n: v.swapaxes(0, 1) for n, v in views.items() if n.startswith('cs')}

@@ -20,7 +20,7 @@ from ocrgan_jax.core.signals import Interrupted, Interruption, defer_signals
 from ocrgan_jax.data.batches import TrainingBatches
 from ocrgan_jax.model.inputs import forged_step
 from ocrgan_jax.model.ocrgan import OCRGAN
-from ocrgan_jax.model.score_step import explain_step
+from ocrgan_jax.model.score_step import view_step
 from ocrgan_jax.model.state import State, create_state, initial_state
 from ocrgan_jax.optimization.run_length import RunLength, choose_batch_size
 from ocrgan_jax.runs import checkpoint, run_folder
@@ -245,9 +245,9 @@ def _show_pictures(run: Run, validation: Validation) -> None:
   if not run.model.forgery.is_off:
     forge = sharding.jit_over_batch(forged_step, run.mesh, makes_batch=True, model=run.model)
     parts['forged'] = forge(state, parts['held_out'])
-  explain = sharding.jit_over_batch(explain_step, run.mesh, model=run.model)
+  view = sharding.jit_over_batch(view_step, run.mesh, model=run.model)
   limit = map_limit(validation.calibration, run.model.score, validation.calibration.limit)
   for name, batch in parts.items():
-    views = jax.device_get(explain(validation.trained, batch))
+    views = jax.device_get(view(validation.trained, batch))
     views = {view: x[:count] for view, x in views.items()}
     run.log.picture(int(state.step), name, snapshots.snapshot(views, limit))

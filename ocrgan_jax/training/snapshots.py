@@ -14,7 +14,7 @@ def snapshot(views: Mapping[str, np.ndarray], limit: float) -> np.ndarray:
   """Draws images, their reconstructions and their anomaly maps, one below the other.
 
   Args:
-    views: of the images, from `score_step.explain_step`.
+    views: of the images, from `score_step.view_step`.
     limit: map value from which a place is anomalous.
 
   Returns:

@@ -91,7 +91,7 @@ RIGHT = np.zeros((3, 32, 32, 3), np.uint8)
 def test_images_of_another_shape_or_type_are_refused_in_one_line(
   images: np.ndarray, given: str, scorer: Scorer
 ) -> None:
-  for use in (scorer.score, scorer.maps, scorer.explain, scorer.score_batch):
+  for use in (scorer.score, scorer.maps, scorer.views, scorer.score_batch):
     with pytest.raises(
       InputError, match=r'^images must be uint8 \[images, 32, 32, 3\], RGB.*$'
     ) as e:
