@@ -115,7 +115,7 @@ def write_jpeg(path: Path, image: np.ndarray) -> None:
 
 
 def mark_output(folder: Path, *names: str) -> None:
-  """Marks pictures, or without names a whole folder, so that no command takes them as input."""
+  """Marks the named pictures, or the whole folder, so that no command takes them as input."""
   mark = folder / MARK
   before = mark.read_text(errors='surrogateescape').splitlines()[1:] if mark.exists() else None
   whole = before == [] or not names

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 
 def filter_planes(planes: jax.Array, matrix: np.ndarray) -> jax.Array:
-  """Filters both axes: [batch, planes, n, n], [m, n] → [batch, planes, m, m]."""
+  """Filters both axes: [batch, count, n, n], [m, n] → [batch, count, m, m]."""
   # Two products along rows; the second one filters the transposed result of the first. Variances
   # are differences of such means, so the accelerators' default precision is not enough.
   transposed = jnp.asarray(matrix.T, jnp.float32)

@@ -97,7 +97,7 @@ def mask_pixels(content: bytes, max_megapixels: float | None = None) -> tuple[np
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-  """Converts an image of any Pillow mode to 8-bit RGB. Deep grey is read as 0…65535.
+  """Converts an image of any Pillow mode to 8-bit RGB. 16-bit grey is 0…65535.
 
   Raises:
     ValueError: for float pixels, which have no defined scale, and integers of more than 16 bits.

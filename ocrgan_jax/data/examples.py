@@ -159,7 +159,7 @@ def subfolders(folder: Path) -> list[Path]:
   return sorted(path for path in visible if path.is_dir() and not is_output(path))
 
 
-def left_out(folder: Path, found: Found) -> list[str]:
+def ignored_lines(folder: Path, found: Found) -> list[str]:
   """One line for each kind of thing that was left out of a folder."""
   reasons = (
     (found.others, 'file', 'not an image by extension'),
@@ -204,7 +204,7 @@ def examples_in(folder: Path, root: Path) -> tuple[list[Example], list[str]]:
   if folder.name.lower() != NORMAL_TYPE:
     label, kind = ANOMALOUS, folder.name
   images = zip(names_in(root, found.images), found.images, strict=True)
-  return [Example(name, label, kind, path) for name, path in images], left_out(folder, found)
+  return [Example(name, label, kind, path) for name, path in images], ignored_lines(folder, found)
 
 
 def require_folder(data_dir: str, layout: str, *, or_file: bool = False) -> Path:

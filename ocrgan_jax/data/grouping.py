@@ -139,8 +139,8 @@ def to_look_at(pairs: Pairs) -> list[tuple[int, int, float]]:
   """Chooses up to a dozen of the compared pairs to judge the threshold by.
 
   Returns:
-    The most similar pairs, the least similar twins and the most similar pairs that are none, as
-    two numbers and a similarity, sorted by falling similarity.
+    The most similar pairs, the least similar twins and the most similar pairs that are not twins,
+    as two numbers and a similarity, sorted by falling similarity.
   """
   order = np.argsort(-pairs.similarity, kind='stable')
   twins = int((pairs.similarity > THRESHOLD).sum())

@@ -84,7 +84,7 @@ def tile_indices(images: Images) -> list[np.ndarray]:
 
 
 def reduce_tiles(images: Images, values: np.ndarray, how: np.ufunc = np.maximum) -> np.ndarray:
-  """Reduces values per image to values per photograph: the maximum, or with `np.add` the mean."""
+  """Reduces values per image to values per photograph: the maximum; `np.add` averages."""
   if not isinstance(images, Photographs):
     return values
   reduced = how.reduceat(values, images.first)

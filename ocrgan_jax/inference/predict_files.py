@@ -17,7 +17,6 @@ from ocrgan_jax.data.examples import (
   NAMED,
   Found,
   is_written,
-  left_out,
   look_into,
   unique,
 )
@@ -53,7 +52,7 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
     path, told = Path(argument), ''
     if path.is_dir():
       inside = look_into(path)
-      files, lines = inside.images, left_out(path, inside)
+      files, lines = inside.images, ignored_lines(path, inside)
       told = ''.join(f'; {line}' for line in lines)
       if files:
         _warn(lines)
@@ -80,7 +79,7 @@ def _matches(pattern: str) -> list[Path]:
   fixed = _fixed_part(pattern)
   files = sorted(Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file())
   written = {file for file in files if is_written(file, fixed)}
-  _warn(left_out(fixed, Found([], [], sorted(written), [])))
+  _warn(ignored_lines(fixed, Found([], [], sorted(written), [])))
   return [file for file in files if file not in written]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ocrgan_jax.core.errors import InputError
 from ocrgan_jax.core.signals import Interrupted
-from ocrgan_jax.data.examples import NAMED, image_files, left_out, look_into, unique
+from ocrgan_jax.data.examples import NAMED, ignored_lines, image_files, look_into, unique
 from ocrgan_jax.inference.prediction import Prediction
 from ocrgan_jax.inference.scorer import Scorer
 from ocrgan_jax.inference.watched_table import State, WatchedTable, state_of
@@ -56,7 +56,7 @@ def watch(scorer: Scorer, folders: list[Path], output: Path, **options: Any) -> 
   """
   table = WatchedTable(output, scorer.calibration)
   for folder in folders:
-    for line in left_out(folder, look_into(folder)):
+    for line in ignored_lines(folder, look_into(folder)):
       print(f'warning: {line}', file=sys.stderr)
   if table.errors:
     print(

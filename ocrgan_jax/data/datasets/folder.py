@@ -19,7 +19,6 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   folders_there,
-  left_out,
   look_into,
   name_some,
   names_in,
@@ -64,7 +63,7 @@ def _list_sound(root: Path, test_dir: Path | None) -> Examples:
   """The images of a plain folder, all normal."""
   same = test_dir is not None and os.path.realpath(test_dir) == os.path.realpath(root)
   found = look_into(root, without=None if same else test_dir)
-  warnings = left_out(root, found)
+  warnings = ignored_lines(root, found)
   names = names_in(root, found.images)
   kept = [name for name in names if not {*NOT_SOUND} & {*Path(name).parts[:-1]}]
   if not kept:
@@ -89,7 +88,7 @@ def _list_test(test_dir: str) -> tuple[list[Example], list[str]]:
   direct = look_into(root, nested=False)
   labelled, told = list_by_folder(root, root)
   test = [Example(p.name, UNLABELLED, 'unlabelled', p) for p in direct.images] + labelled
-  warnings = left_out(root, direct) + told
+  warnings = ignored_lines(root, direct) + told
   if not test:
     where = f'no images in data.test_dir = {root}{folders_there(root)}'
     raise InputError('; '.join([where, *warnings]))
