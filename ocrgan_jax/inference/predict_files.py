@@ -16,6 +16,7 @@ from ocrgan_jax.data.examples import (
   IMAGE_SUFFIXES,
   NAMED,
   Found,
+  ignored_lines,
   is_written,
   look_into,
   unique,

@@ -19,6 +19,7 @@ from ocrgan_jax.data.examples import (
   Example,
   Examples,
   folders_there,
+  ignored_lines,
   look_into,
   name_some,
   names_in,
